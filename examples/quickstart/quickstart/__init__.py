@@ -1,0 +1,1 @@
+"""DS-FL in a Flower app of one's own."""

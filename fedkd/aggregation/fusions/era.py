@@ -1,0 +1,26 @@
+"""Entropy-reduction aggregation (DS-FL: Itahara et al., 2020, equation 12)."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from fedkd.aggregation.fusions.base import Fusion, log_mean_probability
+from fedkd.foundation.options import Positive
+
+
+@dataclass(frozen=True, kw_only=True)
+class ERA(Fusion):
+    """Softmax of the mean probability divided by a temperature.
+
+    In spite of its name it can raise the entropy, namely with many classes or a temperature near 1; `power` never does.
+    """
+
+    temperature: Positive = 0.1
+    """Below about 0.3 it sharpens a ten-class mean; the paper takes 0.1."""
+
+    def fuse(
+        self, outputs: Float[Tensor, "teachers n outputs"], weights: Float[Tensor, "teachers n"]
+    ) -> Float[Tensor, "n outputs"]:
+        """Return `sum_k w_k p_k / T`, whose softmax is the target."""
+        return log_mean_probability(outputs, weights).exp() / self.temperature

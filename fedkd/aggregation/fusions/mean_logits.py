@@ -1,0 +1,24 @@
+"""The weighted mean of raw outputs (FedMD: Li & Wang, 2019, Algorithm 1; FedDF's `avg_logits`: Lin et al., 2020)."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fedkd.aggregation.fusions.base import Fusion
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanLogits(Fusion):
+    """Mean of logits, which is the normalised geometric mean of the probabilities; for numbers, their mean."""
+
+    needs_classes: ClassVar[bool] = False
+    gives: ClassVar[Literal["logits", "probabilities"]] = "logits"
+
+    def fuse(
+        self, outputs: Float[Tensor, "teachers n outputs"], weights: Float[Tensor, "teachers n"]
+    ) -> Float[Tensor, "n outputs"]:
+        """Return `sum_k w_k z_k`."""
+        return torch.einsum("kn,kno->no", weights, outputs)

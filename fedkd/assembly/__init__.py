@@ -1,0 +1,1 @@
+"""Assembly: from a config to objects. The only floor that knows every part's name."""

@@ -1,0 +1,94 @@
+"""From an experiment to the two sides of its Flower app. Every process that takes part builds the same from the config."""
+
+import functools
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from fedkd.assembly.experiment import Experiment
+from fedkd.data.federated import FederatedData, federate
+from fedkd.engine import ClientSide
+from fedkd.engine.client import initial_network
+from fedkd.foundation.seeding import Streams
+from fedkd.models.base import Model
+from fedkd.strategies import Federated, ServerSide
+from fedkd.tasks import Classification, Regression, Task
+
+
+def load(experiment: Experiment) -> FederatedData:
+    """Load and partition the data."""
+    settings = experiment.settings
+    data = federate(experiment.data, experiment.partition, experiment.proxy, settings.clients, Streams(settings.seed))
+    return data.pooled() if experiment.method.pool else data
+
+
+def task_of(data: FederatedData) -> Task:
+    """Return the task that a data set's targets make."""
+    if data.info.task == "classification":
+        return Classification()
+    return Regression(mean=data.info.target_mean, std=data.info.target_std)
+
+
+def client_side(experiment: Experiment, data: FederatedData) -> ClientSide:
+    """Return the client side of the app."""
+    return ClientSide(
+        data=data,
+        models=experiment.model.per_client(len(data.assignments)),
+        strategy=experiment.method.client,
+        kind=experiment.method.knowledge,
+        codec=experiment.method.codec,
+        task=task_of(data),
+        streams=Streams(experiment.settings.seed),
+        device=experiment.runtime.device,
+    )
+
+
+def server_side(experiment: Experiment, data: FederatedData) -> tuple[Federated, nn.Module | None]:
+    """Return the server's strategy and the student that it reports, with its initial weights."""
+    settings, method = experiment.settings, experiment.method
+    students = _students(experiment, data)
+    names = {repr(model): name for name, model in experiment.model.architectures().items()}
+    num_clients = len(data.assignments)
+    side = ServerSide(
+        streams=Streams(settings.seed),
+        task=task_of(data),
+        num_outputs=data.info.num_outputs,
+        clients_per_round=min(settings.clients_per_round or num_clients, num_clients),
+        min_clients=min(settings.min_clients, num_clients),
+        num_clients=num_clients,
+        students=students,
+        architecture_of={client: names[repr(model)] for client, model in enumerate(experiment.model.per_client(num_clients))},
+        proxy=data.proxy,
+        validation=data.validation,
+        weighting=method.weighting,
+        fusion=method.fusion,
+        distiller=method.distiller,
+        codec=method.codec,
+    )
+    strategy = method.strategy.create(side)
+    return strategy, next(iter(students.values())) if method.strategy.has_student else None
+
+
+def _students(experiment: Experiment, data: FederatedData) -> Mapping[str, nn.Module]:
+    """Return a network for the student, which comes first, and for every architecture of the clients.
+
+    A student of a clients' architecture is that architecture's network; another one stands beside them.
+    """
+    architectures = dict(experiment.model.architectures())
+    chosen = next(iter(architectures.values())) if experiment.student is None else experiment.student
+    name = next((name for name, model in architectures.items() if model == chosen), "student")
+    ordered: dict[str, Model] = {name: chosen, **{other: model for other, model in architectures.items() if other != name}}
+    if not experiment.method.strategy.needs_groups:
+        ordered = {name: chosen}
+    streams = Streams(experiment.settings.seed)
+    return {label: initial_network(model, data, streams, owner="server") for label, model in ordered.items()}
+
+
+@functools.lru_cache(maxsize=2)
+def client_side_of(config: str) -> ClientSide:
+    """Return the client side for a resolved config as JSON text; built once per process."""
+    document: dict[str, Any] = json.loads(config)
+    experiment = Experiment.from_config(document)
+    return client_side(experiment, load(experiment))

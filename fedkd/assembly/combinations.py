@@ -1,0 +1,98 @@
+"""Combinations of parts that cannot work, refused before anything is loaded or started."""
+
+from typing import TYPE_CHECKING
+
+from fedkd.data import federated
+from fedkd.foundation.errors import IllegalCombination, InvalidOption
+from fedkd.foundation.seeding import Streams
+
+if TYPE_CHECKING:
+    from fedkd.assembly.experiment import Experiment
+
+
+def check(experiment: "Experiment") -> None:
+    """Refuse what cannot work.
+
+    Raises:
+        InvalidOption: an option that does not fit another one.
+        IllegalCombination: parts that do not go together, with a way out.
+    """
+    settings = experiment.settings
+    if settings.clients_per_round is not None and settings.clients_per_round > settings.clients:
+        raise InvalidOption("clients_per_round", settings.clients_per_round, f"a whole number from 1 to clients={settings.clients}")
+    per_round = settings.clients_per_round or settings.clients
+    if settings.min_clients > per_round and not experiment.method.pool:
+        raise InvalidOption("min_clients", settings.min_clients, f"at most the {per_round} clients of a round")
+    federated.check(experiment.data, experiment.partition, experiment.proxy, settings.clients)
+    _check_parts(experiment)
+    _check_task(experiment)
+    _check_proxy(experiment)
+    _check_models(experiment)
+
+
+def _check_parts(experiment: "Experiment") -> None:
+    method = experiment.method
+    kind = None if method.knowledge is None else experiment.resolved["method"]["knowledge"]["name"]
+    takes = method.strategy.takes
+    if kind not in takes and not (kind is not None and ":" in kind):
+        allowed = " or ".join(str(name) for name in takes)
+        raise IllegalCombination(f"method.strategy={_name(experiment, 'strategy')} works on knowledge {allowed}, method.knowledge is {kind}")
+    if method.strategy.needs_fusion and method.fusion is None:
+        raise IllegalCombination(f"method.strategy={_name(experiment, 'strategy')} needs method.fusion, for instance mean_logits")
+    if method.strategy.needs_float32 and _name(experiment, "codec") != "float32":
+        raise IllegalCombination(
+            f"method.codec={_name(experiment, 'codec')}: weights cross as float32 here; codecs are for knowledge about samples and labels"
+        )
+
+
+def _check_task(experiment: "Experiment") -> None:
+    if experiment.data.task == "classification":
+        return
+    method = experiment.method
+    data = experiment.resolved["data"]["name"]
+    for slot, part in (("client", method.client), ("knowledge", method.knowledge), ("fusion", method.fusion)):
+        if part is not None and part.needs_classes:
+            raise IllegalCombination(
+                f"method.{slot}={_name(experiment, slot)} is about classes, data={data} is a {experiment.data.task}; "
+                "fedavg, fedprox, fedmd, feddf, local and pooled work on numbers"
+            )
+
+
+def _check_proxy(experiment: "Experiment") -> None:
+    method = experiment.method
+    if method.strategy.needs_proxy and experiment.proxy is None:
+        raise IllegalCombination(f"method={method.name} needs a proxy set, proxy=none gives none; take proxy=heldout, proxy=dataset or proxy=noise")
+    if method.client.learns_proxy_labels and experiment.proxy is not None and not getattr(experiment.proxy, "labelled", False):
+        raise IllegalCombination(
+            f"method={method.name} trains on the labels of the proxy set (method.client.pretrain.epochs), and this proxy set has none; "
+            "take proxy=heldout proxy.labelled=true, or method.client.pretrain.epochs=0"
+        )
+    size = experiment.resolved["method"]["strategy"].get("samples_per_round")
+    pool = experiment.data.sizes().train
+    if size is not None and experiment.proxy is not None and size > experiment.proxy.count(pool):
+        raise InvalidOption("method.strategy.samples_per_round", size, f"at most the {experiment.proxy.count(pool)} samples of the proxy set")
+
+
+def _check_models(experiment: "Experiment") -> None:
+    shape = next(iter(experiment.data.views.values()))
+    architectures = experiment.model.architectures()
+    students = {} if experiment.student is None else experiment.student.architectures()
+    for model in [*architectures.values(), *students.values()]:
+        with Streams(0).initialising("shape check"):
+            model.network(shape, experiment.data.num_outputs)
+    if len(students) > 1:
+        raise IllegalCombination("student=mixed is several architectures; the student is one: name it with student=NAME")
+    if not experiment.method.strategy.mixed_models:
+        chosen = dict(architectures)
+        if experiment.student is not None and experiment.student not in architectures.values():
+            chosen |= {f"student {name}": model for name, model in students.items()}
+        if len(chosen) > 1:
+            raise IllegalCombination(
+                f"method={experiment.method.name} averages weights, which needs one architecture for all; these are {', '.join(chosen)}. Take one "
+                "model and student=same, or a method that shares outputs (fd, fedmd, dsfl), or feddf, which averages by group"
+            )
+
+
+def _name(experiment: "Experiment", slot: str) -> str:
+    part = experiment.resolved["method"][slot]
+    return str(part["name"]) if part else "none"

@@ -1,0 +1,134 @@
+"""Composing a config: Hydra chooses the recipes of each group, then single values are set over them.
+
+>>> compose(["method=dsfl", "partition.alpha=0.1", "method.fusion=power"])["method"]["fusion"]
+'power'
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+import fedkd
+from fedkd.foundation.errors import FedkdError, InvalidOption, nearest
+
+GROUPS = ("method", "data", "partition", "proxy", "model", "student", "runtime")
+"""The groups of recipes; each is a folder of YAML files."""
+
+
+class UnreadableOverride(FedkdError):
+    """Something on the command line that is not of the form key=value."""
+
+
+def recipes_dir() -> Path:
+    """Return the folder of the recipes: inside an installed package, beside the package in an editable install."""
+    package = Path(fedkd.__file__).parent
+    inside = package / "configs"
+    return inside if inside.is_dir() else package.parent / "configs"
+
+
+def recipes(group: str, own: Path | None = None) -> list[str]:
+    """Return the names of the recipes of a group, the built-in ones and those of a folder of one's own."""
+    folders = [recipes_dir(), *([own] if own else [])]
+    return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
+
+
+def compose(overrides: Sequence[str], *, own: Path | None = None) -> dict[str, Any]:
+    """Return the config that a list of overrides describes.
+
+    Args:
+        overrides: `group=recipe` and `key=value`, as on the command line.
+        own: a folder of recipes of one's own, laid out as the built-in one (`method/mine.yaml`).
+
+    Raises:
+        InvalidOption: no such recipe.
+        UnreadableOverride: not of the form key=value, or a recipe that is no YAML.
+    """
+    if own is not None and not own.is_dir():
+        raise InvalidOption("--config-dir", str(own), "an existing folder")
+    chosen, single = [], []
+    for override in _parse(overrides):
+        key, value = override.key_or_group, override.value()
+        if override.is_sweep_override():
+            raise UnreadableOverride(f"{override.input_line}: several values make a sweep; add -m to run one after the other")
+        if key in GROUPS and isinstance(value, str) and ":" not in value:
+            known = recipes(key, own)
+            if value not in known:
+                raise InvalidOption(key, value, f"one of {', '.join(known)}; `fedkd list {_plural(key)}` explains them", nearest(value, known))
+            chosen.append(f"{key}={value}")
+        else:
+            single.append((key, value))
+    config = _choose(chosen, own)
+    for key, value in single:
+        _set(config, key.split("."), value)
+    return config
+
+
+def sweep(overrides: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the overrides of every run of a sweep: each combination of the values that are given with commas or ranges."""
+    axes = []
+    for override in _parse(overrides):
+        if override.is_sweep_override():
+            axes.append([f"{override.key_or_group}={value}" for value in override.sweep_string_iterator()])
+        else:
+            axes.append([str(override.input_line)])
+    for combination in itertools.product(*axes):
+        yield list(combination)
+
+
+def _parse(overrides: Sequence[str]) -> list[Override]:
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    except HydraException as error:
+        first = str(error).splitlines()[0]
+        raise UnreadableOverride(f"cannot read the option: {first} Options have the form key=value") from None
+    for override in parsed:
+        if override.is_delete():
+            raise UnreadableOverride(f"{override.input_line}: an option cannot be deleted; set it to null or to another value")
+    return parsed
+
+
+def _choose(chosen: list[str], own: Path | None) -> dict[str, Any]:
+    GlobalHydra.instance().clear()
+    search = [f"hydra.searchpath=[file://{own.resolve()}]"] if own else []
+    try:
+        with initialize_config_dir(str(recipes_dir()), version_base="1.3", job_name="fedkd"):
+            config = hydra_compose("config", overrides=[*chosen, *search])
+        plain = OmegaConf.to_container(config, resolve=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UnreadableOverride(f"a recipe cannot be read: {' '.join(str(error).split())[:300]}") from None
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def _set(config: dict[str, Any], path: list[str], value: Any) -> None:
+    """Set one value; a part that is given by its name alone becomes a mapping when an option of it is set.
+
+    Giving another name to a part that has options drops them: they were the other part's.
+    """
+    *parents, last = path
+    place = config
+    for step in parents:
+        inner = place.get(step)
+        if isinstance(inner, str):
+            inner = {"name": inner}
+        elif not isinstance(inner, Mapping):
+            inner = {}
+        place[step] = inner = dict(inner)
+        place = inner
+    if last == "name" and place.get("name") not in {None, value}:
+        place.clear()
+    place[last] = value
+
+
+def _plural(group: str) -> str:
+    return {"method": "methods", "data": "datasets", "proxy": "proxies"}.get(group, f"{group}s")

@@ -1,0 +1,238 @@
+"""An experiment: every option of a run, validated, as objects; and back to the plain config that reproduces it.
+
+>>> experiment = Experiment.from_config(compose(["method=dsfl", "rounds=3"]))
+>>> experiment.rounds, experiment.method.fusion
+(3, ERA(temperature=0.1))
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from fedkd.aggregation import FUSIONS, WEIGHTINGS
+from fedkd.aggregation.fusions.base import Fusion
+from fedkd.aggregation.weightings.base import Weighting
+from fedkd.assembly.combinations import check
+from fedkd.clients import CLIENTS, ClientStrategy
+from fedkd.data.datasets import DATASETS
+from fedkd.data.datasets.base import DataSet
+from fedkd.data.partitions import PARTITIONS
+from fedkd.data.partitions.base import Partitioner
+from fedkd.data.proxies import PROXIES
+from fedkd.data.proxies.base import Proxy
+from fedkd.distillation import Distiller
+from fedkd.foundation.errors import InvalidOption, nearest
+from fedkd.foundation.options import Count, Index, Positive
+from fedkd.foundation.parts import Part, build, dump
+from fedkd.foundation.registry import Family
+from fedkd.knowledge import CODECS, KINDS
+from fedkd.knowledge.codecs.base import Codec
+from fedkd.knowledge.kinds.base import Kind
+from fedkd.models import MODELS
+from fedkd.models.base import Model
+from fedkd.runtime.runtimes import RUNTIMES
+from fedkd.runtime.runtimes.base import Runtime
+from fedkd.strategies import STRATEGIES, ServerStrategy
+
+Baseline = Literal["local_only", "fedavg", "pooled", "proxy_labels", "pseudo_labels"]
+BASELINES: tuple[Baseline, ...] = ("local_only", "fedavg", "pooled", "proxy_labels", "pseudo_labels")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(Part):
+    """The options of a run that belong to no part."""
+
+    seed: Index = 0
+    """Root seed; data split, initialisation, sampling and training have streams of their own below it."""
+
+    rounds: Count = 10
+    """Rounds of communication."""
+
+    clients: Count = 10
+    """Clients in the federation; each holds one partition."""
+
+    clients_per_round: Count | None = None
+    """Clients that take part in a round, drawn anew each round; none is all of them."""
+
+    min_clients: Count = 1
+    """Fewest usable answers that a round can go on with; with fewer the run ends, resumable."""
+
+    evaluate_every: Count = 1
+    """Rounds between evaluations; the last round is always evaluated."""
+
+    client_timeout: Positive | None = None
+    """Seconds to wait for a round's answers; none waits for ever."""
+
+    threads: Count = 1
+    """PyTorch threads of the server's own work; another number can change the last bits of results."""
+
+    output: str | None = None
+    """The run folder; none makes one below runs/."""
+
+    baselines: str | list[str] = "none"
+    """Baselines to run beside the method, on the same budget: all, none, or a list of local_only, fedavg, pooled, proxy_labels, pseudo_labels."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """The parts that a recipe names."""
+
+    name: str
+    strategy: ServerStrategy
+    client: ClientStrategy
+    knowledge: Kind | None
+    codec: Codec
+    weighting: Weighting
+    fusion: Fusion | None
+    distiller: Distiller | None
+    pool: bool
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Every option of a run as objects, and the plain config that they came from with every default spelled out."""
+
+    settings: Settings
+    method: Method
+    data: DataSet
+    partition: Partitioner
+    proxy: Proxy | None
+    model: Model
+    student: Model | None
+    runtime: Runtime
+    baselines: tuple[Baseline, ...]
+    resolved: Mapping[str, Any] = field(repr=False)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "Experiment":
+        """Validate a config and construct its parts; nothing is loaded or started.
+
+        Raises:
+            InvalidOption: a key that nobody knows, a wrong type, or a value out of range.
+            IllegalCombination: options that cannot work together.
+        """
+        reader = _Reader(config)
+        method = reader.method()
+        data = reader.part("data", DATASETS)
+        partition = reader.part("partition", PARTITIONS)
+        proxy = reader.part("proxy", PROXIES)
+        model = reader.part("model", MODELS)
+        student = None if reader.name("student") == "same" else reader.part("student", MODELS)
+        if student is None:
+            reader.resolved["student"] = {"name": "same"}
+        runtime = reader.part("runtime", RUNTIMES)
+        settings = reader.settings()
+        reader.refuse_unknown()
+        experiment = cls(
+            settings=settings,
+            method=method,
+            data=data,
+            partition=partition,
+            proxy=None if reader.name("proxy") == "none" else proxy,
+            model=model,
+            student=student,
+            runtime=runtime,
+            baselines=_baselines(settings.baselines),
+            resolved=reader.resolved,
+        )
+        check(experiment)
+        return experiment
+
+
+class _Reader:
+    """Reads the parts out of a config, and writes down each with all its options."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self._config = dict(config)
+        self.resolved: dict[str, Any] = {}
+        self._read: set[str] = set()
+
+    def name(self, key: str) -> str | None:
+        spec = self._config.get(key)
+        name = spec.get("name") if isinstance(spec, Mapping) else spec
+        return None if name is None else str(name)
+
+    def part(self, key: str, family: Family) -> Any:
+        self._read.add(key)
+        if key not in self._config:
+            raise InvalidOption(key, None, f"the name of a {family.kind}: one of {', '.join(family.names())}")
+        part, self.resolved[key] = _create(self._config[key], family, key)
+        return part
+
+    def method(self) -> Method:
+        self._read.add("method")
+        spec = self._config.get("method")
+        if not isinstance(spec, Mapping):
+            raise InvalidOption("method", spec, "the name of a recipe; `fedkd list methods` shows them")
+        recipe = dict(spec)
+        slots: dict[str, tuple[Family, bool]] = {
+            "strategy": (STRATEGIES, False),
+            "client": (CLIENTS, False),
+            "knowledge": (KINDS, True),
+            "codec": (CODECS, False),
+            "weighting": (WEIGHTINGS, False),
+            "fusion": (FUSIONS, True),
+        }
+        known = ["name", *slots, "distiller", "pool"]
+        for key in recipe:
+            if key not in known:
+                raise InvalidOption(f"method.{key}", recipe[key], f"one of the options {', '.join(known)}", nearest(str(key), known))
+        resolved: dict[str, Any] = {"name": str(recipe.get("name", "unnamed"))}
+        parts: dict[str, Any] = {}
+        for slot, (family, optional) in slots.items():
+            value = recipe.get(slot, {"codec": "float32", "weighting": "uniform"}.get(slot))
+            if value is None and optional:
+                parts[slot] = resolved[slot] = None
+                continue
+            parts[slot], resolved[slot] = _create(value, family, f"method.{slot}")
+        distiller = recipe.get("distiller")
+        parts["distiller"] = None if distiller is None else build(Distiller, _mapping(distiller, "method.distiller"), key="method.distiller")
+        resolved["distiller"] = None if distiller is None else dump(parts["distiller"])
+        pool = recipe.get("pool", False)
+        if not isinstance(pool, bool):
+            raise InvalidOption("method.pool", pool, "true or false")
+        resolved["pool"] = pool
+        self.resolved["method"] = resolved
+        return Method(name=resolved["name"], pool=pool, **parts)
+
+    def settings(self) -> Settings:
+        groups = {"method", "data", "partition", "proxy", "model", "student", "runtime"}
+        own = {key: value for key, value in self._config.items() if key not in groups}
+        known = [*sorted(groups), *Settings.__dataclass_fields__]
+        for key, value in own.items():
+            if key not in known:
+                raise InvalidOption(key, value, f"one of {', '.join(known)}", nearest(str(key), known))
+        settings = build(Settings, own, key="")
+        self.resolved |= dump(settings)
+        self._read |= {*own, "student"}
+        return settings
+
+    def refuse_unknown(self) -> None:
+        for key in self._config.keys() - self._read:
+            raise InvalidOption(key, self._config[key], "one of " + ", ".join(sorted(self._read)), nearest(str(key), self._read))
+
+
+def _create(spec: Any, family: Family, key: str) -> tuple[Any, dict[str, Any]]:
+    if not isinstance(spec, str | Mapping):
+        raise InvalidOption(key, spec, f"the name of a {family.kind}: one of {', '.join(family.names())}")
+    part = family.create(spec, key=key)
+    name = spec if isinstance(spec, str) else spec["name"]
+    return part, {"name": name, **dump(part)}
+
+
+def _mapping(value: Any, key: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise InvalidOption(key, value, "a mapping of options")
+    return value
+
+
+def _baselines(given: str | list[str]) -> tuple[Baseline, ...]:
+    if given == "all":
+        return BASELINES
+    if given == "none":
+        return ()
+    names = [given] if isinstance(given, str) else given
+    for name in names:
+        if name not in BASELINES:
+            raise InvalidOption("baselines", name, f"all, none, or some of {', '.join(BASELINES)}", nearest(name, [*BASELINES, "all", "none"]))
+    return tuple(baseline for baseline in BASELINES if baseline in names)

@@ -1,0 +1,112 @@
+"""The server side of a run in its folder: from config to summary, in whatever process Flower puts it."""
+
+import importlib.metadata
+import platform
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from flwr.serverapp import Grid
+
+from fedkd.assembly.build import load, server_side, task_of
+from fedkd.assembly.experiment import Experiment
+from fedkd.data.federated import FederatedData
+from fedkd.foundation.run_folder import RunFolder, default_path
+from fedkd.runtime.evaluation import Evaluation, final_values
+from fedkd.runtime.runner import Plan, Runner, Watcher
+
+_REPORTED = ("fedkd", "flwr", "numpy", "pandas", "ray", "scikit-learn", "torch")
+
+
+class Silent:
+    """Watches a run and says nothing."""
+
+    def start(self, total_rounds: int, clients_per_round: int) -> None:
+        """Say nothing."""
+
+    def phase(self, round: int, name: str, total: int) -> None:  # noqa: A002
+        """Say nothing."""
+
+    def advance(self, n: int = 1) -> None:
+        """Say nothing."""
+
+    def round_done(self, round: int, values: Mapping[str, float], bytes_up: int, bytes_down: int) -> None:  # noqa: A002
+        """Say nothing."""
+
+    def message(self, text: str) -> None:
+        """Say nothing."""
+
+
+def start_folder(experiment: Experiment) -> RunFolder:
+    """Make the run folder of an experiment.
+
+    Raises:
+        RunFolderError: there is a run already, or the folder cannot be made.
+    """
+    given = experiment.settings.output
+    config = dict(experiment.resolved)
+    path = Path(given) if given else default_path(Path("runs"), experiment.method.name, config, datetime.now(UTC))
+    environment = {
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "packages": {name: importlib.metadata.version(name) for name in _REPORTED},
+    }
+    return RunFolder.create(path, config, environment)
+
+
+def serve(folder: RunFolder, grid: Grid, watcher: Watcher | None = None) -> None:
+    """Run the experiment of a folder on a grid, from its last checkpoint, and write its summary."""
+    watcher = watcher or Silent()
+    begun = time.perf_counter()
+    experiment = Experiment.from_config(folder.config())
+    data = load(experiment)
+    folder.write_json("partition.json", dict(data.manifest))
+    strategy, student = server_side(experiment, data)
+    evaluation = Evaluation(task_of(data), {"validation": data.validation, "test": data.test})
+    plan = Plan(
+        rounds=experiment.settings.rounds,
+        clients_per_round=min(experiment.settings.clients_per_round or len(data.assignments), len(data.assignments)),
+        evaluate_every=experiment.settings.evaluate_every,
+        threads=experiment.settings.threads,
+        client_timeout=experiment.settings.client_timeout,
+        proxy_bytes=_proxy_bytes(data) if experiment.method.strategy.needs_proxy else 0,
+    )
+    Runner(strategy, student, evaluation, plan, folder, watcher).run(grid)
+    summarise(folder, time.perf_counter() - begun)
+
+
+def summarise(folder: RunFolder, seconds: float) -> dict[str, Any]:
+    """Write and return `summary.json` from what the folder records.
+
+    `final` is the map from `<scope>/<split>/<metric>` to a number; `bytes_*` are serialised messages of the method itself,
+    `payload_*` the knowledge in them by its codec's formula; evaluation messages are not counted.
+    """
+    metrics = pd.read_json(folder.path / "metrics.jsonl", lines=True, dtype={"client": "Int64"})
+    ledger = pd.read_json(folder.path / "ledger.jsonl", lines=True)
+    last = metrics[(metrics["round"] == metrics["round"].max()) & metrics["client"].isna()]
+    method = ledger[ledger["phase"] == "train"]
+    totals = method.groupby("direction")[["bytes", "payload"]].sum()
+    total = {f"{column}_{direction}": int(totals[column].get(direction, 0)) for column in totals for direction in ("up", "down")}
+    summary = {
+        "final": final_values(last.astype(object).where(last.notna(), None).to_dict(orient="records")),
+        **total,
+        "bytes_once": int(ledger.loc[ledger["phase"] == "once", "bytes"].sum()),
+        "rounds": int(metrics["round"].max()),
+        "failures": int(metrics.loc[metrics["metric"] == "failures", "value"].sum()),
+        "seconds": seconds,
+    }
+    folder.write_json("summary.json", summary)
+    return summary
+
+
+def _proxy_bytes(data: FederatedData) -> int:
+    """Return the size of the proxy inputs (and labels, if methods may use them), as float32 and int64 arrays."""
+    if data.proxy is None:
+        return 0
+    arrays: Iterable[Any] = [*data.proxy.inputs.values(), data.proxy.ids, *([data.proxy.targets] if data.proxy_labelled else [])]
+    return sum(array.element_size() * array.nelement() for array in arrays)

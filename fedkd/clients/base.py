@@ -1,0 +1,111 @@
+"""What a client strategy must say: the stages of a round, each a loss for one batch. The engine owns everything else.
+
+>>> @dataclass(frozen=True, kw_only=True)
+... class Gentle(ClientStrategy):
+...     def train_loss(self, step: Step) -> Tensor:
+...         return step.task.supervised(step.outputs.logits, step.targets).mean()
+"""
+
+from abc import ABC
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from fedkd.foundation.parts import Part
+from fedkd.knowledge import Package
+from fedkd.models.base import Outputs
+from fedkd.tasks import Task
+from fedkd.training import Fit
+
+
+@dataclass(frozen=True)
+class Step:
+    """All that a loss may look at: one batch of one client.
+
+    Attributes:
+        outputs: what the client's network says about the batch; the gradient flows from here.
+        targets: true targets of the batch.
+        teacher: what was received about these samples, as scores in log space; only in stages on the proxy set.
+        parameters: the network's weights by name, for losses on weights.
+        memory: what the strategy wanted to remember of what it received, by names of its own; never trained.
+        task: says how outputs, targets and teachers are compared.
+    """
+
+    outputs: Outputs
+    targets: Shaped[Tensor, "batch ..."]
+    teacher: Float[Tensor, "batch outputs"] | None
+    parameters: Mapping[str, Tensor]
+    memory: Mapping[str, Tensor]
+    task: Task
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What a client knows when a round begins.
+
+    Attributes:
+        first: whether this client has not trained before.
+        received: knowledge that came with the round, if any.
+        start: the weights that training starts from.
+    """
+
+    first: bool
+    received: Package | None
+    start: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One part of a client's round.
+
+    Attributes:
+        name: names the random stream of its batches.
+        source: `private` are the client's own samples; `proxy` the proxy samples that were received with a teacher's
+            word; `public` the whole proxy set with its labels.
+        loss: mean loss of one batch.
+        plan: how long and with what.
+    """
+
+    name: str
+    source: Literal["private", "proxy", "public"]
+    loss: Callable[[Step], Float[Tensor, ""]]
+    plan: Fit
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientStrategy(Part, ABC):
+    """What one client does in a round; the default trains on the client's own data with the task's loss."""
+
+    fit: Fit = field(default_factory=Fit)
+    """Training on the client's own data."""
+
+    persistent: ClassVar[bool] = False
+    """Whether a client keeps its network from round to round; else it starts from the weights that it receives."""
+
+    own_initialisation: ClassVar[bool] = False
+    """Whether each client's network starts from weights of its own; else all of one architecture start alike."""
+
+    needs_classes: ClassVar[bool] = False
+    """Whether it makes sense for classes only."""
+
+    @property
+    def learns_proxy_labels(self) -> bool:
+        """Whether true labels of the proxy set are learned from."""
+        return False
+
+    def train_loss(self, step: Step) -> Float[Tensor, ""]:
+        """Return the mean loss of a batch of the client's own samples."""
+        return step.task.supervised(step.outputs.logits, step.targets).mean()
+
+    def remember(self, situation: Situation) -> Mapping[str, Tensor]:
+        """Return the tensors that the losses of this round will look at."""
+        del situation
+        return {}
+
+    def stages(self, situation: Situation) -> tuple[Stage, ...]:
+        """Return the stages of this round, in order."""
+        del situation
+        return (Stage("train", "private", self.train_loss, self.fit),)

@@ -1,0 +1,64 @@
+"""The client of co-distillation on a public set: digest the consensus, then train on its own data.
+
+FedMD: Li & Wang, "FedMD: Heterogenous Federated Learning via Model Distillation" (2019), Algorithm 1: transfer learning
+on the labelled public set first, then each round digest (match the consensus) and revisit (own data).
+DS-FL: Itahara et al., "Distillation-Based Semi-Supervised Federated Learning for Communication-Efficient Collaborative
+Training with Non-IID Private Data" (2020), Algorithm 1: update, predict, aggregate, distil.
+
+Both end a round with the clients' answers. A client digests the last consensus when it next takes part, which is the
+same order of work; the consensus of the last round therefore reaches no client.
+"""
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from jaxtyping import Float
+from torch import Tensor
+
+from fedkd.clients.base import ClientStrategy, Situation, Stage, Step
+from fedkd.foundation.options import Positive
+from fedkd.tasks import Divergence
+from fedkd.training import Fit
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoDistillation(ClientStrategy):
+    """Keeps its network; learns what was agreed on the proxy set, then from its own data."""
+
+    digest: Fit = field(default_factory=Fit)
+    """Learning from the consensus on the proxy set."""
+
+    divergence: Divergence = "task"
+    """How the consensus is matched: the task's own measure (KL, squared error), or `mae` / `mse` of raw outputs."""
+
+    temperature: Positive = 1.0
+    """Softens consensus and client alike, where the measure is KL."""
+
+    pretrain: Fit = field(default_factory=lambda: Fit(epochs=0))
+    """Training on the labelled proxy set before a client's first round (FedMD's transfer learning); 0 epochs leaves it out."""
+
+    persistent: ClassVar[bool] = True
+    own_initialisation: ClassVar[bool] = True
+
+    @property
+    def learns_proxy_labels(self) -> bool:
+        """Whether there is a pre-training on public labels."""
+        return self.pretrain.epochs > 0
+
+    def digest_loss(self, step: Step) -> Float[Tensor, ""]:
+        """Return the mean divergence from the consensus."""
+        assert step.teacher is not None
+        return step.task.divergence(
+            step.outputs.logits, step.teacher, measure=self.divergence, temperature=self.temperature
+        ).mean()
+
+    def stages(self, situation: Situation) -> tuple[Stage, ...]:
+        """Return: pre-training on public labels (first time only), digest (once there is a consensus), own data."""
+        pretrain = Stage("pretrain", "public", self.train_loss, self.pretrain)
+        digest = Stage("digest", "proxy", self.digest_loss, self.digest)
+        train = Stage("train", "private", self.train_loss, self.fit)
+        return (
+            *((pretrain,) if situation.first and self.pretrain.epochs else ()),
+            *((digest,) if situation.received is not None else ()),
+            train,
+        )

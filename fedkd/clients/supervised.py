@@ -1,0 +1,10 @@
+"""Plain training on the client's own data: the client of FedAvg (McMahan et al., 2017) and FedDF (Lin et al., 2020)."""
+
+from dataclasses import dataclass
+
+from fedkd.clients.base import ClientStrategy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Supervised(ClientStrategy):
+    """Starts from the weights it receives and trains on its own data."""

@@ -1,0 +1,30 @@
+"""Progression of diabetes after one year, embedded in scikit-learn.
+
+Source: B. Efron, T. Hastie, I. Johnstone and R. Tibshirani, "Least Angle Regression", Annals of Statistics 32, 2004.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from fedkd.data.datasets.base import DataSet, Raw, Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diabetes(DataSet):
+    """Progression of diabetes (25 to 346) from ten measurements of 442 patients; nothing to fetch."""
+
+    task: ClassVar[Task] = "regression"
+    views: ClassVar[Mapping[str, tuple[int, ...]]] = {"features": (10,)}
+    num_outputs = 1
+    rows = 442
+    origin = "embedded in scikit-learn"
+    size = "442 x 10, one number"
+    licence = "scikit-learn is BSD-3-Clause"
+
+    def read(self) -> Raw:
+        """Return the patients in scikit-learn's order, in the units of the study."""
+        from sklearn.datasets import load_diabetes
+
+        study = load_diabetes(scaled=False)
+        return Raw({"features": study.data}, study.target)

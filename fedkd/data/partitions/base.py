@@ -1,0 +1,143 @@
+"""What a partitioner is: it names an owner for every sample; sizes, holdouts and empty clients are handled here.
+
+>>> dealt = Iid().assign(np.zeros(100), clients=4, streams=Streams(0))
+>>> [len(client) for client in dealt.training]
+[22, 22, 22, 22]
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from fedkd.data.datasets.base import DataSet, Indices
+from fedkd.data.partitions._repair import Pairs, borrow, move
+from fedkd.data.shift import Shift
+from fedkd.foundation.errors import InvalidOption
+from fedkd.foundation.options import Count, OpenFraction
+from fedkd.foundation.parts import Part
+from fedkd.foundation.seeding import Streams
+
+
+@dataclass(frozen=True, eq=False)
+class Dealt:
+    """What each client got.
+
+    Args:
+        training: client -> positions in the pool that it trains on, ascending.
+        holdouts: client -> positions that it keeps for its own evaluation, ascending, none of them in training.
+    """
+
+    training: tuple[Indices, ...]
+    holdouts: tuple[Indices, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Partitioner(Part, ABC):
+    """Base of partitioners: a subclass says who owns which sample.
+
+    A client that gets fewer than `minimum` samples is never a reason to draw again, which need not end; the draw is
+    repaired: what is missing is moved from the clients that have most.
+    """
+
+    holdout: OpenFraction = 0.1
+    "Share of a client's samples that it keeps for its own evaluation, rounded; at least one sample is left to train on."
+    minimum: Count = 1
+    "Fewest samples of a client, its holdout included."
+    empty: Literal["error", "allow", "replace"] = "error"
+    "For clients short of the minimum. error: move samples from the richest, refuse if there are too few; allow: leave them as they are; replace: lend them samples of others, which then live in several clients."
+
+    @abstractmethod
+    def owners(self, groups: Indices, clients: int, generator: np.random.Generator) -> Indices:
+        """Return the client that owns each sample, -1 for a sample that no client owns.
+
+        Args:
+            groups: [N] class, or group of numeric targets, of each sample.
+            clients: number of clients.
+            generator: the only source of chance.
+        """
+
+    def group(self, targets: npt.NDArray[Any]) -> Indices:
+        """Return the groups in which a partitioner thinks: the classes, or 0 for every sample with a numeric target."""
+        classes = np.issubdtype(targets.dtype, np.integer)
+        return targets.astype(np.int64) if classes else np.zeros(len(targets), dtype=np.int64)
+
+    def shift(self, clients: int, streams: Streams) -> Shift | None:
+        """Return what is done to the inputs of each client, None for nothing."""
+        del clients, streams
+        return None
+
+    def check(self, data: DataSet, pool: int, clients: int) -> None:
+        """Refuse what cannot work, before anything is loaded.
+
+        Args:
+            data: the data set that will be dealt.
+            pool: size of its training pool without the proxy set.
+            clients: number of clients.
+
+        Raises:
+            InvalidOption: more clients than the samples suffice for.
+            IllegalCombination: the partitioner does not work on this kind of data.
+        """
+        del data
+        if self.empty == "error" and clients * self.minimum > pool:
+            allowed = f"at most {pool // self.minimum} ({pool} samples of {self.minimum} or more a client); or set partition.empty=allow or =replace"
+            raise InvalidOption("clients", clients, allowed)
+        if self.minimum > pool:
+            raise InvalidOption("partition.minimum", self.minimum, f"at most {pool}, the number of samples")
+
+    def assign(self, targets: npt.NDArray[Any], *, clients: int, streams: Streams) -> Dealt:
+        """Deal a pool to clients; draws from the streams `partition` and `holdout`.
+
+        Args:
+            targets: [N] class numbers, or [N] numbers.
+            clients: number of clients, 1 or more.
+            streams: the random streams of the run.
+        """
+        generator = streams.numpy("partition")
+        owners = self.owners(self.group(targets), clients, generator)
+        if self.empty == "error":
+            owners = move(owners, clients, self.minimum, generator)
+        kept = np.flatnonzero(owners >= 0)
+        pairs = Pairs(owners[kept], kept)
+        if self.empty == "replace":
+            pairs = borrow(pairs, len(targets), clients, self.minimum, generator)
+        return _hold_out(pairs, clients, self.holdout, streams.numpy("holdout"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupPartitioner(Partitioner):
+    """Base of partitioners that tell samples apart by their class; numeric targets are cut into groups of equal size."""
+
+    bins: Count = 10
+    "For numeric targets: number of groups, cut at quantiles of the training pool, which then stand in for classes."
+
+    def group(self, targets: npt.NDArray[Any]) -> Indices:
+        """Return the classes, or the quantile group of each number."""
+        if np.issubdtype(targets.dtype, np.integer):
+            return targets.astype(np.int64)
+        cuts = np.quantile(targets, np.arange(1, self.bins) / self.bins)
+        return np.searchsorted(cuts, targets, side="right").astype(np.int64)
+
+    def groups(self, data: DataSet) -> int:
+        """Return the number of classes or groups of a data set."""
+        return data.num_outputs if data.task == "classification" else self.bins
+
+
+def _hold_out(pairs: Pairs, clients: int, share: float, generator: np.random.Generator) -> Dealt:
+    order = generator.permutation(len(pairs.clients))
+    order = order[np.argsort(pairs.clients[order], kind="stable")]
+    sizes = np.bincount(pairs.clients, minlength=clients)
+    rank = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    kept = np.minimum(np.rint(sizes * share), np.maximum(sizes - 1, 0)).astype(np.int64)
+    held = rank < np.repeat(kept, sizes)
+    return Dealt(_by_client(pairs, order[~held], clients), _by_client(pairs, order[held], clients))
+
+
+def _by_client(pairs: Pairs, chosen: Indices, clients: int) -> tuple[Indices, ...]:
+    owners, samples = pairs.clients[chosen], pairs.samples[chosen]
+    order = np.lexsort((samples, owners))
+    ends = np.cumsum(np.bincount(owners, minlength=clients))
+    return tuple(np.split(samples[order], ends[:-1]))

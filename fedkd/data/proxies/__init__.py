@@ -1,0 +1,9 @@
+"""Public proxy sets: what clients and server can both look at.
+
+>>> PROXIES.create({"name": "heldout", "size": 400, "labelled": False}, key="proxy")
+Heldout(size=400, labelled=False)
+"""
+
+from fedkd.foundation.registry import Family
+
+PROXIES = Family("proxy set", "fedkd.data.proxies", "Proxy", "fedkd.proxies")

@@ -1,0 +1,29 @@
+"""Two bytes a number: half precision, 11 significant bits, at most 65,504."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Shaped
+from torch import Tensor
+
+from fedkd.knowledge.codecs.base import Codec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Float16(Codec):
+    """Numbers rounded to half precision, 2 bytes each; larger ones than 65,504 are sent as 65,504."""
+
+    def encode(self, values: Shaped[Tensor, "..."]) -> "np.ndarray[Any, Any]":
+        """Return the rounded numbers; NaN stays NaN, so that it is noticed."""
+        return values.detach().cpu().clamp(-65504.0, 65504.0).half().numpy()
+
+    def decode(self, sent: "np.ndarray[Any, Any]") -> Shaped[Tensor, "..."]:
+        """Return the numbers as float32."""
+        return torch.from_numpy(sent.astype(np.float32))
+
+    def num_bytes(self, shape: tuple[int, ...]) -> int:
+        """Return 2 bytes a number."""
+        return 2 * math.prod(shape)

@@ -1,0 +1,29 @@
+"""Four bytes a number: nothing is lost."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Shaped
+from torch import Tensor
+
+from fedkd.knowledge.codecs.base import Codec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Float32(Codec):
+    """Numbers as they are, 4 bytes each."""
+
+    def encode(self, values: Shaped[Tensor, "..."]) -> "np.ndarray[Any, Any]":
+        """Return the numbers; whole numbers keep their type."""
+        return values.detach().cpu().numpy()
+
+    def decode(self, sent: "np.ndarray[Any, Any]") -> Shaped[Tensor, "..."]:
+        """Return the numbers in memory of their own."""
+        return torch.from_numpy(np.array(sent))
+
+    def num_bytes(self, shape: tuple[int, ...]) -> int:
+        """Return 4 bytes a number."""
+        return 4 * math.prod(shape)

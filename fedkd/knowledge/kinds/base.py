@@ -1,0 +1,46 @@
+"""What a kind of knowledge must say: what it needs, and how it is read off a trained client."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar, Protocol
+
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+from fedkd.foundation.parts import Part
+from fedkd.knowledge.package import Package
+
+
+class TrainedClient(Protocol):
+    """What can be read off a client after training; nothing is computed before it is asked for."""
+
+    def weights(self) -> Mapping[str, Tensor]:
+        """Return the network's weights by name."""
+
+    def on_proxy(self, ids: Int[Tensor, " n"]) -> Float[Tensor, "n outputs"]:
+        """Return the raw outputs on these proxy samples, in this order."""
+
+    def on_private(self) -> tuple[Float[Tensor, "n outputs"], Shaped[Tensor, "n ..."]]:
+        """Return the raw outputs on the client's own training samples, and their targets."""
+
+
+class Kind(Part, ABC):
+    """One kind of knowledge."""
+
+    needs_proxy: ClassVar[bool] = False
+    """Whether it is about a public proxy set."""
+
+    needs_classes: ClassVar[bool] = False
+    """Whether it makes sense for classes only."""
+
+    mixed_models: ClassVar[bool] = True
+    """Whether clients of different architectures can share it."""
+
+    @abstractmethod
+    def extract(self, client: TrainedClient, ids: Int[Tensor, " n"] | None) -> Package:
+        """Read the knowledge off a trained client.
+
+        Args:
+            client: the client after its training.
+            ids: the proxy samples the server asks about; none for kinds that need no proxy set.
+        """

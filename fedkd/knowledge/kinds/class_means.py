@@ -1,0 +1,27 @@
+"""Mean logits for each label over the client's own samples (FD: Jeong et al., 2018). No proxy set."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from fedkd.knowledge.kinds.base import Kind, TrainedClient
+from fedkd.knowledge.package import Package
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassMeans(Kind):
+    """For each label the mean logit vector of the client's own samples, with how many there were."""
+
+    needs_classes: ClassVar[bool] = True
+
+    def extract(self, client: TrainedClient, ids: Int[Tensor, " n"] | None) -> Package:
+        """Return [labels, classes] and counts [labels]; a label with count 0 says nothing, its row is to be ignored."""
+        del ids
+        outputs, targets = client.on_private()
+        classes = outputs.shape[-1]
+        counts = torch.bincount(targets, minlength=classes)
+        sums = torch.zeros(classes, classes, dtype=outputs.dtype).index_add_(0, targets, outputs)
+        return Package("class_means", {"values": sums / counts.clamp_min(1)[:, None]}, counts=counts)

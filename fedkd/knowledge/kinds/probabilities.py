@@ -1,0 +1,24 @@
+"""Class probabilities on the proxy set (DS-FL: Itahara et al., 2020)."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch.nn.functional as F
+from jaxtyping import Int
+from torch import Tensor
+
+from fedkd.knowledge.kinds.base import Kind, TrainedClient
+from fedkd.knowledge.package import Package
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probabilities(Kind):
+    """Softmax of the outputs on the proxy set, untempered."""
+
+    needs_proxy: ClassVar[bool] = True
+    needs_classes: ClassVar[bool] = True
+
+    def extract(self, client: TrainedClient, ids: Int[Tensor, " n"] | None) -> Package:
+        """Return [samples, classes] with the ids; rows sum to 1."""
+        assert ids is not None
+        return Package("probabilities", {"values": F.softmax(client.on_proxy(ids), dim=-1)}, ids=ids)

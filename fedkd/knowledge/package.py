@@ -1,0 +1,126 @@
+"""Typed packages of knowledge and their form in a Flower message.
+
+>>> package = Package("probabilities", {"values": probabilities}, ids=proxy.ids)
+>>> records = to_records(package, Float32())
+>>> from_records(RecordDict(records)).ids
+tensor([...])
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from fedkd.knowledge.codecs import CODECS
+from fedkd.knowledge.codecs.base import Codec
+
+ARRAYS = "arrays"
+"""Name of the record that holds the arrays; weights under this name are what Flower's own strategies expect."""
+
+ABOUT = "about"
+"""Name of the record that says what the arrays are."""
+
+WEIGHTS = "weights"
+"""Name of the record that holds a network's weights beside other knowledge."""
+
+_IDS, _COUNTS = "ids", "counts"
+
+
+class BadPackage(ValueError):
+    """Knowledge that cannot be used: not finite, or not of the form it should have."""
+
+
+@dataclass(frozen=True)
+class Package:
+    """What one party says.
+
+    Args:
+        kind: `weights`, `logits`, `probabilities` or `class_means`.
+        arrays: what is said: `values` [samples or classes, outputs], or a network's weights by name.
+        ids: [samples] the proxy samples that the values are about; none for weights and class means.
+        counts: [classes] how many private samples stand behind each row of class means; 0 means nothing is said.
+    """
+
+    kind: str
+    arrays: Mapping[str, Tensor]
+    ids: Int[Tensor, " n"] | None = None
+    counts: Int[Tensor, " classes"] | None = None
+
+    @property
+    def values(self) -> Float[Tensor, "rows outputs"]:
+        """The rows of a package that is not weights."""
+        return self.arrays["values"]
+
+    def scores(self) -> Float[Tensor, "rows outputs"]:
+        """Return the values in log space: logits as they are, probabilities as their logarithms."""
+        if self.kind != "probabilities":
+            return self.values
+        return self.values.clamp_min(torch.finfo(self.values.dtype).tiny).log()
+
+    def payload(self, codec: Codec) -> int:
+        """Return the exact size of the arrays in bytes under a codec; ids, counts and the envelope are not knowledge."""
+        return sum(codec.num_bytes(tuple(array.shape)) for array in self.arrays.values())
+
+    def require(self, kind: str, shape: tuple[int, ...]) -> None:
+        """Refuse a package of another kind or shape, or with a number that is not finite.
+
+        Raises:
+            BadPackage: with the reason.
+        """
+        if self.kind != kind:
+            raise BadPackage(f"sent {self.kind}, expected {kind}")
+        if tuple(self.values.shape) != shape:
+            raise BadPackage(f"sent values of shape {list(self.values.shape)}, expected {list(shape)}")
+        self.require_finite()
+
+    def require_finite(self) -> None:
+        """Refuse a package that holds NaN or infinity."""
+        for name, array in self.arrays.items():
+            if array.is_floating_point() and not bool(array.isfinite().all()):
+                raise BadPackage(f"sent values that are not finite (in {name!r})")
+
+
+def to_records(package: Package, codec: Codec) -> dict[str, ArrayRecord | ConfigRecord]:
+    """Return the Flower records of a package: its arrays, encoded, and what they are."""
+    encoded = {name: Array(np.ascontiguousarray(codec.encode(array))) for name, array in package.arrays.items()}
+    if package.ids is not None:
+        encoded[_IDS] = Array(package.ids.numpy())
+    if package.counts is not None:
+        encoded[_COUNTS] = Array(package.counts.numpy())
+    about = ConfigRecord({"kind": package.kind, "codec": codec.name})
+    return {ARRAYS: ArrayRecord(encoded), ABOUT: about}
+
+
+def from_records(content: RecordDict) -> Package:
+    """Return the package that a message carries.
+
+    Raises:
+        BadPackage: the message carries none, or one that cannot be decoded.
+    """
+    if ARRAYS not in content.array_records or ABOUT not in content.config_records:
+        raise BadPackage(f"sent no knowledge (records {sorted(content)})")
+    about = content.config_records[ABOUT]
+    arrays = {name: array.numpy() for name, array in content.array_records[ARRAYS].items()}
+    codec = CODECS.create(str(about["codec"]), key="codec")
+    extras = {name: torch.from_numpy(arrays.pop(name).copy()) for name in (_IDS, _COUNTS) if name in arrays}
+    return Package(
+        kind=str(about["kind"]),
+        arrays={name: codec.decode(array) for name, array in arrays.items()},
+        ids=extras.get(_IDS),
+        counts=extras.get(_COUNTS),
+    )
+
+
+def payload_of(content: RecordDict) -> int:
+    """Return the exact size in bytes of the knowledge or the weights that a message carries; 0 if there is none."""
+    if ABOUT in content.config_records:
+        codec: Codec = CODECS.create(str(content.config_records[ABOUT]["codec"]), key="codec")
+        sent = {name: array for name, array in content.array_records[ARRAYS].items() if name not in {_IDS, _COUNTS}}
+        return sum(codec.num_bytes(tuple(array.shape)) for array in sent.values())
+    weights = [record for name, record in content.array_records.items() if name in {ARRAYS, WEIGHTS}]
+    return sum(math.prod(array.shape) * np.dtype(array.dtype).itemsize for record in weights for array in record.values())

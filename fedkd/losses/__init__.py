@@ -1,0 +1,9 @@
+"""Losses as pure functions: student first, teacher second, batch first, class axis last, in log space.
+
+>>> kd(student_logits, teacher_logits, temperature=4.0)
+tensor(...)
+"""
+
+from fedkd.losses.response import kd, mae, mse, soft_cross_entropy
+
+__all__ = ["kd", "mae", "mse", "soft_cross_entropy"]

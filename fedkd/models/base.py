@@ -1,0 +1,88 @@
+"""What a model is: a recipe for a network, which states the input it takes and returns logits and features."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from fedkd.foundation.errors import IllegalCombination
+from fedkd.foundation.parts import Part
+
+
+class Outputs(NamedTuple):
+    """What a network says about a batch.
+
+    Attributes:
+        logits: [batch, outputs]: raw class scores, or predicted numbers in a regression.
+        features: [batch, width]: what the last layer sees.
+    """
+
+    logits: Float[Tensor, "batch outputs"]
+    features: Float[Tensor, "batch width"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model(Part, ABC):
+    """A recipe for a network."""
+
+    @abstractmethod
+    def network(self, shape: tuple[int, ...], num_outputs: int) -> nn.Module:
+        """Build the network; its weights are drawn from PyTorch's current generator (see `Streams.initialising`).
+
+        Args:
+            shape: shape of one input, without the batch axis.
+            num_outputs: classes, or numbers to predict.
+
+        Raises:
+            IllegalCombination: the network cannot take such inputs.
+        """
+
+    def per_client(self, clients: int) -> "tuple[Model, ...]":
+        """Return the model of each client; one model gives all clients the same."""
+        return (self,) * clients
+
+    def architectures(self) -> "Mapping[str, Model]":
+        """Return every distinct architecture by its name."""
+        return {type(self).__module__.rsplit(".", maxsplit=1)[-1]: self}
+
+
+def require_image(name: str, shape: tuple[int, ...], *, least: int) -> None:
+    """Refuse inputs that are not images [channels, height, width] of at least `least` pixels a side."""
+    if len(shape) != 3 or min(shape[1:]) < least:
+        raise IllegalCombination(
+            f"model={name} takes images [channels, height, width] of at least {least} x {least} pixels, this data has inputs "
+            f"of shape {list(shape)}; take model=mlp or model=logistic"
+        )
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Return how many numbers the network learns."""
+    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+
+
+def run_network(network: nn.Module, inputs: Mapping[str, Tensor]) -> Outputs:
+    """Apply a network to a sample's views: its own `view` if it names one, else the only or the first one.
+
+    A network that returns a bare tensor is taken to return logits, which then also serve as features.
+    """
+    view = getattr(network, "view", None) or next(iter(inputs))
+    said = network(inputs[view])
+    return said if isinstance(said, Outputs) else Outputs(said, said)
+
+
+@torch.no_grad()
+def predict(network: nn.Module, inputs: Mapping[str, Tensor], *, batch_size: int = 1000) -> Float[Tensor, "n outputs"]:
+    """Return the logits of a network in evaluation mode for every sample, in order."""
+    was_training = network.training
+    network.eval()
+    size = len(next(iter(inputs.values())))
+    pieces = [
+        run_network(network, {view: x[start : start + batch_size] for view, x in inputs.items()}).logits
+        for start in range(0, max(size, 1), batch_size)
+    ]
+    network.train(was_training)
+    return torch.cat(pieces)

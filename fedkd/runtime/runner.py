@@ -1,0 +1,230 @@
+"""The loop over rounds: train, aggregate, evaluate, record, checkpoint. The same under every runtime.
+
+The strategy is a plain Flower strategy; here is what a simulation adds to Flower's own loop: the ledger, the evaluation
+scopes, and a run folder that can be resumed after a crash at any byte.
+"""
+
+import json
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import safetensors.torch
+import torch
+from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
+from flwr.serverapp import Grid
+from torch import Tensor, nn
+
+from fedkd.foundation.run_folder import LedgerRow, MetricRow, RunFolder, TimingRow
+from fedkd.knowledge.package import payload_of
+from fedkd.runtime.evaluation import Evaluation
+from fedkd.runtime.flower_internals import deserialise, message_bytes, serialise
+from fedkd.runtime.grid import LocalGrid
+from fedkd.strategies import Federated
+
+
+class Watcher(Protocol):
+    """Somebody who watches a run: the live display, or nobody."""
+
+    def start(self, total_rounds: int, clients_per_round: int) -> None:
+        """Be told what is to come."""
+
+    def phase(self, round: int, name: str, total: int) -> None:  # noqa: A002
+        """Be told that a phase begins, of so many clients."""
+
+    def advance(self, n: int = 1) -> None:
+        """Be told that clients are done."""
+
+    def round_done(self, round: int, values: Mapping[str, float], bytes_up: int, bytes_down: int) -> None:  # noqa: A002
+        """Be told the scores after a round."""
+
+    def message(self, text: str) -> None:
+        """Be told something in words."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a run goes.
+
+    Args:
+        rounds: how many.
+        clients_per_round: for the display.
+        evaluate_every: rounds between evaluations; the last round is always evaluated.
+        threads: threads of PyTorch for the server's own work.
+        client_timeout: seconds to wait for a round's replies; none waits for ever.
+        proxy_bytes: size of the proxy set, which is shipped once; 0 without one.
+    """
+
+    rounds: int
+    clients_per_round: int
+    evaluate_every: int = 1
+    threads: int = 1
+    client_timeout: float | None = None
+    proxy_bytes: int = 0
+
+
+@dataclass
+class Progress:
+    """Where a run stands: the student's weights, and the rounds that are done."""
+
+    arrays: ArrayRecord
+    done: int = -1
+
+
+class Runner:
+    """Runs a strategy on a grid and records it.
+
+    Args:
+        strategy: the server side.
+        student: the network that is reported, with its initial weights; none for methods without a student.
+        evaluation: says how good everyone is.
+        plan: how the run goes.
+        folder: where it is recorded.
+        watcher: who watches.
+    """
+
+    def __init__(
+        self, strategy: Federated, student: nn.Module | None, evaluation: Evaluation, plan: Plan, folder: RunFolder, watcher: Watcher
+    ) -> None:
+        self.strategy, self.student, self.evaluation = strategy, student, evaluation
+        self.plan, self.folder, self.watcher = plan, folder, watcher
+        self._ledger: list[LedgerRow] = []
+        self._timings: list[TimingRow] = []
+        self._failures = 0
+
+    def run(self, grid: Grid) -> None:
+        """Run to the last round, from the last checkpoint if there is one.
+
+        Raises:
+            RoundFailed: too few clients gave a usable answer; the folder holds everything up to the round before.
+        """
+        torch.set_num_threads(self.plan.threads)
+        progress = self._restore(grid)
+        self.watcher.start(self.plan.rounds, self.plan.clients_per_round)
+        if progress.done < 0:
+            self._open(grid, progress)
+        for current in range(progress.done + 1, self.plan.rounds + 1):
+            self._round(current, grid, progress)
+
+    def _open(self, grid: Grid, progress: Progress) -> None:
+        """Record round 0: the proxy set is shipped, the student knows nothing."""
+        if self.plan.proxy_bytes:
+            size = self.plan.proxy_bytes
+            self._ledger.append(LedgerRow(round=0, phase="once", client=None, direction="down", bytes=size, payload=size))
+        rows = self.evaluation.student(0, self.student)[0] if self.student is not None else []
+        self._record(0, rows, grid, progress)
+
+    def _round(self, current: int, grid: Grid, progress: Progress) -> None:
+        last = current == self.plan.rounds
+        evaluates = last or current % self.plan.evaluate_every == 0
+        begun = time.perf_counter()
+        config = ConfigRecord({"keep": evaluates})
+        messages = list(self.strategy.configure_train(current, progress.arrays, config, grid))
+        replies = self._exchange(current, "train", messages, grid)
+        trained = time.perf_counter()
+        self.watcher.phase(current, "fuse and distil", 0)
+        arrays, _ = self.strategy.aggregate_train(current, replies)
+        progress.arrays = progress.arrays if arrays is None else arrays
+        aggregated = time.perf_counter()
+        self._report_failures(current)
+        rows = self._evaluate(current, grid, progress) if evaluates else []
+        seconds = (("train", trained - begun), ("aggregate", aggregated - trained), ("evaluate", time.perf_counter() - aggregated))
+        self._timings += [TimingRow(round=current, phase=phase, seconds=value) for phase, value in seconds]
+        up, down = self._round_bytes(current)
+        self._record(current, rows, grid, progress)
+        self.watcher.round_done(current, self._headline(rows), up, down)
+
+    def _exchange(self, current: int, phase: str, messages: list[Message], grid: Grid) -> list[Message]:
+        self.watcher.phase(current, phase, len(messages))
+        for message in messages:
+            self._enter(current, phase, message.metadata.dst_node_id, "down", message.content)
+        replies = []
+        for reply in grid.send_and_receive(messages, timeout=self.plan.client_timeout):
+            replies.append(reply)
+            self.watcher.advance()
+        # Flower's own runtime delivers in the order of arrival; everything below counts in the order of partitions.
+        replies.sort(key=lambda reply: self.strategy.client_of(reply.metadata.src_node_id))
+        for reply in replies:
+            if reply.has_content():
+                self._enter(current, phase, reply.metadata.src_node_id, "up", reply.content)
+        return replies
+
+    def _enter(self, current: int, phase: str, node: int, direction: str, content: RecordDict) -> None:
+        self._ledger.append(
+            LedgerRow(
+                round=current,
+                phase="train" if phase == "train" else "evaluate",
+                client=self.strategy.client_of(node),
+                direction="up" if direction == "up" else "down",
+                bytes=message_bytes(content),
+                payload=payload_of(content),
+            )
+        )
+
+    def _evaluate(self, current: int, grid: Grid, progress: Progress) -> list[MetricRow]:
+        rows: list[MetricRow] = []
+        said: dict[str, Tensor] = {}
+        if self.student is not None:
+            self.student.load_state_dict(progress.arrays.to_torch_state_dict())
+            rows, said = self.evaluation.student(current, self.student)
+        config = ConfigRecord({"splits": list(self.evaluation.splits)})
+        messages = list(self.strategy.configure_evaluate(current, progress.arrays, config, grid))
+        replies = self._exchange(current, "evaluate", messages, grid)
+        contents = {self.strategy.client_of(reply.metadata.src_node_id): reply.content for reply in replies if reply.has_content()}
+        return rows + self.evaluation.teachers(current, contents, self.strategy.teacher_weights(), said)
+
+    def _headline(self, rows: Iterable[MetricRow]) -> dict[str, float]:
+        wanted = {"student": "student", "ensemble_uniform": "ensemble", "clients_mean": "clients"}
+        return {
+            wanted[row["scope"]]: row["value"]
+            for row in rows
+            if row["scope"] in wanted and row["split"] == "test" and row["metric"] == self.evaluation.task.score and row["value"] is not None
+        }
+
+    def _report_failures(self, current: int) -> None:
+        for failure in self.strategy.failures:
+            self._failures += 1
+            self.say(f"round {current}: client {failure.client} is left out: {failure.reason}")
+
+    def say(self, text: str) -> None:
+        """Tell the log and the watcher."""
+        self.folder.log(text)
+        self.watcher.message(text)
+
+    def _round_bytes(self, current: int) -> tuple[int, int]:
+        mine = [row for row in self._ledger if row["round"] == current and row["phase"] == "train"]
+        return (
+            sum(row["bytes"] for row in mine if row["direction"] == "up"),
+            sum(row["bytes"] for row in mine if row["direction"] == "down"),
+        )
+
+    def _record(self, current: int, rows: list[MetricRow], grid: Grid, progress: Progress) -> None:
+        """Append the round's rows, then commit them with a checkpoint: until that stands, a resume forgets them."""
+        failed = MetricRow(round=current, scope="round", client=None, split="train", metric="failures", value=float(len(self.strategy.failures)))
+        self.folder.append_metrics([*rows, failed])
+        self.folder.append_ledger(self._ledger)
+        self.folder.append_timings(self._timings)
+        self._ledger, self._timings = [], []
+        progress.done = current
+        remembered = {name: tensor.contiguous() for name, tensor in self.strategy.state().items()}
+        blobs = {
+            "arrays": serialise(RecordDict({"arrays": progress.arrays})),
+            "strategy": safetensors.torch.save(remembered),
+            "progress": json.dumps({"failures": self._failures}).encode(),
+        }
+        changed = grid.take_changed_states() if isinstance(grid, LocalGrid) else {}
+        self.folder.save_checkpoint(current, blobs, {client: serialise(state) for client, state in changed.items()})
+
+    def _restore(self, grid: Grid) -> Progress:
+        initial = ArrayRecord(self.student.state_dict()) if self.student is not None else ArrayRecord()
+        checkpoint = self.folder.load_checkpoint()
+        if checkpoint is None:
+            self.folder.truncate({})
+            return Progress(initial)
+        self.folder.truncate(checkpoint.offsets)
+        if isinstance(grid, LocalGrid):
+            grid.load_states({client: deserialise(data) for client, data in checkpoint.clients.items()})
+        self.strategy.load_state(safetensors.torch.load(checkpoint.blobs["strategy"]))
+        self._failures = int(json.loads(checkpoint.blobs["progress"])["failures"])
+        return Progress(deserialise(checkpoint.blobs["arrays"]).array_records["arrays"], checkpoint.round)

@@ -1,0 +1,36 @@
+"""Flower's own runtime: `flwr run`, with nothing of ours between Flower and the apps."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from fedkd.foundation.options import Count, NonNegative
+from fedkd.runtime.flower import run_with_flower
+from fedkd.runtime.runtimes.base import Federation, Runtime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flower(Runtime):
+    """Flower's SuperLink and its simulated nodes carry the clients; slower, and a check of everything else."""
+
+    num_actors: Count = 1
+    """Nodes that work at the same time, each on one CPU."""
+
+    num_gpus: NonNegative = 0.0
+    """GPUs of this machine that the nodes share equally."""
+
+    keeps_client_states: ClassVar[bool] = False
+
+    @property
+    def device(self) -> str:
+        """Where clients train."""
+        return "cuda" if self.num_gpus else "cpu"
+
+    def execute(self, federation: Federation) -> None:
+        """Submit the installed apps to a SuperLink of their own; they find the run by its folder."""
+        run_with_flower(
+            {},
+            federation.folder.resolve(),
+            num_clients=federation.num_clients,
+            num_actors=self.num_actors,
+            num_gpus=self.num_gpus,
+        )

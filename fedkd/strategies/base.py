@@ -1,0 +1,307 @@
+"""What every server strategy does alike: who takes part, in which order answers count, and which are usable.
+
+Clients are known by the number of their partition, never by Flower's node ids, which Flower's engine draws at random,
+and never by order of arrival: so a round is the same under every runtime.
+"""
+
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol, runtime_checkable
+
+import torch
+from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Strategy
+from torch import Tensor, nn
+
+from fedkd.aggregation.fusions.base import Fusion
+from fedkd.aggregation.weightings.base import Weighting
+from fedkd.data.samples import Samples
+from fedkd.distillation import Distiller
+from fedkd.foundation.errors import RoundFailed
+from fedkd.foundation.parts import Part
+from fedkd.foundation.seeding import Streams
+from fedkd.knowledge import BadPackage
+from fedkd.knowledge.codecs.base import Codec
+from fedkd.tasks import Task
+
+
+@runtime_checkable
+class KnowsPartitions(Protocol):
+    """A grid that can say which partition each of its nodes holds; of another grid the nodes themselves are asked."""
+
+    def partitions(self) -> Mapping[int, int]:
+        """Return the node of each partition."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A client that was left out of a round, and why."""
+
+    client: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A usable reply: the client, how many samples it trained on, and what it says."""
+
+    client: int
+    size: int
+    message: Message
+
+    @property
+    def content(self) -> RecordDict:
+        """The records of the reply."""
+        return self.message.content
+
+
+class Federated(Strategy):
+    """Samples clients by the named stream, sorts replies by partition, and leaves out what cannot be used.
+
+    Args:
+        clients_per_round: how many clients take part in a round; none is all of them.
+        min_clients: fewest usable answers that a round can go on with.
+        num_clients: how many nodes must be there before the first round; none takes those that are.
+        seed: root seed of the sampling.
+        patience: seconds to wait for the nodes to connect.
+    """
+
+    def __init__(
+        self,
+        *,
+        clients_per_round: int | None = None,
+        min_clients: int = 1,
+        num_clients: int | None = None,
+        seed: int = 0,
+        patience: float = 120.0,
+    ) -> None:
+        self.clients_per_round, self.min_clients = clients_per_round, min_clients
+        self.num_clients, self.patience = num_clients, patience
+        self.streams = Streams(seed)
+        self.failures: list[Failure] = []
+        self._nodes: dict[int, int] = {}
+        self._clients: dict[int, int] = {}
+        self._usable: list[int] = []
+
+    def summary(self) -> None:
+        """Say nothing: fedkd reports runs in its own way."""
+
+    def client_of(self, node_id: int) -> int:
+        """Return the partition that a node holds."""
+        return self._clients[node_id]
+
+    def participants(self, server_round: int, grid: Grid) -> list[int]:
+        """Return the clients of a round, drawn without replacement and sorted."""
+        everyone = sorted(self._connect(grid))
+        wanted = len(everyone) if self.clients_per_round is None else min(self.clients_per_round, len(everyone))
+        drawn = self.streams.numpy("sample-clients", round=server_round).choice(len(everyone), size=wanted, replace=False)
+        return sorted(everyone[index] for index in drawn)
+
+    def messages(self, contents: Mapping[int, RecordDict], kind: str) -> list[Message]:
+        """Return one message for each client."""
+        return [Message(content, dst_node_id=self._nodes[client], message_type=kind) for client, content in contents.items()]
+
+    def broadcast(self, server_round: int, config: ConfigRecord, grid: Grid, records: Mapping[str, ArrayRecord | ConfigRecord]) -> list[Message]:
+        """Return train messages with the same content for every participant of the round."""
+        self.failures = []
+        options = ConfigRecord({**config, "server-round": server_round})
+        content = RecordDict({**records, "config": options})
+        return self.messages(dict.fromkeys(self.participants(server_round, grid), content), MessageType.TRAIN)
+
+    def sift(self, replies: Iterable[Message], check: Callable[[Message], None] | None = None) -> list[Answer]:
+        """Return the usable replies sorted by client; the others are named in `failures`.
+
+        Clients without samples have nothing to say: they are left out without being a failure.
+
+        Args:
+            replies: what came back, in any order.
+            check: raises `BadPackage` for a reply that cannot be used.
+
+        Raises:
+            RoundFailed: fewer than `min_clients` are usable.
+        """
+        answers = []
+        for message in sorted(replies, key=lambda reply: self.client_of(reply.metadata.src_node_id)):
+            client = self.client_of(message.metadata.src_node_id)
+            try:
+                if message.has_error():
+                    raise BadPackage(message.error.reason or f"error {message.error.code}")
+                size = _size(message.content)
+                if check is not None and size:
+                    check(message)
+            except (BadPackage, KeyError, ValueError, TypeError) as error:
+                self.failures.append(Failure(client, " ".join(str(error).split())))
+                continue
+            if size:
+                answers.append(Answer(client, size, message))
+        self._usable = [answer.client for answer in answers]
+        if len(answers) < self.min_clients:
+            named = "; ".join(f"client {failure.client}: {failure.reason[:300]}" for failure in self.failures[:3])
+            raise RoundFailed(f"only {len(answers)} clients gave a usable answer, at least {self.min_clients} are needed" + (f" ({named})" if named else ""))
+        return answers
+
+    def configure_evaluate(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid) -> Iterable[Message]:
+        """Ask the clients whose answers were used for their own metrics, and for their outputs on `config["splits"]`."""
+        del arrays, grid
+        content = RecordDict({"config": ConfigRecord({**config, "server-round": server_round})})
+        return self.messages(dict.fromkeys(self._usable, content), MessageType.EVALUATE)
+
+    def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
+        """Return each metric's mean over clients, by their number of held-out samples."""
+        del server_round
+        return mean_metrics([reply.content for reply in replies if reply.has_content()])
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what the strategy must remember to go on after a restart, besides the student's weights."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take up a remembered state."""
+
+    def teacher_weights(self) -> Mapping[int, float] | None:
+        """Return how much each client counted in the last round, on average over samples; none is alike."""
+        return None
+
+    def _connect(self, grid: Grid) -> dict[int, int]:
+        if not self._nodes:
+            self._nodes = dict(grid.partitions()) if isinstance(grid, KnowsPartitions) else self._ask_partitions(grid)
+            self._clients = {node: client for client, node in self._nodes.items()}
+        return self._nodes
+
+    def _ask_partitions(self, grid: Grid) -> dict[int, int]:
+        deadline = time.monotonic() + self.patience
+        while len(nodes := sorted(grid.get_node_ids())) < (self.num_clients or 1):
+            if time.monotonic() > deadline:
+                raise RoundFailed(f"{len(nodes)} of {self.num_clients or 1} nodes connected within {self.patience:.0f} s")
+            time.sleep(0.1)
+        question = RecordDict({"config": ConfigRecord({"ask": "partition-id"})})
+        asked = [Message(question, dst_node_id=node, message_type=MessageType.QUERY) for node in nodes]
+        told: dict[int, int] = {}
+        for reply in grid.send_and_receive(asked, timeout=self.patience):
+            if reply.has_content() and "partition-id" in reply.content.config_records.get("config", {}):
+                told[int(str(reply.content.config_records["config"]["partition-id"]))] = reply.metadata.src_node_id
+        # Apps that do not answer the question still have an order: that of their node ids.
+        return told if len(told) == len(nodes) else dict(enumerate(nodes))
+
+
+@dataclass(frozen=True)
+class ServerSide:
+    """Everything that a server strategy can be made of.
+
+    Args:
+        streams: the random streams of the run.
+        task: what outputs mean.
+        num_outputs: classes, or numbers to predict.
+        clients_per_round, min_clients, num_clients: as in `Federated`.
+        students: networks with initial weights by architecture; the first is the one that is reported.
+        architecture_of: name of each client's architecture.
+        proxy: the proxy set, if there is one.
+        validation: data that chooses.
+        weighting, fusion, distiller, codec: the parts that the recipe names.
+    """
+
+    streams: Streams
+    task: Task
+    num_outputs: int
+    clients_per_round: int
+    min_clients: int
+    num_clients: int
+    students: Mapping[str, nn.Module]
+    architecture_of: Mapping[int, str]
+    proxy: Samples | None
+    validation: Samples
+    weighting: Weighting
+    fusion: Fusion | None
+    distiller: Distiller | None
+    codec: Codec
+
+    @property
+    def sampling(self) -> dict[str, int]:
+        """The options of `Federated`."""
+        return {
+            "clients_per_round": self.clients_per_round,
+            "min_clients": self.min_clients,
+            "num_clients": self.num_clients,
+            "seed": self.streams.seed,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerStrategy(Part, ABC):
+    """A server strategy as a recipe names it."""
+
+    takes: ClassVar[tuple[str | None, ...]]
+    """The kinds of knowledge that it works on; None is none at all."""
+
+    needs_proxy: ClassVar[bool] = False
+    """Whether it works on a public proxy set."""
+
+    needs_fusion: ClassVar[bool] = False
+    """Whether it fuses the outputs of teachers."""
+
+    needs_float32: ClassVar[bool] = False
+    """Whether what crosses is plain weights, which no codec touches."""
+
+    mixed_models: ClassVar[bool] = True
+    """Whether clients may have different architectures."""
+
+    needs_groups: ClassVar[bool] = False
+    """Whether the server keeps a network for each architecture of the clients."""
+
+    has_student: ClassVar[bool] = True
+    """Whether the server ends up with a network of its own."""
+
+    @abstractmethod
+    def create(self, side: ServerSide) -> Federated:
+        """Return the Flower strategy."""
+
+
+@dataclass
+class Accumulated:
+    """A mean that grows: sums of metrics, by weight."""
+
+    total: dict[str, float] = field(default_factory=dict)
+    weight: dict[str, float] = field(default_factory=dict)
+
+    def add(self, name: str, value: float, weight: float) -> None:
+        """Count a value; NaN and weight 0 count nothing."""
+        if weight > 0 and not math.isnan(value):
+            self.total[name] = self.total.get(name, 0.0) + value * weight
+            self.weight[name] = self.weight.get(name, 0.0) + weight
+
+    def means(self) -> dict[str, float]:
+        """Return the mean of each metric."""
+        return {name: total / self.weight[name] for name, total in self.total.items()}
+
+
+def mean_metrics(contents: Iterable[RecordDict]) -> MetricRecord:
+    """Return the mean of every single-valued metric over messages, by their number of samples."""
+    sums = Accumulated()
+    for content in contents:
+        for record in content.metric_records.values():
+            for name, value in record.items():
+                if name != "num-examples" and isinstance(value, int | float):
+                    sums.add(name, float(value), float(str(record.get("num-examples", 1))))
+    return MetricRecord({**sums.means()})
+
+
+def require_like(weights: ArrayRecord, sent: ArrayRecord) -> None:
+    """Refuse weights that are not finite or not of the form that was sent out."""
+    for name, array in sent.items():
+        if name not in weights:
+            raise BadPackage(f"sent no weights {name!r}")
+        if tuple(weights[name].shape) != tuple(array.shape):
+            raise BadPackage(f"sent weights {name!r} of shape {list(weights[name].shape)}, expected {list(array.shape)}")
+        if not bool(torch.from_numpy(weights[name].numpy().copy()).isfinite().all()):
+            raise BadPackage(f"sent weights {name!r} that are not finite")
+
+
+def _size(content: RecordDict) -> int:
+    metrics = content.metric_records.get("metrics")
+    if metrics is None or "num-examples" not in metrics:
+        raise BadPackage("sent no 'num-examples' in 'metrics'")
+    return int(float(str(metrics["num-examples"])))

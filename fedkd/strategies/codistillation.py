@@ -1,0 +1,220 @@
+"""Co-distillation on a public set: clients answer, the server fuses, everyone learns the consensus.
+
+FedMD: Li & Wang (2019), Algorithm 1. DS-FL: Itahara et al. (2020), Algorithm 1. In DS-FL the server trains a global model
+on the consensus; FedMD has none, and here it gets one, so that there is a student to report: no client ever sees it.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.serverapp import Grid
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from fedkd.aggregation.fusions.base import Fusion
+from fedkd.aggregation.fusions.era import ERA
+from fedkd.aggregation.fusions.mean_logits import MeanLogits
+from fedkd.aggregation.weightings.base import Weighting
+from fedkd.aggregation.weightings.uniform import Uniform
+from fedkd.data.samples import Samples
+from fedkd.distillation import Distiller
+from fedkd.foundation.options import Count
+from fedkd.knowledge import BadPackage, Package, from_records, to_records
+from fedkd.knowledge.codecs.base import Codec
+from fedkd.knowledge.codecs.float32 import Float32
+from fedkd.models.base import predict
+from fedkd.strategies.base import Answer, Federated, ServerSide, ServerStrategy, mean_metrics
+from fedkd.tasks import Classification, Task
+
+Broadcast = Literal["fused", "student"]
+
+
+class CoDistillationStrategy(Federated):
+    """Asks clients about proxy samples, fuses their answers, distils the student, and sends the consensus down.
+
+    Args:
+        student: the server's network; its weights are the `arrays` that Flower hands from round to round.
+        proxy: the public samples, whose ids both sides know.
+        task: what outputs mean.
+        fusion, weighting: how answers become one; by default the mean of logits, every client alike.
+        distiller: how the student learns; none leaves it out.
+        codec: how the consensus is sent.
+        samples_per_round: how many proxy samples each round is about; none is all of them.
+        send: `fused` sends what the clients said together, `student` what the student then says (as MHAT and CFD do).
+        validation: data for the distiller's early stopping.
+        clients_per_round, min_clients, num_clients, seed: as in `Federated`.
+    """
+
+    def __init__(
+        self,
+        *,
+        student: nn.Module,
+        proxy: Samples,
+        task: Task | None = None,
+        fusion: Fusion | None = None,
+        weighting: Weighting | None = None,
+        distiller: Distiller | None = None,
+        codec: Codec | None = None,
+        samples_per_round: int | None = None,
+        send: Broadcast = "fused",
+        validation: Samples | None = None,
+        clients_per_round: int | None = None,
+        min_clients: int = 1,
+        num_clients: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(clients_per_round=clients_per_round, min_clients=min_clients, num_clients=num_clients, seed=seed)
+        self.student, self.proxy, self.validation = student, proxy, validation
+        self.task = task or Classification()
+        self.fusion, self.weighting, self.distiller = fusion or MeanLogits(), weighting or Uniform(), distiller
+        self.codec, self.samples_per_round, self.send = codec or Float32(), samples_per_round, send
+        self._consensus: Package | None = None
+        self._asked = torch.arange(len(proxy))
+        self._weights: dict[int, float] = {}
+
+    def configure_train(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid) -> Iterable[Message]:
+        """Send the last consensus, and ask about this round's proxy samples."""
+        self.student.load_state_dict(arrays.to_torch_state_dict())
+        records: dict[str, ArrayRecord | ConfigRecord] = {}
+        if self._consensus is not None:
+            records |= to_records(self._consensus, self.codec)
+        self._asked = self._draw(server_round)
+        if self.samples_per_round is not None:
+            records["ask"] = ArrayRecord({"ids": Array(self.proxy.ids[self._asked].numpy())})
+        return self.broadcast(server_round, config, grid, records)
+
+    def aggregate_train(self, server_round: int, replies: Iterable[Message]) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Fuse the answers, distil the student, and return its weights."""
+        answers = self.sift(replies, self._require_usable)
+        asked = self.proxy.take(self._asked)
+        fused = self._fuse(answers, asked.ids)
+        if self.distiller is not None:
+            self.distiller.distil(
+                self.student,
+                asked.inputs,
+                fused,
+                task=self.task,
+                generator=self.streams.torch("distil", round=server_round),
+                validate=self._validate,
+            )
+        self._consensus = self._to_send(fused, asked)
+        return ArrayRecord(self.student.state_dict()), mean_metrics(answer.content for answer in answers)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the consensus that the next round begins with."""
+        if self._consensus is None or self._consensus.ids is None:
+            return {}
+        return {f"{self._consensus.kind}": self._consensus.values, "ids": self._consensus.ids}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take up the consensus."""
+        kind = next((name for name in state if name != "ids"), None)
+        self._consensus = None if kind is None else Package(kind, {"values": state[kind]}, ids=state["ids"])
+
+    def teacher_weights(self) -> Mapping[int, float] | None:
+        """Return each client's mean weight over the samples of the last round."""
+        return self._weights
+
+    def _draw(self, server_round: int) -> Int[Tensor, " n"]:
+        if self.samples_per_round is None:
+            return torch.arange(len(self.proxy))
+        order = torch.randperm(len(self.proxy), generator=self.streams.torch("ask", round=server_round))
+        return order[: self.samples_per_round].sort().values
+
+    def _require_usable(self, message: Message) -> None:
+        package = from_records(message.content)
+        if package.kind not in {"logits", "probabilities"} or package.ids is None:
+            raise BadPackage(f"sent {package.kind} without ids, expected logits or probabilities of proxy samples")
+        package.require(package.kind, (len(package.ids), package.values.shape[-1]))
+        unknown = set(package.ids.tolist()) - set(self.proxy.ids[self._asked].tolist())
+        if unknown:
+            raise BadPackage(f"sent answers about {len(unknown)} samples that were not asked for")
+        if package.values.shape[-1] != self._width:
+            raise BadPackage(f"sent {package.values.shape[-1]} outputs a sample, expected {self._width}")
+
+    @property
+    def _width(self) -> int:
+        return predict(self.student, self.proxy.take(torch.arange(1)).inputs).shape[-1]
+
+    def _fuse(self, answers: list[Answer], ids: Int[Tensor, " n"]) -> Float[Tensor, "n outputs"]:
+        row_of = {sample: row for row, sample in enumerate(ids.tolist())}
+        outputs = torch.zeros(len(answers), len(ids), self._width)
+        present = torch.zeros(len(answers), len(ids))
+        for teacher, answer in enumerate(answers):
+            package = from_records(answer.content)
+            assert package.ids is not None
+            rows = torch.tensor([row_of[sample] for sample in package.ids.tolist()], dtype=torch.long)
+            outputs[teacher, rows] = package.scores().to(outputs.dtype)
+            present[teacher, rows] = 1.0
+        sizes = torch.tensor([float(answer.size) for answer in answers])
+        weights = self.weighting.weigh(outputs, sizes) * present
+        weights = weights / weights.sum(dim=0, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)
+        self._weights = dict(zip((answer.client for answer in answers), weights.mean(dim=1).tolist(), strict=True))
+        return self.fusion.fuse(outputs, weights)
+
+    def _to_send(self, fused: Float[Tensor, "n outputs"], asked: Samples) -> Package:
+        if self.send == "student":
+            return Package("logits", {"values": predict(self.student, asked.inputs)}, ids=asked.ids)
+        values = F.softmax(fused, dim=-1) if self.fusion.gives == "probabilities" else fused
+        return Package(self.fusion.gives, {"values": values}, ids=asked.ids)
+
+    def _validate(self, network: nn.Module) -> float:
+        if self.validation is None:
+            return float("nan")
+        return self.task.metrics(predict(network, self.validation.inputs), self.validation.targets)[self.task.score]
+
+
+class FedMD(CoDistillationStrategy):
+    """FedMD: the mean of logits is the consensus."""
+
+
+class DSFL(CoDistillationStrategy):
+    """DS-FL: the mean of probabilities, sharpened by ERA at temperature 0.1, is the consensus."""
+
+    def __init__(self, *, student: nn.Module, proxy: Samples, fusion: Fusion | None = None, distiller: Distiller | None = None, seed: int = 0, clients_per_round: int | None = None, num_clients: int | None = None, samples_per_round: int | None = None) -> None:
+        super().__init__(
+            student=student,
+            proxy=proxy,
+            fusion=fusion or ERA(),
+            distiller=distiller or Distiller(),
+            seed=seed,
+            clients_per_round=clients_per_round,
+            num_clients=num_clients,
+            samples_per_round=samples_per_round,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoDistillation(ServerStrategy):
+    """Answers about a public set cross, both ways."""
+
+    samples_per_round: Count | None = None
+    """Proxy samples that a round is about, drawn anew each round; none is the whole proxy set."""
+
+    broadcast: Broadcast = "fused"
+    """What goes down: what the clients said together, or what the student says after learning it."""
+
+    takes: ClassVar[tuple[str | None, ...]] = ("logits", "probabilities")
+    needs_proxy: ClassVar[bool] = True
+    needs_fusion: ClassVar[bool] = True
+
+    def create(self, side: ServerSide) -> CoDistillationStrategy:
+        """Return the Flower strategy."""
+        assert side.proxy is not None
+        return CoDistillationStrategy(
+            student=next(iter(side.students.values())),
+            proxy=side.proxy,
+            task=side.task,
+            fusion=side.fusion,
+            weighting=side.weighting,
+            distiller=side.distiller,
+            codec=side.codec,
+            samples_per_round=self.samples_per_round,
+            send=self.broadcast,
+            validation=side.validation,
+            **side.sampling,
+        )

@@ -1,0 +1,194 @@
+"""Ensemble distillation for robust model fusion (FedDF: Lin et al., NeurIPS 2020, Algorithms 1 and 3).
+
+Clients send weights. The server averages them (by architecture, where there are several), and lets each average learn
+what all received networks together say about unlabelled public samples.
+
+Differs from the paper: passes over the whole proxy set in place of random batches up to 10,000 steps.
+"""
+
+import copy
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
+from flwr.serverapp import Grid
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from fedkd.aggregation.fusions.base import Fusion
+from fedkd.aggregation.fusions.mean_logits import MeanLogits
+from fedkd.aggregation.weightings.base import Weighting
+from fedkd.aggregation.weightings.uniform import Uniform
+from fedkd.data.samples import Samples
+from fedkd.distillation import Distiller
+from fedkd.knowledge import ARRAYS, BadPackage
+from fedkd.models.base import predict
+from fedkd.strategies.base import Answer, Federated, ServerSide, ServerStrategy, mean_metrics, require_like
+from fedkd.tasks import Classification, Task
+
+
+class FedDF(Federated):
+    """Averages weights by architecture, then distils the ensemble of all clients into each average.
+
+    Args:
+        students: a network for each architecture, by name; the first one is reported, and its weights are the `arrays` that
+            Flower hands from round to round. One network stands for a single architecture.
+        proxy: unlabelled public samples.
+        architecture_of: name of each client's architecture; clients that are not named have the first.
+        task: what outputs mean.
+        fusion, weighting: how the clients' outputs become one; by default the mean of logits, every client alike.
+        distiller: how each average learns.
+        validation: data for early stopping and for `drop_worst`.
+        drop_worst: leave out clients that are no better than chance on validation data.
+        clients_per_round, min_clients, num_clients, seed: as in `Federated`.
+    """
+
+    def __init__(
+        self,
+        *,
+        students: nn.Module | Mapping[str, nn.Module],
+        proxy: Samples,
+        architecture_of: Mapping[int, str] | None = None,
+        task: Task | None = None,
+        fusion: Fusion | None = None,
+        weighting: Weighting | None = None,
+        distiller: Distiller | None = None,
+        validation: Samples | None = None,
+        drop_worst: bool = False,
+        clients_per_round: int | None = None,
+        min_clients: int = 1,
+        num_clients: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(clients_per_round=clients_per_round, min_clients=min_clients, num_clients=num_clients, seed=seed)
+        self.students = {"model": students} if isinstance(students, nn.Module) else dict(students)
+        self._reported = next(iter(self.students))
+        self.architecture_of = architecture_of or {}
+        self.proxy, self.validation, self.task = proxy, validation, task or Classification()
+        self.fusion, self.weighting = fusion or MeanLogits(), weighting or Uniform()
+        self.distiller, self.drop_worst = distiller or Distiller(), drop_worst
+        self._weights: dict[int, float] = {}
+
+    def configure_train(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid) -> Iterable[Message]:
+        """Send each client the weights of its architecture."""
+        self.failures = []
+        self.students[self._reported].load_state_dict(arrays.to_torch_state_dict())
+        options = ConfigRecord({**config, "server-round": server_round})
+        clients = self.participants(server_round, grid)
+        contents = {
+            name: RecordDict({ARRAYS: ArrayRecord(self.students[name].state_dict()), "config": options})
+            for name in sorted({self._architecture(client) for client in clients})
+        }
+        return self.messages({client: contents[self._architecture(client)] for client in clients}, MessageType.TRAIN)
+
+    def aggregate_train(self, server_round: int, replies: Iterable[Message]) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Average, let the ensemble speak, distil, and return the reported student's weights."""
+        answers = self.sift(replies, self._require_usable)
+        teachers = {answer.client: self._network(answer) for answer in answers}
+        if self.drop_worst and self.validation is not None:
+            better = [answer for answer in answers if self._beats_chance(teachers[answer.client])]
+            answers = better or answers
+        self._average(answers)
+        fused = self._fuse(answers, teachers)
+        for name, student in self.students.items():
+            self.distiller.distil(
+                student,
+                self.proxy.inputs,
+                fused,
+                task=self.task,
+                generator=self.streams.torch(f"distil/{name}", round=server_round),
+                validate=self._validate if self.validation is not None else None,
+            )
+        return ArrayRecord(self.students[self._reported].state_dict()), mean_metrics(answer.content for answer in answers)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the weights of every architecture but the reported one."""
+        return {
+            f"{name}/{key}": weight
+            for name, student in self.students.items()
+            if name != self._reported
+            for key, weight in student.state_dict().items()
+        }
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take up the weights of the other architectures."""
+        for name, student in self.students.items():
+            own = {key.removeprefix(f"{name}/"): weight for key, weight in state.items() if key.startswith(f"{name}/")}
+            if own:
+                student.load_state_dict(own)
+
+    def teacher_weights(self) -> Mapping[int, float] | None:
+        """Return each client's mean weight over the proxy samples of the last round."""
+        return self._weights
+
+    def _architecture(self, client: int) -> str:
+        return self.architecture_of.get(client, self._reported)
+
+    def _require_usable(self, message: Message) -> None:
+        if ARRAYS not in message.content.array_records:
+            raise BadPackage("sent no weights")
+        name = self._architecture(self.client_of(message.metadata.src_node_id))
+        require_like(message.content.array_records[ARRAYS], ArrayRecord(self.students[name].state_dict()))
+
+    def _network(self, answer: Answer) -> nn.Module:
+        network = copy.deepcopy(self.students[self._architecture(answer.client)])
+        network.load_state_dict(answer.content.array_records[ARRAYS].to_torch_state_dict())
+        return network
+
+    def _average(self, answers: list[Answer]) -> None:
+        for name, student in self.students.items():
+            group = [answer for answer in answers if self._architecture(answer.client) == name]
+            total = sum(answer.size for answer in group)
+            mean: dict[str, Tensor] = {}
+            for answer in group:
+                for key, weight in answer.content.array_records[ARRAYS].to_torch_state_dict().items():
+                    share = weight * (answer.size / total)
+                    mean[key] = mean[key] + share if key in mean else share
+            if mean:
+                student.load_state_dict(mean)
+
+    def _fuse(self, answers: list[Answer], teachers: Mapping[int, nn.Module]) -> Float[Tensor, "n outputs"]:
+        outputs = torch.stack([predict(teachers[answer.client], self.proxy.inputs) for answer in answers])
+        weights = self.weighting.weigh(outputs, torch.tensor([float(answer.size) for answer in answers]))
+        self._weights = dict(zip((answer.client for answer in answers), weights.mean(dim=1).tolist(), strict=True))
+        return self.fusion.fuse(outputs, weights)
+
+    def _validate(self, network: nn.Module) -> float:
+        assert self.validation is not None
+        return self.task.metrics(predict(network, self.validation.inputs), self.validation.targets)[self.task.score]
+
+    def _beats_chance(self, network: nn.Module) -> bool:
+        assert self.validation is not None
+        return self._validate(network) > self.task.chance(self.validation.targets)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnsembleDistillation(ServerStrategy):
+    """Weights cross; the server distils the ensemble of all clients into the average of each architecture."""
+
+    drop_worst: bool = False
+    """Leave out clients that are no better than chance on the validation data."""
+
+    takes: ClassVar[tuple[str | None, ...]] = ("weights",)
+    needs_proxy: ClassVar[bool] = True
+    needs_fusion: ClassVar[bool] = True
+    needs_groups: ClassVar[bool] = True
+    needs_float32: ClassVar[bool] = True
+
+    def create(self, side: ServerSide) -> FedDF:
+        """Return the Flower strategy."""
+        assert side.proxy is not None
+        return FedDF(
+            students=side.students,
+            proxy=side.proxy,
+            architecture_of=side.architecture_of,
+            task=side.task,
+            fusion=side.fusion,
+            weighting=side.weighting,
+            distiller=side.distiller,
+            validation=side.validation,
+            drop_worst=self.drop_worst,
+            **side.sampling,
+        )

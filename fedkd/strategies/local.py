@@ -1,0 +1,36 @@
+"""No exchange: every client trains alone. The lower reference of every comparison."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.serverapp import Grid
+
+from fedkd.strategies.base import Federated, ServerSide, ServerStrategy, mean_metrics
+
+
+class Local(Federated):
+    """Asks clients to train and gives them nothing; there is no student."""
+
+    def configure_train(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid) -> Iterable[Message]:
+        """Ask the round's clients to train."""
+        del arrays
+        return self.broadcast(server_round, config, grid, {})
+
+    def aggregate_train(self, server_round: int, replies: Iterable[Message]) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Return the clients' mean metrics; nothing is learned from them."""
+        del server_round
+        return None, mean_metrics(answer.content for answer in self.sift(replies))
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoExchange(ServerStrategy):
+    """Nothing crosses."""
+
+    takes: ClassVar[tuple[str | None, ...]] = (None,)
+    has_student: ClassVar[bool] = False
+
+    def create(self, side: ServerSide) -> Local:
+        """Return the Flower strategy."""
+        return Local(**side.sampling)

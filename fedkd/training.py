@@ -1,0 +1,129 @@
+"""The one loop that trains a network: clients' stages and the server's distillation both run it.
+
+>>> fit(network, lambda rows: loss_of(rows), size=100, plan=Fit(epochs=2), generator=streams.torch("train"))
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from fedkd.foundation.options import Count, Index, NonNegative, OpenFraction, Positive
+from fedkd.foundation.parts import Part
+
+BatchLoss = Callable[[Int[Tensor, " batch"]], Float[Tensor, ""]]
+"""The mean loss of the samples at these positions."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimizer(Part):
+    """How weights follow the gradient."""
+
+    name: Literal["sgd", "adam", "adamw"] = "sgd"
+    """The rule: SGD, Adam, or Adam with decoupled weight decay."""
+
+    lr: Positive = 0.05
+    """Learning rate."""
+
+    momentum: OpenFraction = 0.0
+    """Momentum of SGD."""
+
+    nesterov: bool = False
+    """Nesterov's form of momentum (SGD)."""
+
+    weight_decay: NonNegative = 0.0
+    """Weight decay."""
+
+    clip_norm: Positive | None = None
+    """Largest norm of the gradient; none leaves it as it is."""
+
+    def start(self, network: nn.Module) -> torch.optim.Optimizer:
+        """Return a fresh optimiser for the network's trainable weights."""
+        weights = [weight for weight in network.parameters() if weight.requires_grad]
+        match self.name:
+            case "sgd":
+                return torch.optim.SGD(
+                    weights, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov, weight_decay=self.weight_decay
+                )
+            case "adam":
+                return torch.optim.Adam(weights, lr=self.lr, weight_decay=self.weight_decay)
+            case "adamw":
+                return torch.optim.AdamW(weights, lr=self.lr, weight_decay=self.weight_decay)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit(Part):
+    """How long and with what a network is trained."""
+
+    epochs: Index = 1
+    """Passes over the samples."""
+
+    batch_size: Count = 32
+    """Samples a step; the last step of a pass may be smaller."""
+
+    max_steps: Count | None = None
+    """Most steps in all; none is as many as the passes need."""
+
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    """The optimiser and its settings."""
+
+    schedule: Literal["constant", "cosine"] = "constant"
+    """Learning rate over the steps: constant, or half a cosine down to zero."""
+
+    def steps(self, size: int) -> int:
+        """Return how many steps a training set of this size takes."""
+        steps = self.epochs * -(-size // self.batch_size)
+        return steps if self.max_steps is None else min(steps, self.max_steps)
+
+
+def fit(
+    network: nn.Module,
+    loss: BatchLoss,
+    *,
+    size: int,
+    plan: Fit,
+    generator: torch.Generator,
+    after_epoch: Callable[[int], bool] | None = None,
+) -> float:
+    """Train a network in place on shuffled batches of positions.
+
+    Args:
+        network: trained in place, in training mode.
+        loss: mean loss of a batch, given the positions of its samples.
+        size: number of samples; with none nothing happens.
+        plan: how long and with what.
+        generator: draws the order of the samples.
+        after_epoch: told the number of passes done; returns True to stop early.
+
+    Returns:
+        The mean loss over the last pass (NaN when there was no step).
+    """
+    total = plan.steps(size)
+    optimizer = plan.optimizer.start(network)
+    decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(total, 1)) if plan.schedule == "cosine" else None
+    network.train()
+    step, last = 0, float("nan")
+    for epoch in range(plan.epochs if total else 0):
+        sums = torch.zeros(())
+        seen = 0
+        for rows in torch.randperm(size, generator=generator).split(plan.batch_size):
+            if step == total:
+                break
+            optimizer.zero_grad(set_to_none=True)
+            value = loss(rows)
+            value.backward()  # type: ignore[no-untyped-call]
+            if plan.optimizer.clip_norm is not None:
+                nn.utils.clip_grad_norm_(network.parameters(), plan.optimizer.clip_norm)
+            optimizer.step()
+            if decay is not None:
+                decay.step()
+            sums += value.detach() * len(rows)
+            seen += len(rows)
+            step += 1
+        last = float(sums / max(seen, 1))
+        if (after_epoch is not None and after_epoch(epoch + 1)) or step == total:
+            break
+    return last

@@ -1,0 +1,108 @@
+from typing import Any
+
+import pytest
+import torch
+
+from fedkd.data.datasets import DATASETS
+from fedkd.data.datasets.base import Loaded
+from fedkd.data.proxies import PROXIES
+from fedkd.data.proxies.base import ProxyDraw
+from fedkd.foundation.seeding import Streams
+
+
+def loaded(name: str) -> Loaded:
+    made: Loaded = DATASETS.create(name, key="data").load(Streams(0))
+    return made
+
+
+def draw(data: str, **options: Any) -> ProxyDraw:
+    own = loaded(data)
+    made: ProxyDraw = PROXIES.create(options, key="proxy").draw(own.info, own.train, Streams(0))
+    return made
+
+
+def test_a_heldout_set_is_part_of_the_pool_with_its_ids_and_targets() -> None:
+    made, pool = draw("digits", name="heldout", size=50), loaded("digits").train
+    assert made.samples is not None
+    assert made.labelled
+    assert torch.equal(made.samples.ids, pool.take(made.taken).ids)
+    assert torch.equal(made.samples.targets, pool.take(made.taken).targets)
+
+
+def test_a_smaller_heldout_set_is_part_of_a_larger_one() -> None:
+    small, large = draw("digits", name="heldout", size=50), draw("digits", name="heldout", size=100)
+    assert set(small.taken.tolist()) < set(large.taken.tolist())
+
+
+def test_an_unlabelled_set_keeps_its_targets_for_diagnosis_only() -> None:
+    made = draw("digits", name="heldout", labelled=False)
+    assert made.samples is not None
+    assert not made.labelled
+    assert (made.samples.targets >= 0).all()
+
+
+@pytest.mark.parametrize(("data", "size"), [("digits", 400), ("diabetes", 103)])
+def test_a_heldout_set_without_a_size_fits_the_pool(data: str, size: int) -> None:
+    made = draw(data, name="heldout")
+    assert made.samples is not None
+    assert len(made.samples) == size
+
+
+@pytest.mark.parametrize(
+    ("data", "dataset", "same"),
+    [("digits", "mnist_10k", True), ("mnist_10k", "digits", True), ("digits", "fashion_mnist", False)],
+)
+def test_another_data_set_is_resized_and_keeps_targets_only_of_the_same_classes(
+    data: str, dataset: str, same: bool
+) -> None:
+    made, own = draw(data, name="dataset", dataset=dataset, size=100), loaded(data)
+    assert made.samples is not None
+    images = made.samples.inputs["image"]
+    assert images.shape[1:] == own.info.views["image"]
+    assert 0 <= images.min() < 0.1
+    assert 0.8 < images.max() <= 1
+    assert len(made.samples.ids.unique()) == 100
+    assert len(made.taken) == 0
+    assert (made.samples.targets >= 0).all() if same else (made.samples.targets == -1).all()
+    assert not made.labelled
+
+
+def test_a_resized_image_keeps_its_brightness_and_its_place() -> None:
+    made, theirs = (
+        draw("digits", name="dataset", dataset="mnist_10k", size=100).samples,
+        loaded("mnist_10k").train,
+    )
+    assert made is not None
+    position = {int(one): at for at, one in enumerate(theirs.ids)}
+    before = theirs.take([position[int(one)] for one in made.ids]).inputs["image"][:, 0]
+    after = made.inputs["image"][:, 0]
+    assert torch.allclose(after.mean((1, 2)), before.mean((1, 2)), atol=0.02)
+    for axis in (1, 2):
+        places = [
+            (image.sum(3 - axis) * torch.linspace(0, 1, image.shape[1])).sum(1) / image.sum((1, 2))
+            for image in (before, after)
+        ]
+        assert torch.allclose(places[0], places[1], atol=0.05)
+
+
+@pytest.mark.parametrize(("data", "view"), [("digits", "image"), ("diabetes", "features")])
+def test_noise_has_the_shape_of_the_data_and_unknown_targets(data: str, view: str) -> None:
+    made, own = draw(data, name="noise", size=300), loaded(data)
+    assert made.samples is not None
+    values = made.samples.inputs[view]
+    assert values.shape == (300, *own.info.views[view])
+    assert torch.equal(values, draw(data, name="noise", size=300).samples.inputs[view])  # type: ignore[union-attr]
+    assert made.samples.targets.dtype == own.train.targets.dtype
+    assert made.samples.targets.shape[1:] == own.train.targets.shape[1:]
+    if view == "image":
+        assert (made.samples.targets == -1).all()
+        assert values.min() >= 0
+        assert values.max() <= 1
+        assert float(values.mean()) == pytest.approx(0.5, abs=0.02)
+    else:
+        assert made.samples.targets.isnan().all()
+        assert float(values.std()) == pytest.approx(1, abs=0.05)
+
+
+def test_no_proxy_set_is_none() -> None:
+    assert draw("digits", name="none").samples is None

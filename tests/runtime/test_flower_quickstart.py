@@ -1,0 +1,17 @@
+import re
+from pathlib import Path
+
+from fedkd.runtime.flower_processes import CONNECTION, flower_home, flwr, superlink
+
+QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart"
+
+
+def test_dsfl_teaches_the_server_in_a_flower_app_that_is_not_ours() -> None:
+    federation = "num-supernodes=5 client-resources-num-cpus=1 init-args-num-cpus=2"
+    with flower_home() as home, superlink(home, simulation=True):
+        log = flwr(home, "run", str(QUICKSTART), CONNECTION, "--stream", "--federation-config", federation)
+    accuracies = [float(found) for found in re.findall(r"round \d: accuracy ([\d.]+)", log)]
+    assert len(accuracies) == 6, log
+    assert accuracies[0] < 0.3
+    assert accuracies[-1] > 0.8, accuracies  # no client has seen more than four or five of the ten classes
+    assert "was left out" not in log
