@@ -54,7 +54,7 @@ def make_server_app(watcher: Watcher | None = None) -> ServerApp:
 
     @app.main()
     def main(grid: Grid, context: Context) -> None:
-        if FOLDER in context.run_config:
+        if context.run_config.get(FOLDER):
             folder = RunFolder.open(Path(str(context.run_config[FOLDER])))
         else:
             experiment = Experiment.from_config(compose(str(context.run_config[OVERRIDES]).split()))
@@ -74,8 +74,8 @@ def _partition(context: Context) -> int:
 def _config(context: Context) -> str:
     """Return the resolved config as JSON text, from wherever the run config has it."""
     given = context.run_config
-    if CONFIG in given:
+    if given.get(CONFIG):
         return str(given[CONFIG])
-    if FOLDER in given:
+    if given.get(FOLDER):
         return json.dumps(RunFolder.open(Path(str(given[FOLDER]))).config())
     return json.dumps(Experiment.from_config(compose(str(given[OVERRIDES]).split())).resolved)

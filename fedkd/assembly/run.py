@@ -92,6 +92,7 @@ def _carry_on(folder: RunFolder, experiment: Experiment, watcher: Watcher | None
         run_config={FOLDER: str(folder.path.resolve()), CONFIG: json.dumps(config)},
         folder=folder.path,
         say=say,
+        note=folder.log,
     )
     experiment.runtime.execute(federation)
     if experiment.baselines:

@@ -71,6 +71,13 @@ def options_of(cls: type) -> list[Option]:
     """Describe each option of a part: type, default, range and what it does."""
     schema = _adapter(cls).json_schema()
     described = schema.get("properties", {})
+    # pydantic reads the words under an option in the class itself only; inherited options are described by their class.
+    words: dict[str, str] = {}
+    for base in cls.__mro__:
+        if dataclasses.is_dataclass(base):
+            for name, entry in _adapter(base).json_schema().get("properties", {}).items():
+                if "description" in entry:
+                    words.setdefault(name, " ".join(str(entry["description"]).split()))
     rows = []
     for field in dataclasses.fields(cls):
         entry = described.get(field.name, {})
@@ -80,7 +87,7 @@ def options_of(cls: type) -> list[Option]:
                 type=_words_for_type(entry, schema),
                 default=_words_for_default(field),
                 range=_words_for_range(entry),
-                doc=" ".join(str(entry.get("description", "")).split()),
+                doc=words.get(field.name, ""),
             )
         )
     return rows

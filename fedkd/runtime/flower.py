@@ -46,8 +46,8 @@ class AppRef:
         code: a folder whose Python files travel in the bundle; None for apps that are installed on every node.
     """
 
-    server: str = "fedkd.runtime.apps:server_app"
-    client: str = "fedkd.runtime.apps:client_app"
+    server: str = "fedkd.assembly.apps:server_app"
+    client: str = "fedkd.assembly.apps:client_app"
     code: Path | None = None
 
 

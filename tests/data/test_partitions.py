@@ -40,7 +40,7 @@ def everything(dealt: Any) -> npt.NDArray[np.int64]:
 
 
 @pytest.mark.parametrize("options", EVERY, ids=str)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     samples=st.integers(1, 400),
     share=st.floats(0.01, 1),

@@ -3,12 +3,12 @@
 import torch
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
-from quickstart.task import Net, accuracy, private_data, public_data, train
 
 from fedkd.data.samples import Samples
 from fedkd.foundation.seeding import Streams
 from fedkd.knowledge import ABOUT, Package, from_records, to_records
 from fedkd.knowledge.codecs.float32 import Float32
+from quickstart.task import Net, accuracy, private_data, public_data, train
 
 app = ClientApp()
 

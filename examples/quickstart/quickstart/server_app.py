@@ -2,10 +2,12 @@
 
 from flwr.app import ArrayRecord, Context, MetricRecord
 from flwr.serverapp import Grid, ServerApp
-from quickstart.task import Net, accuracy, public_data, test_data
 
+from fedkd.distillation import Distiller
 from fedkd.foundation.seeding import Streams
 from fedkd.strategies import DSFL
+from fedkd.training import Fit, Optimizer
+from quickstart.task import Net, accuracy, public_data, test_data
 
 app = ServerApp()
 
@@ -23,7 +25,12 @@ def main(grid: Grid, context: Context) -> None:
         print(f"round {server_round}: accuracy {accuracy(network, test):.3f}", flush=True)
         return MetricRecord({"accuracy": accuracy(network, test)})
 
-    strategy = DSFL(student=student, proxy=public_data(), num_clients=int(context.run_config["num-clients"]))
+    strategy = DSFL(
+        student=student,
+        proxy=public_data(),
+        distiller=Distiller(fit=Fit(epochs=20, optimizer=Optimizer(lr=0.1, momentum=0.9))),
+        num_clients=int(context.run_config["num-clients"]),
+    )
     strategy.start(
         grid=grid,
         initial_arrays=ArrayRecord(student.state_dict()),

@@ -26,6 +26,7 @@ class Federation:
         run_config: what both apps find in their context.
         folder: the run folder.
         say: told what a user should know.
+        note: told what belongs into the log alone.
     """
 
     server: ServerApp
@@ -34,6 +35,7 @@ class Federation:
     run_config: Mapping[str, Value]
     folder: Path
     say: Callable[[str], None]
+    note: Callable[[str], None]
 
     def serve(self, grid: LocalGrid) -> None:
         """Run the server app on a grid of ours."""

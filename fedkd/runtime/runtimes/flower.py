@@ -33,4 +33,5 @@ class Flower(Runtime):
             num_clients=federation.num_clients,
             num_actors=self.num_actors,
             num_gpus=self.num_gpus,
+            on_line=federation.note,
         )

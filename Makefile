@@ -1,0 +1,54 @@
+# make demo and make test do all their set-up themselves; Python 3.11 or newer and make are all they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+export OMP_NUM_THREADS ?= 1
+export FLWR_TELEMETRY_ENABLED := 0
+export FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION := 1
+export RAY_USAGE_STATS_ENABLED := 0
+
+.PHONY: demo test install format lint types layers unit notebook constraints clean
+
+install: $(READY)
+
+# torch comes first and by its exact version, so that the CPU build is taken where there is one.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $(READY)
+
+demo: $(READY)
+	$(BIN)/fedkd run method=dsfl data=digits partition=dirichlet partition.alpha=0.3 clients=10 rounds=10 seed=0 runtime=ray runtime.num_actors=2 baselines=all
+
+test: $(READY) lint types layers unit
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+layers: $(READY)
+	$(BIN)/lint-imports
+
+unit: $(READY)
+	$(BIN)/pytest
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+notebook: $(READY)
+	$(BIN)/jupytext --to ipynb --execute analysis/convergence.py --output analysis/convergence.ipynb
+
+# Exact versions of everything, from a fresh resolution of the ranges in pyproject.toml.
+constraints: $(READY)
+	$(BIN)/python -m pip freeze --exclude-editable --exclude fedkd > constraints.txt
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""The command line: `fedkd run`, `resume`, `list`, `data`, `check`."""

@@ -1,0 +1,189 @@
+"""`fedkd run` and `fedkd resume`: with a live display, and a report at the end."""
+
+import contextlib
+import logging
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+import fedkd.assembly.run as assembly
+from fedkd.assembly.compose import compose
+from fedkd.assembly.compose import sweep as combinations
+from fedkd.assembly.experiment import Experiment
+from fedkd.assembly.run import Result
+from fedkd.assembly.serve import start_folder
+from fedkd.cli.failures import Interrupted, OneLeftOut, say
+from fedkd.foundation import run_folder
+from fedkd.foundation.errors import FedkdError, RunFolderError
+from fedkd.reporting.display import display_for
+from fedkd.reporting.measures import primary_metric, report_split, size_words
+from fedkd.reporting.table import final_table
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run of a sweep: what was asked for, and what came of it or why nothing did."""
+
+    overrides: list[str]
+    result: Result | None
+    reason: str = ""
+
+
+def run(overrides: Sequence[str], *, own: Path | None) -> int:
+    """Run one experiment and report it; return the exit code."""
+    console = _console()
+    report(_one(overrides, own, console), console)
+    return 0
+
+
+def resume(folder: Path) -> int:
+    """Continue a run and report it; return the exit code."""
+    console = _console()
+    report(_watched(folder, console), console)
+    return 0
+
+
+def sweep(overrides: Sequence[str], *, own: Path | None) -> int:
+    """Run every combination, each in a folder of its own; one that fails is named, and the others go on.
+
+    Raises:
+        RunFolderError: the folder of the sweep holds a run itself.
+        OneLeftOut: a combination failed; the others are done and reported.
+    """
+    console, rows = _console(), []
+    planned = [_numbered(combination, number) for number, combination in enumerate(combinations(overrides))]
+    for number, combination in enumerate(planned):
+        console.print(f"[{number + 1}/{len(planned)}] {' '.join(combination)}", style="bold", markup=False, soft_wrap=True)
+        try:
+            rows.append(Row(combination, _one(combination, own, console)))
+        except Interrupted:
+            raise
+        except FedkdError as error:
+            say(f"run {number} failed: {error}", error.exit_code)
+            rows.append(Row(combination, None, str(error)))
+    console.print(sweep_table(rows))
+    failed = [str(number) for number, row in enumerate(rows) if row.result is None]
+    if failed:
+        raise OneLeftOut(f"{len(failed)} of {len(rows)} runs failed: {', '.join(failed)}")
+    return 0
+
+
+def report(result: Result, console: Console) -> None:
+    """Write the evaluation, what it cost, and where everything lies."""
+    summary = result.summary
+    console.print(final_table(result.final))
+    pictures = sorted(path.name for path in (result.folder / "pictures").glob("*.png"))
+    cost = f"{size_words(summary['bytes_up'])} up, {size_words(summary['bytes_down'])} down"
+    if summary.get("bytes_once"):
+        cost += f", {size_words(summary['bytes_once'])} of proxy set once"
+    lines = [
+        f"bytes     {cost}",
+        f"seconds   {summary['seconds']:.1f} for {summary['rounds']} rounds",
+        f"folder    {result.folder}",
+        f"pictures  {result.folder / 'pictures'}: {', '.join(pictures)}",
+    ]
+    if summary.get("failures"):
+        lines.insert(0, f"left out  {summary['failures']} answers of clients; {result.folder / 'log.txt'} names them")
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def sweep_table(rows: Sequence[Row]) -> Table:
+    """Lay out one row for each run of a sweep, with what differs between them."""
+    table = Table("run", "of", "score", "up", "down", "seconds", "folder", title=f"{len(rows)} runs")
+    shared = set.intersection(*(set(row.overrides) for row in rows)) if len(rows) > 1 else set()
+    for number, row in enumerate(rows):
+        own = [override for override in row.overrides if override not in shared and not override.startswith("output=")]
+        if row.result is None:
+            table.add_row(str(number), " ".join(own), "failed", "", "", "", row.reason, style="red")
+            continue
+        summary = row.result.summary
+        table.add_row(
+            str(number),
+            " ".join(own),
+            _score(row.result),
+            size_words(summary["bytes_up"]),
+            size_words(summary["bytes_down"]),
+            f"{summary['seconds']:.1f}",
+            str(row.result.folder),
+        )
+    return table
+
+
+def _score(result: Result) -> str:
+    """Return the score of the student, or of the clients where there is no student."""
+    keys = [key.split("/") for key in result.final]
+    scope = "student" if any(key[0] == "student" for key in keys) else "clients_mean"
+    mine = [key for key in keys if key[0] == scope]
+    split = report_split({key[1] for key in mine})
+    metric = primary_metric({key[2] for key in mine if key[1] == split})
+    value = result.final[f"{scope}/{split}/{metric}"]
+    return "-" if value is None else f"{scope} {metric} {value:.4f}"
+
+
+def _numbered(overrides: list[str], number: int) -> list[str]:
+    """Return the overrides of one run of a sweep: `output=DIR` names the folder of all, so this one's is DIR/number."""
+    outputs = [override.removeprefix("output=") for override in overrides if override.startswith("output=")]
+    if not outputs or outputs[-1] in {"", "null"}:
+        return overrides
+    parent = Path(outputs[-1].strip("'\""))
+    if run_folder.holds_run(parent):
+        raise RunFolderError(f"{parent}: holds a run already; name another output for the sweep")
+    return [*(override for override in overrides if not override.startswith("output=")), f"output='{parent / str(number)}'"]
+
+
+def _one(overrides: Sequence[str], own: Path | None, console: Console) -> Result:
+    experiment = Experiment.from_config(compose(overrides, own=own))
+    with _no_trace(experiment) as folder:
+        return _watched(folder, console)
+
+
+def _watched(folder: Path, console: Console) -> Result:
+    display = display_for(console)
+    try:
+        return assembly.resume(folder, display)
+    except KeyboardInterrupt:
+        raise Interrupted(folder) from None
+    finally:
+        display.stop()
+
+
+@contextlib.contextmanager
+def _no_trace(experiment: Experiment) -> Iterator[Path]:
+    """Make the run folder; a run that ends in an error before anything was recorded leaves none behind."""
+    given = experiment.settings.output
+    wanted = Path(given) if given else Path("runs") / experiment.method.name / "run"
+    ancestors = [folder for folder in (wanted, *wanted.parents) if not folder.exists()]
+    folder = start_folder(experiment)
+    try:
+        yield folder.path
+    except Interrupted:
+        raise
+    except FedkdError:
+        if folder.load_checkpoint() is None:
+            _remove(folder.path, whole=not given or wanted in ancestors)
+            for parent in ancestors:
+                with contextlib.suppress(OSError):
+                    parent.rmdir()
+        raise
+
+
+def _remove(folder: Path, *, whole: bool) -> None:
+    if whole:
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    # The folder was there before, with who knows what in it.
+    for name in (*run_folder.RECORDS, run_folder.LOG, run_folder.ENVIRONMENT, run_folder.CONFIG, run_folder.PARTITION):
+        (folder / name).unlink(missing_ok=True)
+    for name in ("checkpoints", "pictures"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def _console() -> Console:
+    # Flower logs each aggregation; what a user wants to know of it, the display says.
+    logging.getLogger("flwr").setLevel(logging.WARNING)
+    return Console()
