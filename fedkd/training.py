@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from fedkd.foundation.errors import IllegalCombination
 from fedkd.foundation.options import Count, Index, NonNegative, OpenFraction, Positive
 from fedkd.foundation.parts import Part
 
@@ -40,13 +41,22 @@ class Optimizer(Part):
     clip_norm: Positive | None = None
     """Largest norm of the gradient; none leaves it as it is."""
 
+    def __post_init__(self) -> None:
+        """Refuse Nesterov's form of a momentum that is not there."""
+        if self.nesterov and not self.momentum:
+            raise IllegalCombination("optimizer.nesterov=true needs optimizer.momentum above 0")
+
     def start(self, network: nn.Module) -> torch.optim.Optimizer:
         """Return a fresh optimiser for the network's trainable weights."""
         weights = [weight for weight in network.parameters() if weight.requires_grad]
         match self.name:
             case "sgd":
                 return torch.optim.SGD(
-                    weights, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov, weight_decay=self.weight_decay
+                    weights,
+                    lr=self.lr,
+                    momentum=self.momentum,
+                    nesterov=self.nesterov,
+                    weight_decay=self.weight_decay,
                 )
             case "adam":
                 return torch.optim.Adam(weights, lr=self.lr, weight_decay=self.weight_decay)
@@ -103,13 +113,17 @@ def fit(
     """
     total = plan.steps(size)
     optimizer = plan.optimizer.start(network)
-    decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(total, 1)) if plan.schedule == "cosine" else None
+    decay = (
+        torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(total, 1))
+        if plan.schedule == "cosine"
+        else None
+    )
     network.train()
     step, last = 0, float("nan")
     for epoch in range(plan.epochs if total else 0):
-        sums = torch.zeros(())
+        sums: Tensor | float = 0.0  # becomes a number on the device of the loss
         seen = 0
-        for rows in torch.randperm(size, generator=generator).split(plan.batch_size):
+        for rows in torch.split(torch.randperm(size, generator=generator), plan.batch_size):
             if step == total:
                 break
             optimizer.zero_grad(set_to_none=True)
@@ -120,7 +134,7 @@ def fit(
             optimizer.step()
             if decay is not None:
                 decay.step()
-            sums += value.detach() * len(rows)
+            sums = sums + value.detach() * len(rows)
             seen += len(rows)
             step += 1
         last = float(sums / max(seen, 1))

@@ -10,7 +10,10 @@ from torch import Tensor
 
 
 def mean_of_others(
-    values: Float[Tensor, "clients labels classes"], counts: Int[Tensor, "clients labels"], *, without: int | None
+    values: Float[Tensor, "clients labels classes"],
+    counts: Int[Tensor, "clients labels"],
+    *,
+    without: int | None,
 ) -> tuple[Float[Tensor, "labels classes"], Bool[Tensor, " labels"]]:
     """Return for each label the mean vector over the clients that have it, and whether anybody has.
 

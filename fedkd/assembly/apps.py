@@ -7,12 +7,12 @@ Their run config holds one of two things: `fedkd-folder`, the path of a run fold
 import json
 from pathlib import Path
 
+import torch
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
-import fedkd.engine as engine
-import torch
+from fedkd import engine
 from fedkd.assembly.build import client_side_of
 from fedkd.assembly.compose import compose
 from fedkd.assembly.experiment import Experiment
@@ -38,7 +38,9 @@ def evaluate(message: Message, context: Context) -> Message:
     """Evaluate one client."""
     torch.set_num_threads(1)
     side = client_side_of(_config(context))
-    return Message(engine.evaluate(side, _partition(context), message.content, context.state), reply_to=message)
+    return Message(
+        engine.evaluate(side, _partition(context), message.content, context.state), reply_to=message
+    )
 
 
 @client_app.query()

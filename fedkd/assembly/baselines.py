@@ -29,7 +29,9 @@ Final = dict[str, float | None]
 RunOne = Callable[[Experiment], Any]
 
 
-def add_baselines(folder: RunFolder, experiment: Experiment, *, run_one: RunOne, say: Callable[[str], None]) -> None:
+def add_baselines(
+    folder: RunFolder, experiment: Experiment, *, run_one: RunOne, say: Callable[[str], None]
+) -> None:
     """Run (or recall) each baseline of an experiment; enter its last metrics into the run's records and summary.
 
     Args:
@@ -43,34 +45,51 @@ def add_baselines(folder: RunFolder, experiment: Experiment, *, run_one: RunOne,
     for name in experiment.baselines:
         final = _final(name, experiment, run_one, say)
         if final is None:
-            say(f"baseline {name} does not apply: method={experiment.method.name} has no proxy set that it could use")
+            say(
+                f"baseline {name} does not apply: method={experiment.method.name} has no proxy set that it could use"
+            )
             continue
         for key, value in final.items():
             split, measured = key.split("/")
-            rows.append(metric(round=int(summary["rounds"]), scope=name, split=split, metric=measured, value=value))
+            rows.append(
+                metric(round=int(summary["rounds"]), scope=name, split=split, metric=measured, value=value)
+            )
             summary["final"][f"{name}/{key}"] = value
     folder.append_metrics(rows)
     folder.write_json("summary.json", summary)
 
 
-def _final(name: Baseline, experiment: Experiment, run_one: RunOne, say: Callable[[str], None]) -> Final | None:
+def _final(
+    name: Baseline, experiment: Experiment, run_one: RunOne, say: Callable[[str], None]
+) -> Final | None:
     """Return the last metrics of a baseline by `<split>/<metric>`; None where it makes no sense."""
     method = experiment.method
     if name == "proxy_labels":
-        if method.distiller is None or experiment.proxy is None or not getattr(experiment.proxy, "labelled", False):
+        if (
+            method.distiller is None
+            or experiment.proxy is None
+            or not getattr(experiment.proxy, "labelled", False)
+        ):
             return None
         return _cached(name, _key(experiment.resolved), lambda: _proxy_labels(experiment), say)
     if name == "pseudo_labels":
         if method.distiller is None:
             return None
-        changed = _changed(experiment, method={**experiment.resolved["method"], "distiller": {**dump(method.distiller), "hard": True}})
+        changed = _changed(
+            experiment,
+            method={**experiment.resolved["method"], "distiller": {**dump(method.distiller), "hard": True}},
+        )
         scope = "student"
     else:
         changed, scope = _other_method(name, experiment)
 
     def compute() -> Final:
         final = run_one(changed).final
-        return {key.removeprefix(f"{scope}/"): value for key, value in final.items() if key.startswith(f"{scope}/")}
+        return {
+            key.removeprefix(f"{scope}/"): value
+            for key, value in final.items()
+            if key.startswith(f"{scope}/")
+        }
 
     return _cached(name, _key(changed.resolved), compute, say)
 
@@ -85,7 +104,11 @@ def _other_method(name: Baseline, experiment: Experiment) -> tuple[Experiment, s
         # One architecture for all: the reported student's.
         student = experiment.resolved["student"]
         first = next(iter(experiment.model.architectures().items()))
-        changes["model"] = student if student["name"] != "same" else {"name": type(first[1]).__module__.rsplit(".", 1)[-1], **dump(first[1])}
+        changes["model"] = (
+            student
+            if student["name"] != "same"
+            else {"name": type(first[1]).__module__.rsplit(".", 1)[-1], **dump(first[1])}
+        )
     if name != "local_only":
         changes["student"] = {"name": "same"}
     settings = experiment.settings

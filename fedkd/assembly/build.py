@@ -20,7 +20,9 @@ from fedkd.tasks import Classification, Regression, Task
 def load(experiment: Experiment) -> FederatedData:
     """Load and partition the data."""
     settings = experiment.settings
-    data = federate(experiment.data, experiment.partition, experiment.proxy, settings.clients, Streams(settings.seed))
+    data = federate(
+        experiment.data, experiment.partition, experiment.proxy, settings.clients, Streams(settings.seed)
+    )
     return data.pooled() if experiment.method.pool else data
 
 
@@ -59,7 +61,10 @@ def server_side(experiment: Experiment, data: FederatedData) -> tuple[Federated,
         min_clients=min(settings.min_clients, num_clients),
         num_clients=num_clients,
         students=students,
-        architecture_of={client: names[repr(model)] for client, model in enumerate(experiment.model.per_client(num_clients))},
+        architecture_of={
+            client: names[repr(model)]
+            for client, model in enumerate(experiment.model.per_client(num_clients))
+        },
         proxy=data.proxy,
         validation=data.validation,
         weighting=method.weighting,
@@ -79,7 +84,10 @@ def _students(experiment: Experiment, data: FederatedData) -> Mapping[str, nn.Mo
     architectures = dict(experiment.model.architectures())
     chosen = next(iter(architectures.values())) if experiment.student is None else experiment.student
     name = next((name for name, model in architectures.items() if model == chosen), "student")
-    ordered: dict[str, Model] = {name: chosen, **{other: model for other, model in architectures.items() if other != name}}
+    ordered: dict[str, Model] = {
+        name: chosen,
+        **{other: model for other, model in architectures.items() if other != name},
+    }
     if not experiment.method.strategy.needs_groups:
         ordered = {name: chosen}
     streams = Streams(experiment.settings.seed)

@@ -1,10 +1,17 @@
 """Combinations of parts that cannot work, refused before anything is loaded or started."""
 
+import importlib.util
 from typing import TYPE_CHECKING
 
+import torch
+
+from fedkd.aggregation.weightings.uniform import Uniform
 from fedkd.data import federated
-from fedkd.foundation.errors import IllegalCombination, InvalidOption
+from fedkd.foundation.errors import IllegalCombination, InvalidOption, RuntimeUnavailable
 from fedkd.foundation.seeding import Streams
+from fedkd.models.base import Model, predict
+from fedkd.runtime.runtimes.ray import Ray
+from fedkd.strategies.ensemble_distillation import EnsembleDistillation
 
 if TYPE_CHECKING:
     from fedkd.assembly.experiment import Experiment
@@ -23,6 +30,7 @@ def check(experiment: "Experiment") -> None:
     per_round = settings.clients_per_round or settings.clients
     if settings.min_clients > per_round and not experiment.method.pool:
         raise InvalidOption("min_clients", settings.min_clients, f"at most the {per_round} clients of a round")
+    _check_runtime(experiment)
     federated.check(experiment.data, experiment.partition, experiment.proxy, settings.clients)
     _check_parts(experiment)
     _check_task(experiment)
@@ -30,18 +38,46 @@ def check(experiment: "Experiment") -> None:
     _check_models(experiment)
 
 
+def _check_runtime(experiment: "Experiment") -> None:
+    if isinstance(experiment.runtime, Ray) and importlib.util.find_spec("ray") is None:
+        raise RuntimeUnavailable("runtime=ray needs Ray, which is not installed: `pip install 'flwr[simulation]'`, or take runtime=inline")
+
+
 def _check_parts(experiment: "Experiment") -> None:
     method = experiment.method
     kind = None if method.knowledge is None else experiment.resolved["method"]["knowledge"]["name"]
     takes = method.strategy.takes
     if kind not in takes and not (kind is not None and ":" in kind):
-        allowed = " or ".join(str(name) for name in takes)
-        raise IllegalCombination(f"method.strategy={_name(experiment, 'strategy')} works on knowledge {allowed}, method.knowledge is {kind}")
+        allowed = " or ".join("null" if name is None else name for name in takes)
+        raise IllegalCombination(
+            f"method.knowledge={kind or 'null'}: method.strategy={_name(experiment, 'strategy')} takes {allowed}; set method.knowledge to it, "
+            "or choose a method with method=NAME"
+        )
     if method.strategy.needs_fusion and method.fusion is None:
         raise IllegalCombination(f"method.strategy={_name(experiment, 'strategy')} needs method.fusion, for instance mean_logits")
+    if isinstance(method.strategy, EnsembleDistillation) and method.distiller is None:
+        raise IllegalCombination("method.distiller=null: method.strategy=ensemble_distillation distils; method=fedavg averages without it")
+    _check_unused(experiment)
     if method.strategy.needs_float32 and _name(experiment, "codec") != "float32":
         raise IllegalCombination(
             f"method.codec={_name(experiment, 'codec')}: weights cross as float32 here; codecs are for knowledge about samples and labels"
+        )
+
+
+def _check_unused(experiment: "Experiment") -> None:
+    """Refuse parts that a built-in strategy would never look at, so that nobody believes they had an effect."""
+    method = experiment.method
+    if method.strategy.needs_fusion or not type(method.strategy).__module__.startswith("fedkd.strategies."):
+        return
+    unused = {
+        "fusion": method.fusion is not None,
+        "distiller": method.distiller is not None,
+        "weighting": not isinstance(method.weighting, Uniform),
+    }
+    for slot in (slot for slot, given in unused.items() if given):
+        raise IllegalCombination(
+            f"method.{slot} has no effect with method={method.name}, whose strategy {_name(experiment, 'strategy')} fuses no outputs; "
+            "leave it out, or take fedmd, dsfl or feddf"
         )
 
 
@@ -77,9 +113,9 @@ def _check_models(experiment: "Experiment") -> None:
     shape = next(iter(experiment.data.views.values()))
     architectures = experiment.model.architectures()
     students = {} if experiment.student is None else experiment.student.architectures()
-    for model in [*architectures.values(), *students.values()]:
-        with Streams(0).initialising("shape check"):
-            model.network(shape, experiment.data.num_outputs)
+    for key, models in (("model", architectures), ("student", students)):
+        for name, model in models.items():
+            _check_shapes(f"{key}={name}", model, shape, experiment.data.num_outputs)
     if len(students) > 1:
         raise IllegalCombination("student=mixed is several architectures; the student is one: name it with student=NAME")
     if not experiment.method.strategy.mixed_models:
@@ -91,6 +127,19 @@ def _check_models(experiment: "Experiment") -> None:
                 f"method={experiment.method.name} averages weights, which needs one architecture for all; these are {', '.join(chosen)}. Take one "
                 "model and student=same, or a method that shares outputs (fd, fedmd, dsfl), or feddf, which averages by group"
             )
+
+
+def _check_shapes(called: str, model: Model, shape: tuple[int, ...], num_outputs: int) -> None:
+    """Let one sample of zeros pass through a network."""
+    with Streams(0).initialising("shape check"):
+        network = model.network(shape, num_outputs)
+        try:
+            logits = predict(network, {"sample": torch.zeros(1, *shape)})
+        except (RuntimeError, TypeError, IndexError) as error:  # whatever PyTorch says of shapes that do not fit
+            reason = " ".join(str(error).split())[:200]
+            raise IllegalCombination(f"{called} cannot take inputs of shape {list(shape)} with these options: {reason}") from error
+    if tuple(logits.shape) != (1, num_outputs):
+        raise IllegalCombination(f"{called} gives outputs of shape {list(logits.shape[1:])} a sample, this data needs [{num_outputs}]")
 
 
 def _name(experiment: "Experiment", slot: str) -> str:

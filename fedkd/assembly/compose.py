@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -65,6 +66,8 @@ def compose(overrides: Sequence[str], *, own: Path | None = None) -> dict[str, A
             if value not in known:
                 raise InvalidOption(key, value, f"one of {', '.join(known)}; `fedkd list {_plural(key)}` explains them", nearest(value, known))
             chosen.append(f"{key}={value}")
+        elif key == "method.name":
+            raise InvalidOption(key, value, "no value: a method's name is that of its recipe, which method=NAME chooses")
         else:
             single.append((key, value))
     config = _choose(chosen, own)
@@ -89,9 +92,11 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
     try:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
     except HydraException as error:
-        first = str(error).splitlines()[0]
-        raise UnreadableOverride(f"cannot read the option: {first} Options have the form key=value") from None
+        first = str(error).splitlines()[0].rstrip(". ")
+        raise UnreadableOverride(f"cannot read the options ({first}); they have the form key=value") from None
     for override in parsed:
+        if not override.key_or_group:
+            raise UnreadableOverride(f"{override.input_line}: an option without a key; options have the form key=value")
         if override.is_delete():
             raise UnreadableOverride(f"{override.input_line}: an option cannot be deleted; set it to null or to another value")
     return parsed
@@ -104,7 +109,7 @@ def _choose(chosen: list[str], own: Path | None) -> dict[str, Any]:
         with initialize_config_dir(str(recipes_dir()), version_base="1.3", job_name="fedkd"):
             config = hydra_compose("config", overrides=[*chosen, *search])
         plain = OmegaConf.to_container(config, resolve=True)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError, OSError, UnicodeError) as error:
         raise UnreadableOverride(f"a recipe cannot be read: {' '.join(str(error).split())[:300]}") from None
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
@@ -131,4 +136,4 @@ def _set(config: dict[str, Any], path: list[str], value: Any) -> None:
 
 
 def _plural(group: str) -> str:
-    return {"method": "methods", "data": "datasets", "proxy": "proxies"}.get(group, f"{group}s")
+    return {"method": "methods", "data": "datasets", "proxy": "proxies", "student": "models"}.get(group, f"{group}s")

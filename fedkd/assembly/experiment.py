@@ -6,7 +6,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from fedkd.aggregation import FUSIONS, WEIGHTINGS
@@ -117,9 +117,7 @@ class Experiment:
         partition = reader.part("partition", PARTITIONS)
         proxy = reader.part("proxy", PROXIES)
         model = reader.part("model", MODELS)
-        student = None if reader.name("student") == "same" else reader.part("student", MODELS)
-        if student is None:
-            reader.resolved["student"] = {"name": "same"}
+        student = reader.student()
         runtime = reader.part("runtime", RUNTIMES)
         settings = reader.settings()
         reader.refuse_unknown()
@@ -158,6 +156,17 @@ class _Reader:
             raise InvalidOption(key, None, f"the name of a {family.kind}: one of {', '.join(family.names())}")
         part, self.resolved[key] = _create(self._config[key], family, key)
         return part
+
+    def student(self) -> Model | None:
+        if self.name("student") != "same":
+            student: Model = self.part("student", MODELS)
+            return student
+        self._read.add("student")
+        spec = self._config["student"]
+        options = {key: value for key, value in spec.items() if key != "name"} if isinstance(spec, Mapping) else {}
+        build(Part, options, key="student")
+        self.resolved["student"] = {"name": "same"}
+        return None
 
     def method(self) -> Method:
         self._read.add("method")
@@ -198,13 +207,16 @@ class _Reader:
     def settings(self) -> Settings:
         groups = {"method", "data", "partition", "proxy", "model", "student", "runtime"}
         own = {key: value for key, value in self._config.items() if key not in groups}
-        known = [*sorted(groups), *Settings.__dataclass_fields__]
+        known = [*sorted(groups), *(option.name for option in fields(Settings))]
         for key, value in own.items():
             if key not in known:
                 raise InvalidOption(key, value, f"one of {', '.join(known)}", nearest(str(key), known))
+        given = own.get("baselines", "none")
+        if not (isinstance(given, str) or (isinstance(given, list) and all(isinstance(name, str) for name in given))):
+            raise InvalidOption("baselines", given, f"all, none, or some of {', '.join(BASELINES)}")
         settings = build(Settings, own, key="")
         self.resolved |= dump(settings)
-        self._read |= {*own, "student"}
+        self._read |= own.keys()
         return settings
 
     def refuse_unknown(self) -> None:

@@ -47,7 +47,9 @@ class Result:
         return load_runs(self.folder)
 
 
-def run(*overrides: str, watcher: Watcher | None = None, config_dir: Path | str | None = None, **options: object) -> Result:
+def run(
+    *overrides: str, watcher: Watcher | None = None, config_dir: Path | str | None = None, **options: object
+) -> Result:
     """Run one experiment and return its result.
 
     Args:
@@ -79,7 +81,9 @@ def _carry_on(folder: RunFolder, experiment: Experiment, watcher: Watcher | None
     watcher = watcher or Silent()
     config = dict(experiment.resolved)
     if not experiment.runtime.keeps_client_states and experiment.method.client.persistent:
-        folder.forget_checkpoints()
+        checkpoint = folder.load_checkpoint()
+        if checkpoint is not None and checkpoint.round < experiment.settings.rounds:
+            folder.forget_checkpoints()
 
     def say(text: str) -> None:
         folder.log(text)
@@ -111,6 +115,9 @@ def _word(value: object) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "[" + ",".join(_word(inner) for inner in value) + "]"
     text = str(value)
-    if isinstance(value, str | Path) and not text.replace("_", "").replace("-", "").replace(".", "").replace("/", "").isalnum():
+    if (
+        isinstance(value, str | Path)
+        and not text.replace("_", "").replace("-", "").replace(".", "").replace("/", "").isalnum()
+    ):
         return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
     return text

@@ -1,10 +1,12 @@
 """The server side of a run in its folder: from config to summary, in whatever process Flower puts it."""
 
+import contextlib
 import importlib.metadata
+import logging
 import platform
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -49,7 +51,11 @@ def start_folder(experiment: Experiment) -> RunFolder:
     """
     given = experiment.settings.output
     config = dict(experiment.resolved)
-    path = Path(given) if given else default_path(Path("runs"), experiment.method.name, config, datetime.now(UTC))
+    path = (
+        Path(given)
+        if given
+        else default_path(Path("runs"), experiment.method.name, config, datetime.now(UTC))
+    )
     environment = {
         "python": sys.version.split()[0],
         "platform": platform.platform(),
@@ -70,13 +76,16 @@ def serve(folder: RunFolder, grid: Grid, watcher: Watcher | None = None) -> None
     evaluation = Evaluation(task_of(data), {"validation": data.validation, "test": data.test})
     plan = Plan(
         rounds=experiment.settings.rounds,
-        clients_per_round=min(experiment.settings.clients_per_round or len(data.assignments), len(data.assignments)),
+        clients_per_round=min(
+            experiment.settings.clients_per_round or len(data.assignments), len(data.assignments)
+        ),
         evaluate_every=experiment.settings.evaluate_every,
         threads=experiment.settings.threads,
         client_timeout=experiment.settings.client_timeout,
         proxy_bytes=_proxy_bytes(data) if experiment.method.strategy.needs_proxy else 0,
     )
-    Runner(strategy, student, evaluation, plan, folder, watcher).run(grid)
+    with _quiet_flower():
+        Runner(strategy, student, evaluation, plan, folder, watcher).run(grid)
     summarise(folder, time.perf_counter() - begun)
 
 
@@ -91,7 +100,11 @@ def summarise(folder: RunFolder, seconds: float) -> dict[str, Any]:
     last = metrics[(metrics["round"] == metrics["round"].max()) & metrics["client"].isna()]
     method = ledger[ledger["phase"] == "train"]
     totals = method.groupby("direction")[["bytes", "payload"]].sum()
-    total = {f"{column}_{direction}": int(totals[column].get(direction, 0)) for column in totals for direction in ("up", "down")}
+    total = {
+        f"{column}_{direction}": int(totals[column].get(direction, 0))
+        for column in totals
+        for direction in ("up", "down")
+    }
     summary = {
         "final": final_values(last.astype(object).where(last.notna(), None).to_dict(orient="records")),
         **total,
@@ -104,9 +117,25 @@ def summarise(folder: RunFolder, seconds: float) -> dict[str, Any]:
     return summary
 
 
+@contextlib.contextmanager
+def _quiet_flower() -> Iterator[None]:
+    """Keep Flower's own line about every aggregation out of the display; what goes wrong is still said."""
+    logger = logging.getLogger("flwr")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 def _proxy_bytes(data: FederatedData) -> int:
     """Return the size of the proxy inputs (and labels, if methods may use them), as float32 and int64 arrays."""
     if data.proxy is None:
         return 0
-    arrays: Iterable[Any] = [*data.proxy.inputs.values(), data.proxy.ids, *([data.proxy.targets] if data.proxy_labelled else [])]
+    arrays: Iterable[Any] = [
+        *data.proxy.inputs.values(),
+        data.proxy.ids,
+        *([data.proxy.targets] if data.proxy_labelled else []),
+    ]
     return sum(array.element_size() * array.nelement() for array in arrays)

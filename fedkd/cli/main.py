@@ -17,16 +17,15 @@ import fedkd
 app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
+    suggest_commands=False,  # click suggests already
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data = typer.Typer(help="Bring data sets to this machine, and list them.", no_args_is_help=True)
+data = typer.Typer(help="Bring data sets to this machine, and list them.")
 app.add_typer(data, name="data")
 
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="[KEY=VALUE]...", show_default=False, help="Recipes and options: method=feddf partition.alpha=0.1"
-    ),
+    typer.Argument(metavar="[KEY=VALUE]...", show_default=False),
 ]
 OwnRecipes = Annotated[
     Path | None,
@@ -72,7 +71,10 @@ def run(
     ] = False,
     config_dir: OwnRecipes = None,
 ) -> None:
-    """Run a federation, or with -m several, and report how good everyone is in the end."""
+    """Run a federation, or with -m several, and report how good everyone is in the end.
+
+    KEY=VALUE chooses recipes and sets options: fedkd run method=feddf data=fashion_mnist partition.alpha=0.1 clients=20
+    """
     given = overrides or []
     if check:
         from fedkd.cli.checking import check_all
@@ -86,9 +88,9 @@ def run(
 
 @app.command()
 def resume(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The run folder.", show_default=False)],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", show_default=False)],
 ) -> None:
-    """Continue a run that was stopped, from its last complete round."""
+    """Continue the run in folder DIR, which was stopped, from its last complete round."""
     from fedkd.cli import running
 
     raise typer.Exit(running.resume(folder))
@@ -96,12 +98,14 @@ def resume(
 
 @app.command("list")
 def list_(
-    kind: Annotated[
-        str | None, typer.Argument(metavar="[KIND]", help="methods, partitions, fusions, ...; none lists the kinds")
-    ] = None,
+    kind: Annotated[str | None, typer.Argument(metavar="[KIND]", show_default=False)] = None,
     config_dir: OwnRecipes = None,
 ) -> None:
-    """Explain what can be chosen: recipes and parts, with every option, its default, range and source."""
+    """Explain what can be chosen: recipes and parts, with every option, its default, range and source.
+
+    KIND is methods, datasets, partitions, proxies, models, runtimes, clients, strategies, fusions, weightings, codecs,
+    knowledge or baselines; without it all kinds are listed with their names.
+    """
     from fedkd.cli.catalogue import list_kind, list_kinds
 
     if kind is None:
@@ -112,7 +116,7 @@ def list_(
 
 @app.command()
 def check(
-    reference: Annotated[str, typer.Argument(metavar="MODULE:CLASS", help="A part of your own.", show_default=False)],
+    reference: Annotated[str, typer.Argument(metavar="MODULE:CLASS", show_default=False)],
 ) -> None:
     """Test a part of your own against the contract that the built-in ones keep."""
     from fedkd.cli.checking import check_part

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from fedkd.assembly.compose import sweep as combinations
 from fedkd.assembly.experiment import Experiment
 from fedkd.assembly.run import Result
 from fedkd.assembly.serve import start_folder
-from fedkd.cli.failures import Interrupted, OneLeftOut, say
+from fedkd.cli.failures import DEBUG, Interrupted, OneLeftOut, say, unforeseen
 from fedkd.foundation import run_folder
 from fedkd.foundation.errors import FedkdError, RunFolderError
 from fedkd.reporting.display import display_for
@@ -65,6 +66,11 @@ def sweep(overrides: Sequence[str], *, own: Path | None) -> int:
         except FedkdError as error:
             say(f"run {number} failed: {error}", error.exit_code)
             rows.append(Row(combination, None, str(error)))
+        except Exception as error:
+            if os.environ.get(DEBUG):
+                raise
+            say(f"run {number} failed: {unforeseen(error)}", 1)
+            rows.append(Row(combination, None, unforeseen(error)))
     console.print(sweep_table(rows))
     failed = [str(number) for number, row in enumerate(rows) if row.result is None]
     if failed:

@@ -5,6 +5,7 @@ Taught(loss=0.02, epochs=5, best_score=None)
 """
 
 import copy
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -79,7 +80,9 @@ class Distiller(Part):
             outputs = run_network(student, {view: x[rows] for view, x in inputs.items()}).logits
             if self.hard:
                 return task.supervised(outputs, pseudo_labels[rows]).mean()
-            return task.divergence(outputs, teacher[rows], measure=self.divergence, temperature=self.temperature).mean()
+            return task.divergence(
+                outputs, teacher[rows], measure=self.divergence, temperature=self.temperature
+            ).mean()
 
         watch = _EarlyStop(self.patience, student, validate)
         last = fit(student, loss, size=len(teacher), plan=self.fit, generator=generator, after_epoch=watch)
@@ -90,7 +93,9 @@ class Distiller(Part):
 class _EarlyStop:
     """Keeps the weights that are best on validation data, and says when to stop."""
 
-    def __init__(self, patience: int | None, student: nn.Module, validate: Callable[[nn.Module], float] | None) -> None:
+    def __init__(
+        self, patience: int | None, student: nn.Module, validate: Callable[[nn.Module], float] | None
+    ) -> None:
         self._patience, self._student, self._validate = patience, student, validate
         self._best_weights: dict[str, Tensor] | None = None
         self._waited = 0
@@ -102,7 +107,7 @@ class _EarlyStop:
         if self._patience is None or self._validate is None:
             return False
         score = self._validate(self._student)
-        if self.best_score is None or score > self.best_score:
+        if self.best_score is None or math.isnan(self.best_score) or score > self.best_score:
             self.best_score, self._waited = score, 0
             self._best_weights = copy.deepcopy(self._student.state_dict())
             return False

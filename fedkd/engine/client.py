@@ -63,7 +63,9 @@ class ClientSide:
         return self.data.proxy.take(rows)
 
 
-def initial_network(model: Model, data: FederatedData, streams: Streams, *, client: int = -1, owner: str = "client") -> nn.Module:
+def initial_network(
+    model: Model, data: FederatedData, streams: Streams, *, client: int = -1, owner: str = "client"
+) -> nn.Module:
     """Build a network with weights from the stream of its owner and architecture."""
     with streams.initialising(f"initialise/{owner}/{model!r}", client=client):
         return model.network(next(iter(data.info.views.values())), data.info.num_outputs)

@@ -52,7 +52,9 @@ def train(side: ClientSide, client: int, content: RecordDict, state: RecordDict)
     for stage in side.strategy.stages(situation):
         samples, teacher = _samples_of(stage, side, own, received)
         generator = side.streams.torch(stage.name, round=current_round, client=client)
-        loss = run_stage(stage, network, samples, teacher=teacher, memory=memory, task=side.task, generator=generator)
+        loss = run_stage(
+            stage, network, samples, teacher=teacher, memory=memory, task=side.task, generator=generator
+        )
     if side.strategy.persistent or options.get("keep", False):
         state[_MODEL] = ArrayRecord(network.state_dict())
     metrics = MetricRecord({NUM_EXAMPLES: len(own), "train-loss": loss})
@@ -76,10 +78,16 @@ def evaluate(side: ClientSide, client: int, content: RecordDict, state: RecordDi
     own = side.data.client_holdout(client)
     trained = Trained(side, own, network)
     said = {
-        split: Array(trained.outputs({"validation": side.data.validation, "test": side.data.test}[split]).numpy())
+        split: Array(
+            trained.outputs({"validation": side.data.validation, "test": side.data.test}[split]).numpy()
+        )
         for split in _words(content.config_records[CONFIG].get("splits", []))
     }
-    values = side.task.metrics(trained.outputs(own), own.targets) if len(own) else side.task.metrics(torch.empty(0, 1), own.targets)
+    values = (
+        side.task.metrics(trained.outputs(own), own.targets)
+        if len(own)
+        else side.task.metrics(torch.empty(0, 1), own.targets)
+    )
     metrics = MetricRecord({NUM_EXAMPLES: len(own), **values})
     return RecordDict({PREDICTIONS: ArrayRecord(said), METRICS: metrics})
 
@@ -96,7 +104,9 @@ def _decode(record: ArrayRecord) -> dict[str, Tensor]:
     return {name: torch.from_numpy(np.array(array.numpy())) for name, array in record.items()}
 
 
-def _samples_of(stage: Stage, side: ClientSide, own: Samples, received: Package | None) -> tuple[Samples, Tensor | None]:
+def _samples_of(
+    stage: Stage, side: ClientSide, own: Samples, received: Package | None
+) -> tuple[Samples, Tensor | None]:
     if stage.source == "private":
         samples, teacher = own, None
     elif stage.source == "public":
@@ -129,4 +139,14 @@ def _words(value: object) -> list[str]:
     return [str(word) for word in value] if isinstance(value, list) else []
 
 
-__all__ = ["ASK", "CONFIG", "METRICS", "NUM_EXAMPLES", "PREDICTIONS", "WEIGHTS", "ConfigRecord", "evaluate", "train"]
+__all__ = [
+    "ASK",
+    "CONFIG",
+    "METRICS",
+    "NUM_EXAMPLES",
+    "PREDICTIONS",
+    "WEIGHTS",
+    "ConfigRecord",
+    "evaluate",
+    "train",
+]

@@ -16,6 +16,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from fedkd.foundation.errors import InvalidOption
 from fedkd.knowledge.codecs import CODECS
 from fedkd.knowledge.codecs.base import Codec
 
@@ -87,7 +88,9 @@ class Package:
 
 def to_records(package: Package, codec: Codec) -> dict[str, ArrayRecord | ConfigRecord]:
     """Return the Flower records of a package: its arrays, encoded, and what they are."""
-    encoded = {name: Array(np.ascontiguousarray(codec.encode(array))) for name, array in package.arrays.items()}
+    encoded = {
+        name: Array(np.asarray(codec.encode(array), order="C")) for name, array in package.arrays.items()
+    }
     if package.ids is not None:
         encoded[_IDS] = Array(package.ids.numpy())
     if package.counts is not None:
@@ -106,7 +109,10 @@ def from_records(content: RecordDict) -> Package:
         raise BadPackage(f"sent no knowledge (records {sorted(content)})")
     about = content.config_records[ABOUT]
     arrays = {name: array.numpy() for name, array in content.array_records[ARRAYS].items()}
-    codec = CODECS.create(str(about["codec"]), key="codec")
+    try:
+        codec: Codec = CODECS.create(str(about["codec"]), key="codec")
+    except InvalidOption as error:
+        raise BadPackage(f"sent knowledge under a codec that is not known here ({error})") from error
     extras = {name: torch.from_numpy(arrays.pop(name).copy()) for name in (_IDS, _COUNTS) if name in arrays}
     return Package(
         kind=str(about["kind"]),
@@ -117,10 +123,15 @@ def from_records(content: RecordDict) -> Package:
 
 
 def payload_of(content: RecordDict) -> int:
-    """Return the exact size in bytes of the knowledge or the weights that a message carries; 0 if there is none."""
-    if ABOUT in content.config_records:
-        codec: Codec = CODECS.create(str(content.config_records[ABOUT]["codec"]), key="codec")
-        sent = {name: array for name, array in content.array_records[ARRAYS].items() if name not in {_IDS, _COUNTS}}
-        return sum(codec.num_bytes(tuple(array.shape)) for array in sent.values())
-    weights = [record for name, record in content.array_records.items() if name in {ARRAYS, WEIGHTS}]
-    return sum(math.prod(array.shape) * np.dtype(array.dtype).itemsize for record in weights for array in record.values())
+    """Return the exact size in bytes of the knowledge or the weights that a message carries; 0 if there is none.
+
+    What is measured are the arrays that cross, after encoding; ids and counts beside knowledge are not knowledge.
+    """
+    beside = {_IDS, _COUNTS} if ABOUT in content.config_records else set()
+    return sum(
+        math.prod(array.shape) * np.dtype(array.dtype).itemsize
+        for name, record in content.array_records.items()
+        if name in {ARRAYS, WEIGHTS}
+        for key, array in record.items()
+        if key not in beside
+    )

@@ -48,14 +48,20 @@ def soft_cross_entropy(
 
 
 def mae(
-    student: Float[Tensor, "batch outputs"], teacher: Float[Tensor, "batch outputs"], *, reduction: Reduction = "mean"
+    student: Float[Tensor, "batch outputs"],
+    teacher: Float[Tensor, "batch outputs"],
+    *,
+    reduction: Reduction = "mean",
 ) -> Float[Tensor, "*batch"]:
     """Mean absolute error over the outputs: how FedMD's clients match the consensus of logits (Li & Wang, 2019, section 3)."""
     return _reduce((student - teacher.detach()).abs().mean(dim=-1), reduction)
 
 
 def mse(
-    student: Float[Tensor, "batch outputs"], teacher: Float[Tensor, "batch outputs"], *, reduction: Reduction = "mean"
+    student: Float[Tensor, "batch outputs"],
+    teacher: Float[Tensor, "batch outputs"],
+    *,
+    reduction: Reduction = "mean",
 ) -> Float[Tensor, "*batch"]:
     """Mean squared error over the outputs."""
     return _reduce((student - teacher.detach()).square().mean(dim=-1), reduction)

@@ -75,7 +75,9 @@ def run_network(network: nn.Module, inputs: Mapping[str, Tensor]) -> Outputs:
 
 
 @torch.no_grad()
-def predict(network: nn.Module, inputs: Mapping[str, Tensor], *, batch_size: int = 1000) -> Float[Tensor, "n outputs"]:
+def predict(
+    network: nn.Module, inputs: Mapping[str, Tensor], *, batch_size: int = 1000
+) -> Float[Tensor, "n outputs"]:
     """Return the logits of a network in evaluation mode for every sample, in order."""
     was_training = network.training
     network.eval()

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from fedkd.foundation.errors import InvalidOption
 from fedkd.foundation.options import Count
 from fedkd.models.base import Model, Outputs, require_image
 
@@ -20,6 +21,11 @@ class LeNet(Model):
 
     hidden: Count = 64
     """Width of the hidden layer."""
+
+    def __post_init__(self) -> None:
+        """Refuse even kernels, whose padding would change the size of the image."""
+        if self.kernel % 2 == 0:
+            raise InvalidOption("model.kernel", self.kernel, "an odd number of pixels")
 
     def network(self, shape: tuple[int, ...], num_outputs: int) -> nn.Module:
         """Build the network for images [channels, height, width]."""

@@ -34,11 +34,16 @@ class Mixed(Model):
         if not self.shares:
             raise InvalidOption("model.shares", self.shares, "at least one architecture with its share")
         for unused in self.models.keys() - self.shares.keys():
-            raise InvalidOption("model.models", unused, f"names that stand in model.shares ({', '.join(self.shares)})")
+            raise InvalidOption(
+                "model.models", unused, f"names that stand in model.shares ({', '.join(self.shares)})"
+            )
 
     def architectures(self) -> Mapping[str, Model]:
         """Return each architecture by its name, in the order of the shares."""
-        return {name: MODELS.create(self.models.get(name, {"name": name}), key=f"model.models.{name}") for name in self.shares}
+        return {
+            name: MODELS.create(self.models.get(name, {"name": name}), key=f"model.models.{name}")
+            for name in self.shares
+        }
 
     def per_client(self, clients: int) -> tuple[Model, ...]:
         """Return each client's model; counts differ from exact shares by less than one client."""
@@ -59,4 +64,6 @@ class Mixed(Model):
     def network(self, shape: tuple[int, ...], num_outputs: int) -> nn.Module:
         """Refuse: a mixture is not one network."""
         del shape, num_outputs
-        raise IllegalCombination("model=mixed is several architectures; this place needs one: name it with student=NAME")
+        raise IllegalCombination(
+            "model=mixed is several architectures; this place needs one: name it with student=NAME"
+        )

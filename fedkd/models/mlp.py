@@ -1,5 +1,6 @@
 """A multi-layer perceptron: flattened input, hidden layers with ReLU, a linear head."""
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -26,7 +27,7 @@ class _Perceptron(nn.Module):
         super().__init__()
         widths = (width, *hidden)
         layers: list[nn.Module] = []
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in itertools.pairwise(widths):
             layers += [nn.Linear(before, after), nn.ReLU()]
         self.body = nn.Sequential(*layers)
         self.head = nn.Linear(widths[-1], num_outputs)

@@ -3,12 +3,13 @@
 BatchNorm's statistics differ between clients and cannot be averaged or vectorised; GroupNorm has none.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fedkd.foundation.errors import IllegalCombination
+from fedkd.foundation.errors import IllegalCombination, InvalidOption
 from fedkd.foundation.options import Count
 from fedkd.models.base import Model, Outputs, require_image
 
@@ -23,11 +24,18 @@ class ResNet(Model):
     groups: Count = 4
     """Groups of GroupNorm; must divide every number of channels."""
 
+    def __post_init__(self) -> None:
+        """Refuse a network without stages."""
+        if not self.channels:
+            raise InvalidOption("model.channels", list(self.channels), "at least one stage")
+
     def network(self, shape: tuple[int, ...], num_outputs: int) -> nn.Module:
         """Build the network for images [channels, height, width]."""
         require_image("resnet", shape, least=4)
         if any(width % self.groups for width in self.channels):
-            raise IllegalCombination(f"model.groups={self.groups} must divide every entry of model.channels={list(self.channels)}")
+            raise IllegalCombination(
+                f"model.groups={self.groups} must divide every entry of model.channels={list(self.channels)}"
+            )
         return _ResNet(shape[0], self, num_outputs)
 
 
@@ -51,11 +59,13 @@ class _ResNet(nn.Module):
         super().__init__()
         stem = options.channels[0]
         widths = (stem, *options.channels)
-        self.stem = nn.Sequential(nn.Conv2d(depth, stem, 3, padding=1, bias=False), nn.GroupNorm(options.groups, stem), nn.ReLU())
+        self.stem = nn.Sequential(
+            nn.Conv2d(depth, stem, 3, padding=1, bias=False), nn.GroupNorm(options.groups, stem), nn.ReLU()
+        )
         self.body = nn.Sequential(
             *(
                 _Block(before, after, 1 if index == 0 else 2, options.groups)
-                for index, (before, after) in enumerate(zip(widths, widths[1:], strict=False))
+                for index, (before, after) in enumerate(itertools.pairwise(widths))
             )
         )
         self.head = nn.Linear(widths[-1], num_outputs)

@@ -27,7 +27,7 @@ def empty_run() -> Run:
 
 def serialise(content: RecordDict) -> bytes:
     """Return the records of a message as they cross the wire."""
-    return recorddict_to_proto(content).SerializeToString(deterministic=True)
+    return bytes(recorddict_to_proto(content).SerializeToString(deterministic=True))
 
 
 def deserialise(data: bytes) -> RecordDict:
@@ -37,4 +37,4 @@ def deserialise(data: bytes) -> RecordDict:
 
 def message_bytes(content: RecordDict) -> int:
     """Return the exact size of a message's serialised records; the envelope (ids, times) is not counted."""
-    return recorddict_to_proto(content).ByteSize()
+    return int(recorddict_to_proto(content).ByteSize())

@@ -4,9 +4,11 @@ A subclass says how a batch of jobs is carried out. Replies come in the order of
 done in, so nothing above can depend on how many workers there are.
 """
 
+import copy
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Self
 
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
@@ -18,6 +20,9 @@ from fedkd.runtime.flower_internals import RUN_ID, empty_run, identify
 Value = bool | int | float | str
 CLIENT_RAISED = 2
 """Flower's error code for a client app that raised."""
+
+NO_ANSWER = 4
+"""Flower's error code for a reply that cannot be had."""
 
 FIRST_NODE = 1000
 """Node id of partition 0, clear of the small ids that Flower gives to servers."""
@@ -41,21 +46,36 @@ class Done:
     state: RecordDict
 
 
+def failed(job: Job, reason: str, code: int = CLIENT_RAISED) -> Done:
+    """Return what comes of a job that went wrong: an error as the reply, and what the client had kept before."""
+    return Done(job.client, Message(Error(code, reason), reply_to=job.message), job.state)
+
+
 def perform(app: ClientApp, job: Job, num_clients: int, run_config: Mapping[str, Value]) -> Done:
-    """Run the client app on one message; an app that raises gives an error reply and keeps what it had."""
+    """Run the client app on one message; an app that raises, or returns no reply, gives an error and keeps what it had.
+
+    The app gets copies of the records: what it changes in them reaches neither another client nor a second attempt.
+    """
+    message = copy.copy(job.message)
+    message.content = _copied(job.message.content)
     context = Context(
         run_id=RUN_ID,
         node_id=FIRST_NODE + job.client,
         node_config={"partition-id": job.client, "num-partitions": num_clients},
-        state=RecordDict(dict(job.state)),
+        state=_copied(job.state),
         run_config=dict(run_config),
     )
     try:
-        reply = app(job.message, context)
-    except Exception as error:  # the app is the user's: whatever it raises is that client's failure
-        reason = f"{type(error).__name__}: {error}"
-        return Done(job.client, Message(Error(CLIENT_RAISED, reason), reply_to=job.message), job.state)
+        reply = app(message, context)
+    except Exception as error:  # noqa: BLE001  (the app is the user's: whatever it raises is that client's failure)
+        return failed(job, f"{type(error).__name__}: {error}")
+    if not isinstance(reply, Message) or reply.metadata.src_node_id != job.message.metadata.dst_node_id:
+        return failed(job, f"returned {type(reply).__name__}, expected a Message in reply to the one it got")
     return Done(job.client, reply, context.state)
+
+
+def _copied(records: RecordDict) -> RecordDict:
+    return RecordDict({name: record.copy() for name, record in records.items()})
 
 
 class LocalGrid(Grid):
@@ -81,7 +101,7 @@ class LocalGrid(Grid):
     def close(self) -> None:
         """End everything that the grid started."""
 
-    def __enter__(self) -> "LocalGrid":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -112,10 +132,17 @@ class LocalGrid(Grid):
         return self._run
 
     def create_message(
-        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
+        self,
+        content: RecordDict,
+        message_type: str,
+        dst_node_id: int,
+        group_id: str,
+        ttl: float | None = None,
     ) -> Message:
         """Return a message to a node (the older way; `Message(...)` does the same)."""
-        return Message(content, dst_node_id=dst_node_id, message_type=message_type, group_id=group_id, ttl=ttl)
+        return Message(
+            content, dst_node_id=dst_node_id, message_type=message_type, group_id=group_id, ttl=ttl
+        )
 
     def get_node_ids(self) -> Iterable[int]:
         """Return all node ids, in the order of their partitions."""
@@ -133,13 +160,17 @@ class LocalGrid(Grid):
         """Return the replies to messages that were pushed; each is given once."""
         return [self._replies.pop(name) for name in message_ids if name in self._replies]
 
-    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> Iterable[Message]:
         """Yield the reply to each message, in the messages' order, as the work proceeds."""
         jobs = []
         for message in messages:
             client = message.metadata.dst_node_id - FIRST_NODE
             if not 0 <= client < self.num_clients:
-                raise ValueError(f"no node {message.metadata.dst_node_id}: this grid has {self.num_clients} nodes from {FIRST_NODE}")
+                raise ValueError(
+                    f"no node {message.metadata.dst_node_id}: this grid has {self.num_clients} nodes from {FIRST_NODE}"
+                )
             jobs.append(Job(client, message, self._states.get(client, RecordDict())))
         for done in self.carry_out(jobs, timeout):
             if done.state or done.client in self._states:

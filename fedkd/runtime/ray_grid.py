@@ -1,27 +1,30 @@
 """The Ray grid: cohorts of clients over actors, on one machine or a cluster.
 
 Actors hold nothing that matters: what clients keep is sent along with each job and comes back with it. So a worker that
-dies is replaced and its cohort is run again, with the same result.
+dies is replaced and its clients are run again, one by one, with the same result.
 """
 
 import contextlib
 import os
+import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import ray
 import ray.exceptions
 import torch
-from flwr.app import Error, Message
 from flwr.clientapp import ClientApp
 
 from fedkd.foundation.errors import RuntimeUnavailable
 from fedkd.runtime.flower_internals import identify
-from fedkd.runtime.grid import CLIENT_RAISED, Done, Job, LocalGrid, Value, perform
+from fedkd.runtime.grid import NO_ANSWER, Done, Job, LocalGrid, Value, failed, perform
 
-Cohort = tuple[int, list[Job]]
+Cohort = list[tuple[int, Job]]
+"""Jobs that a worker gets at once, each with its position among the jobs of the round."""
+
 ATTEMPTS = 3
-"""How often a cohort is run before its clients are run one by one, and a single client before it is given up."""
+"""How many workers a single client may take down before it is given up."""
 
 
 class Worker:
@@ -88,54 +91,79 @@ class RayGrid(LocalGrid):
 
     def worker_ids(self) -> list[int]:
         """Return the process id of each worker."""
-        return ray.get([actor.process_id.remote() for actor in self._actors])  # type: ignore[no-any-return]
+        return ray.get([actor.process_id.remote() for actor in self._actors])
 
     def carry_out(self, jobs: list[Job], timeout: float | None) -> Iterator[Done]:
-        """Hand cohorts to whichever actor is free, and yield results in the order of the jobs."""
+        """Hand cohorts to whichever actor is free, and yield results in the order of the jobs.
+
+        When time is up, what is not answered has failed, and workers that are still at work are replaced.
+        """
+        numbered = list(enumerate(jobs))
         size = max(1, -(-len(jobs) // (4 * len(self._actors))))
-        waiting: list[Cohort] = [(start, jobs[start : start + size]) for start in range(0, len(jobs), size)][::-1]
-        tries = dict.fromkeys((start for start, _ in waiting), 0)
+        waiting = deque(numbered[start : start + size] for start in range(0, len(jobs), size))
         running: dict[Any, tuple[int, Cohort]] = {}
-        free = list(range(len(self._actors)))
+        free = deque(range(len(self._actors)))
+        deaths: Counter[int] = Counter()
         finished: dict[int, Done] = {}
         following = 0
+        deadline = None if timeout is None else time.monotonic() + timeout
         while waiting or running:
             while waiting and free:
-                place, cohort = free.pop(0), waiting.pop()
-                running[self._actors[place].work.remote(cohort[1])] = (place, cohort)
-            ready, _ = ray.wait(list(running), num_returns=1, timeout=timeout)
-            if not ready:
-                break
-            place, (start, cohort_jobs) = running.pop(ready[0])
-            try:
-                results = ray.get(ready[0])
-            except (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError, ray.exceptions.WorkerCrashedError) as error:
-                self._replace(place, cohort_jobs, error)
-                tries[start] += 1
-                results = self._again(waiting, tries, start, cohort_jobs)
-            free.append(place)
-            finished |= {start + offset: done for offset, done in enumerate(results)}
+                place, cohort = free.popleft(), waiting.popleft()
+                running[self._actors[place].work.remote([job for _, job in cohort])] = (place, cohort)
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            ready, _ = ray.wait(list(running), num_returns=1, timeout=left)
+            if ready:
+                place, cohort = running.pop(ready[0])
+                free.append(place)
+                finished |= self._results(ready[0], place, cohort, waiting, deaths)
+            else:
+                finished |= self._give_up(running, waiting, f"no answer within {timeout:g} s")
             while following in finished:
                 yield finished.pop(following)
                 following += 1
 
-    def _again(self, waiting: list[Cohort], tries: dict[int, int], start: int, jobs: list[Job]) -> list[Done]:
-        """Put a cohort whose worker died back in the queue; a client that kills every worker is given up."""
-        if tries[start] < ATTEMPTS:
-            waiting.append((start, jobs))
-            return []
-        if len(jobs) > 1:
-            singles = [(start + offset, [job]) for offset, job in enumerate(jobs)]
-            tries.update({position: 0 for position, _ in singles})
-            waiting.extend(reversed(singles))
-            return []
-        reason = f"its worker died {ATTEMPTS} times"
-        return [Done(jobs[0].client, Message(Error(CLIENT_RAISED, reason), reply_to=jobs[0].message), jobs[0].state)]
+    def _results(
+        self, task: Any, place: int, cohort: Cohort, waiting: deque[Cohort], deaths: Counter[int]
+    ) -> dict[int, Done]:
+        """Return the results of a cohort; without any, run its clients again one by one, or give up a single one."""
+        first, job = cohort[0]
+        try:
+            results = ray.get(task)
+        except ray.exceptions.RayTaskError as error:  # something that a client returned cannot be sent
+            if len(cohort) == 1:
+                return {first: failed(job, f"returned what cannot be sent: {error.cause or error}")}
+        except ray.exceptions.RayError as error:
+            deaths[first] += 1
+            named = (
+                f"client {job.client}"
+                if len(cohort) == 1
+                else f"clients {job.client} to {cohort[-1][1].client}"
+            )
+            self._log(
+                f"worker {place} died ({type(error).__name__}) and was replaced, with {named} in its hands"
+            )
+            self._replace(place)
+            if len(cohort) == 1 and deaths[first] == ATTEMPTS:
+                return {first: failed(job, f"its worker died {ATTEMPTS} times")}
+        else:
+            return {position: done for (position, _), done in zip(cohort, results, strict=True)}
+        waiting.extendleft([numbered] for numbered in reversed(cohort))
+        return {}
 
-    def _replace(self, place: int, jobs: list[Job], error: Exception) -> None:
-        clients = f"{jobs[0].client}" if len(jobs) == 1 else f"{jobs[0].client}..{jobs[-1].client}"
-        self._log(f"worker {place} died ({type(error).__name__}); replaced, clients {clients} are run again")
-        with contextlib.suppress(Exception):
+    def _give_up(
+        self, running: dict[Any, tuple[int, Cohort]], waiting: deque[Cohort], reason: str
+    ) -> dict[int, Done]:
+        cohorts = [*(cohort for _, cohort in running.values()), *waiting]
+        for place, _ in running.values():
+            self._log(f"worker {place} gave {reason} and was replaced")
+            self._replace(place)
+        running.clear()
+        waiting.clear()
+        return {position: failed(job, reason, NO_ANSWER) for cohort in cohorts for position, job in cohort}
+
+    def _replace(self, place: int) -> None:
+        with contextlib.suppress(ray.exceptions.RayError):
             ray.kill(self._actors[place])
         self._actors[place] = self._new_actor()
 
@@ -149,19 +177,30 @@ def _start_ray(address: str | None) -> None:
     environment = {"env_vars": {"OMP_NUM_THREADS": "1"}}
     try:
         if address is None:
-            ray.init(include_dashboard=False, configure_logging=False, log_to_driver=False, runtime_env=environment)
+            # `local`, or Ray would join whatever cluster was last started on this machine.
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                configure_logging=False,
+                log_to_driver=False,
+                runtime_env=environment,
+            )
         else:
             ray.init(address=address, configure_logging=False, log_to_driver=False, runtime_env=environment)
     except Exception as error:
         where = "on this machine" if address is None else f"at runtime.address={address}"
-        raise RuntimeUnavailable(f"Ray could not be started or reached {where}: {' '.join(str(error).split())[:300]}") from error
+        raise RuntimeUnavailable(
+            f"Ray could not be started or reached {where}: {' '.join(str(error).split())[:300]}"
+        ) from error
 
 
 def _places(num_gpus: float) -> int:
-    resources = ray.cluster_resources()
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     if num_gpus:
         places = int(resources.get("GPU", 0) / num_gpus)
         if not places:
-            raise RuntimeUnavailable(f"runtime.num_gpus={num_gpus}: this cluster has {resources.get('GPU', 0):.0f} GPUs; take 0")
+            raise RuntimeUnavailable(
+                f"runtime.num_gpus={num_gpus}: this cluster has {resources.get('GPU', 0):.0f} GPUs; take 0"
+            )
         return places
     return max(1, int(resources.get("CPU", 1)))

@@ -4,7 +4,6 @@ The strategy is a plain Flower strategy; here is what a simulation adds to Flowe
 scopes, and a run folder that can be resumed after a crash at any byte.
 """
 
-import json
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,15 +11,17 @@ from typing import Protocol
 
 import safetensors.torch
 import torch
-from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Error, Message, RecordDict
 from flwr.serverapp import Grid
 from torch import Tensor, nn
 
-from fedkd.foundation.run_folder import LedgerRow, MetricRow, RunFolder, TimingRow
+from fedkd.foundation.errors import FedkdError, RoundFailed
+from fedkd.foundation.run_folder import LedgerRow, MetricRow, RunFolder, TimingRow, metric
+from fedkd.knowledge import BadPackage
 from fedkd.knowledge.package import payload_of
 from fedkd.runtime.evaluation import Evaluation
 from fedkd.runtime.flower_internals import deserialise, message_bytes, serialise
-from fedkd.runtime.grid import LocalGrid
+from fedkd.runtime.grid import NO_ANSWER, LocalGrid
 from fedkd.strategies import Federated
 
 
@@ -85,13 +86,18 @@ class Runner:
     """
 
     def __init__(
-        self, strategy: Federated, student: nn.Module | None, evaluation: Evaluation, plan: Plan, folder: RunFolder, watcher: Watcher
+        self,
+        strategy: Federated,
+        student: nn.Module | None,
+        evaluation: Evaluation,
+        plan: Plan,
+        folder: RunFolder,
+        watcher: Watcher,
     ) -> None:
         self.strategy, self.student, self.evaluation = strategy, student, evaluation
         self.plan, self.folder, self.watcher = plan, folder, watcher
         self._ledger: list[LedgerRow] = []
         self._timings: list[TimingRow] = []
-        self._failures = 0
 
     def run(self, grid: Grid) -> None:
         """Run to the last round, from the last checkpoint if there is one.
@@ -105,13 +111,19 @@ class Runner:
         if progress.done < 0:
             self._open(grid, progress)
         for current in range(progress.done + 1, self.plan.rounds + 1):
-            self._round(current, grid, progress)
+            try:
+                self._round(current, grid, progress)
+            except RoundFailed as error:
+                self.folder.log(f"round {current} failed: {error}")
+                raise
 
     def _open(self, grid: Grid, progress: Progress) -> None:
         """Record round 0: the proxy set is shipped, the student knows nothing."""
         if self.plan.proxy_bytes:
             size = self.plan.proxy_bytes
-            self._ledger.append(LedgerRow(round=0, phase="once", client=None, direction="down", bytes=size, payload=size))
+            self._ledger.append(
+                LedgerRow(round=0, phase="once", client=None, direction="down", bytes=size, payload=size)
+            )
         rows = self.evaluation.student(0, self.student)[0] if self.student is not None else []
         self._record(0, rows, grid, progress)
 
@@ -124,12 +136,19 @@ class Runner:
         replies = self._exchange(current, "train", messages, grid)
         trained = time.perf_counter()
         self.watcher.phase(current, "fuse and distil", 0)
-        arrays, _ = self.strategy.aggregate_train(current, replies)
+        try:
+            arrays, _ = self.strategy.aggregate_train(current, replies)
+        finally:
+            for failure in self.strategy.failures:
+                self.say(f"round {current}: client {failure.client} is left out: {failure.reason}")
         progress.arrays = progress.arrays if arrays is None else arrays
         aggregated = time.perf_counter()
-        self._report_failures(current)
         rows = self._evaluate(current, grid, progress) if evaluates else []
-        seconds = (("train", trained - begun), ("aggregate", aggregated - trained), ("evaluate", time.perf_counter() - aggregated))
+        seconds = (
+            ("train", trained - begun),
+            ("aggregate", aggregated - trained),
+            ("evaluate", time.perf_counter() - aggregated),
+        )
         self._timings += [TimingRow(round=current, phase=phase, seconds=value) for phase, value in seconds]
         up, down = self._round_bytes(current)
         self._record(current, rows, grid, progress)
@@ -143,12 +162,24 @@ class Runner:
         for reply in grid.send_and_receive(messages, timeout=self.plan.client_timeout):
             replies.append(reply)
             self.watcher.advance()
+        replies += self._unanswered(messages, replies)
         # Flower's own runtime delivers in the order of arrival; everything below counts in the order of partitions.
         replies.sort(key=lambda reply: self.strategy.client_of(reply.metadata.src_node_id))
         for reply in replies:
             if reply.has_content():
                 self._enter(current, phase, reply.metadata.src_node_id, "up", reply.content)
         return replies
+
+    def _unanswered(self, messages: list[Message], replies: list[Message]) -> list[Message]:
+        """Return an error in the place of every reply that never came, so that it counts as a failure by name."""
+        answered = {reply.metadata.src_node_id for reply in replies}
+        seconds = self.plan.client_timeout
+        reason = "no answer" if seconds is None else f"no answer within {seconds:g} s"
+        return [
+            Message(Error(NO_ANSWER, reason), reply_to=message)
+            for message in messages
+            if message.metadata.dst_node_id not in answered
+        ]
 
     def _enter(self, current: int, phase: str, node: int, direction: str, content: RecordDict) -> None:
         self._ledger.append(
@@ -158,7 +189,7 @@ class Runner:
                 client=self.strategy.client_of(node),
                 direction="up" if direction == "up" else "down",
                 bytes=message_bytes(content),
-                payload=payload_of(content),
+                payload=_payload(content),
             )
         )
 
@@ -171,7 +202,14 @@ class Runner:
         config = ConfigRecord({"splits": list(self.evaluation.splits)})
         messages = list(self.strategy.configure_evaluate(current, progress.arrays, config, grid))
         replies = self._exchange(current, "evaluate", messages, grid)
-        contents = {self.strategy.client_of(reply.metadata.src_node_id): reply.content for reply in replies if reply.has_content()}
+        contents = {}
+        for reply in replies:
+            client = self.strategy.client_of(reply.metadata.src_node_id)
+            try:
+                self.evaluation.require_usable(reply)
+                contents[client] = reply.content
+            except BadPackage as error:
+                self.say(f"round {current}: client {client} is not evaluated: {error}")
         return rows + self.evaluation.teachers(current, contents, self.strategy.teacher_weights(), said)
 
     def _headline(self, rows: Iterable[MetricRow]) -> dict[str, float]:
@@ -179,13 +217,11 @@ class Runner:
         return {
             wanted[row["scope"]]: row["value"]
             for row in rows
-            if row["scope"] in wanted and row["split"] == "test" and row["metric"] == self.evaluation.task.score and row["value"] is not None
+            if row["scope"] in wanted
+            and row["split"] == "test"
+            and row["metric"] == self.evaluation.task.score
+            and row["value"] is not None
         }
-
-    def _report_failures(self, current: int) -> None:
-        for failure in self.strategy.failures:
-            self._failures += 1
-            self.say(f"round {current}: client {failure.client} is left out: {failure.reason}")
 
     def say(self, text: str) -> None:
         """Tell the log and the watcher."""
@@ -201,8 +237,9 @@ class Runner:
 
     def _record(self, current: int, rows: list[MetricRow], grid: Grid, progress: Progress) -> None:
         """Append the round's rows, then commit them with a checkpoint: until that stands, a resume forgets them."""
-        failed = MetricRow(round=current, scope="round", client=None, split="train", metric="failures", value=float(len(self.strategy.failures)))
-        self.folder.append_metrics([*rows, failed])
+        left_out = len(self.strategy.failures)
+        failures = metric(round=current, scope="round", split="train", metric="failures", value=left_out)
+        self.folder.append_metrics([*rows, failures])
         self.folder.append_ledger(self._ledger)
         self.folder.append_timings(self._timings)
         self._ledger, self._timings = [], []
@@ -211,10 +248,11 @@ class Runner:
         blobs = {
             "arrays": serialise(RecordDict({"arrays": progress.arrays})),
             "strategy": safetensors.torch.save(remembered),
-            "progress": json.dumps({"failures": self._failures}).encode(),
         }
         changed = grid.take_changed_states() if isinstance(grid, LocalGrid) else {}
-        self.folder.save_checkpoint(current, blobs, {client: serialise(state) for client, state in changed.items()})
+        self.folder.save_checkpoint(
+            current, blobs, {client: serialise(state) for client, state in changed.items()}
+        )
 
     def _restore(self, grid: Grid) -> Progress:
         initial = ArrayRecord(self.student.state_dict()) if self.student is not None else ArrayRecord()
@@ -226,5 +264,12 @@ class Runner:
         if isinstance(grid, LocalGrid):
             grid.load_states({client: deserialise(data) for client, data in checkpoint.clients.items()})
         self.strategy.load_state(safetensors.torch.load(checkpoint.blobs["strategy"]))
-        self._failures = int(json.loads(checkpoint.blobs["progress"])["failures"])
         return Progress(deserialise(checkpoint.blobs["arrays"]).array_records["arrays"], checkpoint.round)
+
+
+def _payload(content: RecordDict) -> int:
+    """Return the size of what a message says; 0 where a client says what nobody can read."""
+    try:
+        return payload_of(content)
+    except (FedkdError, ArithmeticError, LookupError, TypeError, ValueError):
+        return 0

@@ -4,14 +4,12 @@ Clients are known by the number of their partition, never by Flower's node ids, 
 and never by order of arrival: so a round is the same under every runtime.
 """
 
-import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar, Protocol, runtime_checkable
 
-import torch
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
@@ -26,6 +24,7 @@ from fedkd.foundation.parts import Part
 from fedkd.foundation.seeding import Streams
 from fedkd.knowledge import BadPackage
 from fedkd.knowledge.codecs.base import Codec
+from fedkd.strategies._replies import checked_size, mean_metrics
 from fedkd.tasks import Task
 
 
@@ -97,22 +96,37 @@ class Federated(Strategy):
     def participants(self, server_round: int, grid: Grid) -> list[int]:
         """Return the clients of a round, drawn without replacement and sorted."""
         everyone = sorted(self._connect(grid))
-        wanted = len(everyone) if self.clients_per_round is None else min(self.clients_per_round, len(everyone))
-        drawn = self.streams.numpy("sample-clients", round=server_round).choice(len(everyone), size=wanted, replace=False)
+        wanted = (
+            len(everyone) if self.clients_per_round is None else min(self.clients_per_round, len(everyone))
+        )
+        drawn = self.streams.numpy("sample-clients", round=server_round).choice(
+            len(everyone), size=wanted, replace=False
+        )
         return sorted(everyone[index] for index in drawn)
 
     def messages(self, contents: Mapping[int, RecordDict], kind: str) -> list[Message]:
         """Return one message for each client."""
-        return [Message(content, dst_node_id=self._nodes[client], message_type=kind) for client, content in contents.items()]
+        return [
+            Message(content, dst_node_id=self._nodes[client], message_type=kind)
+            for client, content in contents.items()
+        ]
 
-    def broadcast(self, server_round: int, config: ConfigRecord, grid: Grid, records: Mapping[str, ArrayRecord | ConfigRecord]) -> list[Message]:
+    def broadcast(
+        self,
+        server_round: int,
+        config: ConfigRecord,
+        grid: Grid,
+        records: Mapping[str, ArrayRecord | ConfigRecord],
+    ) -> list[Message]:
         """Return train messages with the same content for every participant of the round."""
         self.failures = []
         options = ConfigRecord({**config, "server-round": server_round})
         content = RecordDict({**records, "config": options})
         return self.messages(dict.fromkeys(self.participants(server_round, grid), content), MessageType.TRAIN)
 
-    def sift(self, replies: Iterable[Message], check: Callable[[Message], None] | None = None) -> list[Answer]:
+    def sift(
+        self, replies: Iterable[Message], check: Callable[[Message], None] | None = None
+    ) -> list[Answer]:
         """Return the usable replies sorted by client; the others are named in `failures`.
 
         Clients without samples have nothing to say: they are left out without being a failure.
@@ -128,11 +142,7 @@ class Federated(Strategy):
         for message in sorted(replies, key=lambda reply: self.client_of(reply.metadata.src_node_id)):
             client = self.client_of(message.metadata.src_node_id)
             try:
-                if message.has_error():
-                    raise BadPackage(message.error.reason or f"error {message.error.code}")
-                size = _size(message.content)
-                if check is not None and size:
-                    check(message)
+                size = checked_size(message, check)
             except (BadPackage, KeyError, ValueError, TypeError) as error:
                 self.failures.append(Failure(client, " ".join(str(error).split())))
                 continue
@@ -140,11 +150,18 @@ class Federated(Strategy):
                 answers.append(Answer(client, size, message))
         self._usable = [answer.client for answer in answers]
         if len(answers) < self.min_clients:
-            named = "; ".join(f"client {failure.client}: {failure.reason[:300]}" for failure in self.failures[:3])
-            raise RoundFailed(f"only {len(answers)} clients gave a usable answer, at least {self.min_clients} are needed" + (f" ({named})" if named else ""))
+            named = "; ".join(
+                f"client {failure.client}: {failure.reason[:300]}" for failure in self.failures[:3]
+            )
+            raise RoundFailed(
+                f"only {len(answers)} clients gave a usable answer, at least {self.min_clients} are needed"
+                + (f" ({named})" if named else "")
+            )
         return answers
 
-    def configure_evaluate(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid) -> Iterable[Message]:
+    def configure_evaluate(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
         """Ask the clients whose answers were used for their own metrics, and for their outputs on `config["splits"]`."""
         del arrays, grid
         content = RecordDict({"config": ConfigRecord({**config, "server-round": server_round})})
@@ -168,7 +185,9 @@ class Federated(Strategy):
 
     def _connect(self, grid: Grid) -> dict[int, int]:
         if not self._nodes:
-            self._nodes = dict(grid.partitions()) if isinstance(grid, KnowsPartitions) else self._ask_partitions(grid)
+            self._nodes = (
+                dict(grid.partitions()) if isinstance(grid, KnowsPartitions) else self._ask_partitions(grid)
+            )
             self._clients = {node: client for client, node in self._nodes.items()}
         return self._nodes
 
@@ -176,14 +195,18 @@ class Federated(Strategy):
         deadline = time.monotonic() + self.patience
         while len(nodes := sorted(grid.get_node_ids())) < (self.num_clients or 1):
             if time.monotonic() > deadline:
-                raise RoundFailed(f"{len(nodes)} of {self.num_clients or 1} nodes connected within {self.patience:.0f} s")
+                raise RoundFailed(
+                    f"{len(nodes)} of {self.num_clients or 1} nodes connected within {self.patience:.0f} s"
+                )
             time.sleep(0.1)
         question = RecordDict({"config": ConfigRecord({"ask": "partition-id"})})
         asked = [Message(question, dst_node_id=node, message_type=MessageType.QUERY) for node in nodes]
         told: dict[int, int] = {}
         for reply in grid.send_and_receive(asked, timeout=self.patience):
             if reply.has_content() and "partition-id" in reply.content.config_records.get("config", {}):
-                told[int(str(reply.content.config_records["config"]["partition-id"]))] = reply.metadata.src_node_id
+                told[int(str(reply.content.config_records["config"]["partition-id"]))] = (
+                    reply.metadata.src_node_id
+                )
         # Apps that do not answer the question still have an order: that of their node ids.
         return told if len(told) == len(nodes) else dict(enumerate(nodes))
 
@@ -258,50 +281,3 @@ class ServerStrategy(Part, ABC):
     @abstractmethod
     def create(self, side: ServerSide) -> Federated:
         """Return the Flower strategy."""
-
-
-@dataclass
-class Accumulated:
-    """A mean that grows: sums of metrics, by weight."""
-
-    total: dict[str, float] = field(default_factory=dict)
-    weight: dict[str, float] = field(default_factory=dict)
-
-    def add(self, name: str, value: float, weight: float) -> None:
-        """Count a value; NaN and weight 0 count nothing."""
-        if weight > 0 and not math.isnan(value):
-            self.total[name] = self.total.get(name, 0.0) + value * weight
-            self.weight[name] = self.weight.get(name, 0.0) + weight
-
-    def means(self) -> dict[str, float]:
-        """Return the mean of each metric."""
-        return {name: total / self.weight[name] for name, total in self.total.items()}
-
-
-def mean_metrics(contents: Iterable[RecordDict]) -> MetricRecord:
-    """Return the mean of every single-valued metric over messages, by their number of samples."""
-    sums = Accumulated()
-    for content in contents:
-        for record in content.metric_records.values():
-            for name, value in record.items():
-                if name != "num-examples" and isinstance(value, int | float):
-                    sums.add(name, float(value), float(str(record.get("num-examples", 1))))
-    return MetricRecord({**sums.means()})
-
-
-def require_like(weights: ArrayRecord, sent: ArrayRecord) -> None:
-    """Refuse weights that are not finite or not of the form that was sent out."""
-    for name, array in sent.items():
-        if name not in weights:
-            raise BadPackage(f"sent no weights {name!r}")
-        if tuple(weights[name].shape) != tuple(array.shape):
-            raise BadPackage(f"sent weights {name!r} of shape {list(weights[name].shape)}, expected {list(array.shape)}")
-        if not bool(torch.from_numpy(weights[name].numpy().copy()).isfinite().all()):
-            raise BadPackage(f"sent weights {name!r} that are not finite")
-
-
-def _size(content: RecordDict) -> int:
-    metrics = content.metric_records.get("metrics")
-    if metrics is None or "num-examples" not in metrics:
-        raise BadPackage("sent no 'num-examples' in 'metrics'")
-    return int(float(str(metrics["num-examples"])))

@@ -10,10 +10,11 @@ from flwr.serverapp import Grid
 from torch import Tensor
 
 from fedkd.aggregation.class_means import mean_of_others
-from fedkd.knowledge import Package, from_records, to_records
+from fedkd.knowledge import BadPackage, Package, from_records, to_records
 from fedkd.knowledge.codecs.base import Codec
 from fedkd.knowledge.codecs.float32 import Float32
-from fedkd.strategies.base import Federated, ServerSide, ServerStrategy, mean_metrics
+from fedkd.strategies._replies import mean_metrics
+from fedkd.strategies.base import Federated, ServerSide, ServerStrategy
 
 
 class FD(Federated):
@@ -35,11 +36,15 @@ class FD(Federated):
         num_clients: int | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__(clients_per_round=clients_per_round, min_clients=min_clients, num_clients=num_clients, seed=seed)
+        super().__init__(
+            clients_per_round=clients_per_round, min_clients=min_clients, num_clients=num_clients, seed=seed
+        )
         self.num_classes, self.codec = num_classes, codec or Float32()
         self._said: dict[int, Package] = {}
 
-    def configure_train(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid) -> Iterable[Message]:
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
         """Send each client of the round its own mean over the others of the last round."""
         del arrays
         self.failures = []
@@ -50,7 +55,9 @@ class FD(Federated):
             contents[client] = RecordDict({**records, "config": options})
         return self.messages(contents, MessageType.TRAIN)
 
-    def aggregate_train(self, server_round: int, replies: Iterable[Message]) -> tuple[ArrayRecord | None, MetricRecord | None]:
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Remember what each client said about each label; there is no student."""
         del server_round
         answers = self.sift(replies, self._require_usable)
@@ -76,7 +83,10 @@ class FD(Federated):
         }
 
     def _require_usable(self, message: Message) -> None:
-        from_records(message.content).require("class_means", (self.num_classes, self.num_classes))
+        package = from_records(message.content)
+        package.require("class_means", (self.num_classes, self.num_classes))
+        if package.counts is None or package.counts.shape != (self.num_classes,):
+            raise BadPackage(f"sent class means without a count for each of {self.num_classes} labels")
 
     def _counts(self) -> Tensor:
         counts = [self._said[client].counts for client in sorted(self._said)]

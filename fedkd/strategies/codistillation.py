@@ -27,7 +27,8 @@ from fedkd.knowledge import BadPackage, Package, from_records, to_records
 from fedkd.knowledge.codecs.base import Codec
 from fedkd.knowledge.codecs.float32 import Float32
 from fedkd.models.base import predict
-from fedkd.strategies.base import Answer, Federated, ServerSide, ServerStrategy, mean_metrics
+from fedkd.strategies._replies import mean_metrics
+from fedkd.strategies.base import Answer, Federated, ServerSide, ServerStrategy
 from fedkd.tasks import Classification, Task
 
 Broadcast = Literal["fused", "student"]
@@ -67,16 +68,24 @@ class CoDistillationStrategy(Federated):
         num_clients: int | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__(clients_per_round=clients_per_round, min_clients=min_clients, num_clients=num_clients, seed=seed)
+        super().__init__(
+            clients_per_round=clients_per_round, min_clients=min_clients, num_clients=num_clients, seed=seed
+        )
         self.student, self.proxy, self.validation = student, proxy, validation
         self.task = task or Classification()
-        self.fusion, self.weighting, self.distiller = fusion or MeanLogits(), weighting or Uniform(), distiller
+        self.fusion, self.weighting, self.distiller = (
+            fusion or MeanLogits(),
+            weighting or Uniform(),
+            distiller,
+        )
         self.codec, self.samples_per_round, self.send = codec or Float32(), samples_per_round, send
         self._consensus: Package | None = None
         self._asked = torch.arange(len(proxy))
         self._weights: dict[int, float] = {}
 
-    def configure_train(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid) -> Iterable[Message]:
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
         """Send the last consensus, and ask about this round's proxy samples."""
         self.student.load_state_dict(arrays.to_torch_state_dict())
         records: dict[str, ArrayRecord | ConfigRecord] = {}
@@ -87,11 +96,12 @@ class CoDistillationStrategy(Federated):
             records["ask"] = ArrayRecord({"ids": Array(self.proxy.ids[self._asked].numpy())})
         return self.broadcast(server_round, config, grid, records)
 
-    def aggregate_train(self, server_round: int, replies: Iterable[Message]) -> tuple[ArrayRecord | None, MetricRecord | None]:
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Fuse the answers, distil the student, and return its weights."""
         answers = self.sift(replies, self._require_usable)
-        asked = self.proxy.take(self._asked)
-        fused = self._fuse(answers, asked.ids)
+        asked, fused = self._fuse(answers)
         if self.distiller is not None:
             self.distiller.distil(
                 self.student,
@@ -99,7 +109,7 @@ class CoDistillationStrategy(Federated):
                 fused,
                 task=self.task,
                 generator=self.streams.torch("distil", round=server_round),
-                validate=self._validate,
+                validate=None if self.validation is None else self._validate,
             )
         self._consensus = self._to_send(fused, asked)
         return ArrayRecord(self.student.state_dict()), mean_metrics(answer.content for answer in answers)
@@ -128,22 +138,27 @@ class CoDistillationStrategy(Federated):
     def _require_usable(self, message: Message) -> None:
         package = from_records(message.content)
         if package.kind not in {"logits", "probabilities"} or package.ids is None:
-            raise BadPackage(f"sent {package.kind} without ids, expected logits or probabilities of proxy samples")
-        package.require(package.kind, (len(package.ids), package.values.shape[-1]))
-        unknown = set(package.ids.tolist()) - set(self.proxy.ids[self._asked].tolist())
+            raise BadPackage(
+                f"sent {package.kind} without ids, expected logits or probabilities of proxy samples"
+            )
+        package.require(package.kind, (len(package.ids), self._width))
+        named = set(package.ids.tolist())
+        if not named or len(named) < len(package.ids):
+            raise BadPackage(f"sent {len(package.ids)} answers about {len(named)} samples")
+        unknown = named - set(self.proxy.ids[self._asked].tolist())
         if unknown:
             raise BadPackage(f"sent answers about {len(unknown)} samples that were not asked for")
-        if package.values.shape[-1] != self._width:
-            raise BadPackage(f"sent {package.values.shape[-1]} outputs a sample, expected {self._width}")
 
     @property
     def _width(self) -> int:
         return predict(self.student, self.proxy.take(torch.arange(1)).inputs).shape[-1]
 
-    def _fuse(self, answers: list[Answer], ids: Int[Tensor, " n"]) -> Float[Tensor, "n outputs"]:
-        row_of = {sample: row for row, sample in enumerate(ids.tolist())}
-        outputs = torch.zeros(len(answers), len(ids), self._width)
-        present = torch.zeros(len(answers), len(ids))
+    def _fuse(self, answers: list[Answer]) -> tuple[Samples, Float[Tensor, "n outputs"]]:
+        """Return those samples that somebody spoke about, and what all together say about them."""
+        asked = self.proxy.take(self._asked)
+        row_of = {sample: row for row, sample in enumerate(asked.ids.tolist())}
+        outputs = torch.zeros(len(answers), len(asked), self._width)
+        present = torch.zeros(len(answers), len(asked))
         for teacher, answer in enumerate(answers):
             package = from_records(answer.content)
             assert package.ids is not None
@@ -151,10 +166,14 @@ class CoDistillationStrategy(Federated):
             outputs[teacher, rows] = package.scores().to(outputs.dtype)
             present[teacher, rows] = 1.0
         sizes = torch.tensor([float(answer.size) for answer in answers])
-        weights = self.weighting.weigh(outputs, sizes) * present
+        heard = present.any(dim=0).nonzero().flatten()
+        outputs = outputs[:, heard]
+        weights = self.weighting.weigh(outputs, sizes) * present[:, heard]
         weights = weights / weights.sum(dim=0, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)
-        self._weights = dict(zip((answer.client for answer in answers), weights.mean(dim=1).tolist(), strict=True))
-        return self.fusion.fuse(outputs, weights)
+        self._weights = dict(
+            zip((answer.client for answer in answers), weights.mean(dim=1).tolist(), strict=True)
+        )
+        return asked.take(heard), self.fusion.fuse(outputs, weights)
 
     def _to_send(self, fused: Float[Tensor, "n outputs"], asked: Samples) -> Package:
         if self.send == "student":
@@ -163,9 +182,10 @@ class CoDistillationStrategy(Federated):
         return Package(self.fusion.gives, {"values": values}, ids=asked.ids)
 
     def _validate(self, network: nn.Module) -> float:
-        if self.validation is None:
-            return float("nan")
-        return self.task.metrics(predict(network, self.validation.inputs), self.validation.targets)[self.task.score]
+        assert self.validation is not None
+        return self.task.metrics(predict(network, self.validation.inputs), self.validation.targets)[
+            self.task.score
+        ]
 
 
 class FedMD(CoDistillationStrategy):
@@ -175,7 +195,18 @@ class FedMD(CoDistillationStrategy):
 class DSFL(CoDistillationStrategy):
     """DS-FL: the mean of probabilities, sharpened by ERA at temperature 0.1, is the consensus."""
 
-    def __init__(self, *, student: nn.Module, proxy: Samples, fusion: Fusion | None = None, distiller: Distiller | None = None, seed: int = 0, clients_per_round: int | None = None, num_clients: int | None = None, samples_per_round: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        student: nn.Module,
+        proxy: Samples,
+        fusion: Fusion | None = None,
+        distiller: Distiller | None = None,
+        seed: int = 0,
+        clients_per_round: int | None = None,
+        num_clients: int | None = None,
+        samples_per_round: int | None = None,
+    ) -> None:
         super().__init__(
             student=student,
             proxy=proxy,

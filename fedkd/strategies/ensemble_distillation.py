@@ -25,7 +25,8 @@ from fedkd.data.samples import Samples
 from fedkd.distillation import Distiller
 from fedkd.knowledge import ARRAYS, BadPackage
 from fedkd.models.base import predict
-from fedkd.strategies.base import Answer, Federated, ServerSide, ServerStrategy, mean_metrics, require_like
+from fedkd.strategies._replies import mean_metrics, require_like
+from fedkd.strategies.base import Answer, Federated, ServerSide, ServerStrategy
 from fedkd.tasks import Classification, Task
 
 
@@ -62,7 +63,9 @@ class FedDF(Federated):
         num_clients: int | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__(clients_per_round=clients_per_round, min_clients=min_clients, num_clients=num_clients, seed=seed)
+        super().__init__(
+            clients_per_round=clients_per_round, min_clients=min_clients, num_clients=num_clients, seed=seed
+        )
         self.students = {"model": students} if isinstance(students, nn.Module) else dict(students)
         self._reported = next(iter(self.students))
         self.architecture_of = architecture_of or {}
@@ -71,7 +74,9 @@ class FedDF(Federated):
         self.distiller, self.drop_worst = distiller or Distiller(), drop_worst
         self._weights: dict[int, float] = {}
 
-    def configure_train(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid) -> Iterable[Message]:
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
         """Send each client the weights of its architecture."""
         self.failures = []
         self.students[self._reported].load_state_dict(arrays.to_torch_state_dict())
@@ -81,9 +86,13 @@ class FedDF(Federated):
             name: RecordDict({ARRAYS: ArrayRecord(self.students[name].state_dict()), "config": options})
             for name in sorted({self._architecture(client) for client in clients})
         }
-        return self.messages({client: contents[self._architecture(client)] for client in clients}, MessageType.TRAIN)
+        return self.messages(
+            {client: contents[self._architecture(client)] for client in clients}, MessageType.TRAIN
+        )
 
-    def aggregate_train(self, server_round: int, replies: Iterable[Message]) -> tuple[ArrayRecord | None, MetricRecord | None]:
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Average, let the ensemble speak, distil, and return the reported student's weights."""
         answers = self.sift(replies, self._require_usable)
         teachers = {answer.client: self._network(answer) for answer in answers}
@@ -101,7 +110,9 @@ class FedDF(Federated):
                 generator=self.streams.torch(f"distil/{name}", round=server_round),
                 validate=self._validate if self.validation is not None else None,
             )
-        return ArrayRecord(self.students[self._reported].state_dict()), mean_metrics(answer.content for answer in answers)
+        return ArrayRecord(self.students[self._reported].state_dict()), mean_metrics(
+            answer.content for answer in answers
+        )
 
     def state(self) -> dict[str, Tensor]:
         """Return the weights of every architecture but the reported one."""
@@ -115,7 +126,11 @@ class FedDF(Federated):
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take up the weights of the other architectures."""
         for name, student in self.students.items():
-            own = {key.removeprefix(f"{name}/"): weight for key, weight in state.items() if key.startswith(f"{name}/")}
+            own = {
+                key.removeprefix(f"{name}/"): weight
+                for key, weight in state.items()
+                if key.startswith(f"{name}/")
+            }
             if own:
                 student.load_state_dict(own)
 
@@ -152,12 +167,16 @@ class FedDF(Federated):
     def _fuse(self, answers: list[Answer], teachers: Mapping[int, nn.Module]) -> Float[Tensor, "n outputs"]:
         outputs = torch.stack([predict(teachers[answer.client], self.proxy.inputs) for answer in answers])
         weights = self.weighting.weigh(outputs, torch.tensor([float(answer.size) for answer in answers]))
-        self._weights = dict(zip((answer.client for answer in answers), weights.mean(dim=1).tolist(), strict=True))
+        self._weights = dict(
+            zip((answer.client for answer in answers), weights.mean(dim=1).tolist(), strict=True)
+        )
         return self.fusion.fuse(outputs, weights)
 
     def _validate(self, network: nn.Module) -> float:
         assert self.validation is not None
-        return self.task.metrics(predict(network, self.validation.inputs), self.validation.targets)[self.task.score]
+        return self.task.metrics(predict(network, self.validation.inputs), self.validation.targets)[
+            self.task.score
+        ]
 
     def _beats_chance(self, network: nn.Module) -> bool:
         assert self.validation is not None

@@ -7,18 +7,23 @@ from typing import ClassVar
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 
-from fedkd.strategies.base import Federated, ServerSide, ServerStrategy, mean_metrics
+from fedkd.strategies._replies import mean_metrics
+from fedkd.strategies.base import Federated, ServerSide, ServerStrategy
 
 
 class Local(Federated):
     """Asks clients to train and gives them nothing; there is no student."""
 
-    def configure_train(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid) -> Iterable[Message]:
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
         """Ask the round's clients to train."""
         del arrays
         return self.broadcast(server_round, config, grid, {})
 
-    def aggregate_train(self, server_round: int, replies: Iterable[Message]) -> tuple[ArrayRecord | None, MetricRecord | None]:
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Return the clients' mean metrics; nothing is learned from them."""
         del server_round
         return None, mean_metrics(answer.content for answer in self.sift(replies))

@@ -26,7 +26,9 @@ class Task(ABC):
     """Whether an output is a distribution over classes, so that probabilities and labels can be shared."""
 
     @abstractmethod
-    def supervised(self, outputs: Float[Tensor, "n outputs"], targets: Shaped[Tensor, "n ..."]) -> Float[Tensor, " n"]:
+    def supervised(
+        self, outputs: Float[Tensor, "n outputs"], targets: Shaped[Tensor, "n ..."]
+    ) -> Float[Tensor, " n"]:
         """Return the loss of each sample against its true target."""
 
     @abstractmethod
@@ -36,7 +38,9 @@ class Task(ABC):
         """Return how far each student output is from the teacher's, in the task's own measure."""
 
     @abstractmethod
-    def metrics(self, outputs: Float[Tensor, "n outputs"], targets: Shaped[Tensor, "n ..."]) -> dict[str, float]:
+    def metrics(
+        self, outputs: Float[Tensor, "n outputs"], targets: Shaped[Tensor, "n ..."]
+    ) -> dict[str, float]:
         """Return every metric of the task; an empty set gives NaN for each."""
 
     @abstractmethod
@@ -79,7 +83,11 @@ class Task(ABC):
                 return mse(student, teacher, reduction="none")
 
     def oracle(
-        self, best: Float[Tensor, "n outputs"], best_loss: Float[Tensor, " n"], outputs: Float[Tensor, "n outputs"], targets: Tensor
+        self,
+        best: Float[Tensor, "n outputs"],
+        best_loss: Float[Tensor, " n"],
+        outputs: Float[Tensor, "n outputs"],
+        targets: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Update, sample by sample, the best answer that any teacher gave so far and its loss."""
         loss = self.supervised(outputs, targets)

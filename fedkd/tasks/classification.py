@@ -20,7 +20,9 @@ class Classification(Task):
     larger_is_better: ClassVar[frozenset[str]] = frozenset({"accuracy", "macro_f1"})
     probabilistic: ClassVar[bool] = True
 
-    def supervised(self, outputs: Float[Tensor, "n classes"], targets: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+    def supervised(
+        self, outputs: Float[Tensor, "n classes"], targets: Int[Tensor, " n"]
+    ) -> Float[Tensor, " n"]:
         """Return the cross-entropy of each sample in nats."""
         return F.cross_entropy(outputs, targets, reduction="none")
 
@@ -38,7 +40,11 @@ class Classification(Task):
         present = np.unique(targets.numpy())
         return {
             "accuracy": float((predicted == targets).double().mean()),
-            "macro_f1": float(f1_score(targets.numpy(), predicted.numpy(), labels=present, average="macro", zero_division=0.0)),
+            "macro_f1": float(
+                f1_score(
+                    targets.numpy(), predicted.numpy(), labels=present, average="macro", zero_division=0.0
+                )
+            ),
             "loss": float(F.cross_entropy(outputs.double(), targets)),
             "ece": calibration_error(outputs, targets),
         }
@@ -66,7 +72,9 @@ class Classification(Task):
         return _constant(F.softmax(outputs, dim=-1))
 
 
-def calibration_error(outputs: Float[Tensor, "n classes"], targets: Int[Tensor, " n"], *, bins: int = 15) -> float:
+def calibration_error(
+    outputs: Float[Tensor, "n classes"], targets: Int[Tensor, " n"], *, bins: int = 15
+) -> float:
     """Return the expected calibration error: mean |accuracy - confidence| over equal bins of confidence, by their share.
 
     Source: Guo et al., "On Calibration of Modern Neural Networks" (2017), equation 3.
@@ -79,4 +87,6 @@ def calibration_error(outputs: Float[Tensor, "n classes"], targets: Int[Tensor, 
 
 
 def _constant(values: Shaped[Tensor, "n outputs"]) -> bool:
-    return not bool(values.isfinite().all()) or (len(values) > 1 and bool((values.amax(0) - values.amin(0) < 1e-6).all()))
+    return not bool(values.isfinite().all()) or (
+        len(values) > 1 and bool((values.amax(0) - values.amin(0) < 1e-6).all())
+    )

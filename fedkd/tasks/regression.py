@@ -32,7 +32,9 @@ class Regression(Task):
     larger_is_better: ClassVar[frozenset[str]] = frozenset({"r2"})
     probabilistic: ClassVar[bool] = False
 
-    def supervised(self, outputs: Float[Tensor, "n numbers"], targets: Float[Tensor, "n numbers"]) -> Float[Tensor, " n"]:
+    def supervised(
+        self, outputs: Float[Tensor, "n numbers"], targets: Float[Tensor, "n numbers"]
+    ) -> Float[Tensor, " n"]:
         """Return the squared error of each sample, in standard deviations squared."""
         return mse(outputs, targets, reduction="none")
 
@@ -43,7 +45,9 @@ class Regression(Task):
         del temperature
         return mse(student, teacher, reduction="none")
 
-    def metrics(self, outputs: Float[Tensor, "n numbers"], targets: Float[Tensor, "n numbers"]) -> dict[str, float]:
+    def metrics(
+        self, outputs: Float[Tensor, "n numbers"], targets: Float[Tensor, "n numbers"]
+    ) -> dict[str, float]:
         """Return R2, root mean squared error, mean absolute error (data's units) and the loss; R2 needs two samples."""
         if not len(targets):
             return dict.fromkeys(("r2", "rmse", "mae", "loss"), float("nan"))
@@ -79,4 +83,6 @@ class Regression(Task):
 
     def has_died(self, outputs: Float[Tensor, "n numbers"]) -> bool:
         """Return whether every sample gets the same number, or one is not finite."""
-        return not bool(outputs.isfinite().all()) or (len(outputs) > 1 and float((outputs.amax(0) - outputs.amin(0)).max()) < 1e-6)
+        return not bool(outputs.isfinite().all()) or (
+            len(outputs) > 1 and float((outputs.amax(0) - outputs.amin(0)).max()) < 1e-6
+        )

@@ -18,7 +18,9 @@ class Codec(Part, ABC):
         """The name under which the receiver finds the codec again."""
         cls = type(self)
         built_in = cls.__module__.startswith("fedkd.knowledge.codecs.")
-        return cls.__module__.rsplit(".", maxsplit=1)[-1] if built_in else f"{cls.__module__}:{cls.__qualname__}"
+        return (
+            cls.__module__.rsplit(".", maxsplit=1)[-1] if built_in else f"{cls.__module__}:{cls.__qualname__}"
+        )
 
     @abstractmethod
     def encode(self, values: Shaped[Tensor, "..."]) -> "np.ndarray[Any, Any]":

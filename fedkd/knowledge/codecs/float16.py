@@ -17,8 +17,9 @@ class Float16(Codec):
     """Numbers rounded to half precision, 2 bytes each; larger ones than 65,504 are sent as 65,504."""
 
     def encode(self, values: Shaped[Tensor, "..."]) -> "np.ndarray[Any, Any]":
-        """Return the rounded numbers; NaN stays NaN, so that it is noticed."""
-        return values.detach().cpu().clamp(-65504.0, 65504.0).half().numpy()
+        """Return the rounded numbers; NaN and infinity stay what they are, so that they are noticed."""
+        values = values.detach().cpu()
+        return torch.where(values.isfinite(), values.clamp(-65504.0, 65504.0), values).half().numpy()
 
     def decode(self, sent: "np.ndarray[Any, Any]") -> Shaped[Tensor, "..."]:
         """Return the numbers as float32."""

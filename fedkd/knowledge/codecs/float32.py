@@ -17,8 +17,8 @@ class Float32(Codec):
     """Numbers as they are, 4 bytes each."""
 
     def encode(self, values: Shaped[Tensor, "..."]) -> "np.ndarray[Any, Any]":
-        """Return the numbers; whole numbers keep their type."""
-        return values.detach().cpu().numpy()
+        """Return the numbers in single precision; whole numbers keep their type."""
+        return (values.float() if values.is_floating_point() else values).detach().cpu().numpy()
 
     def decode(self, sent: "np.ndarray[Any, Any]") -> Shaped[Tensor, "..."]:
         """Return the numbers in memory of their own."""

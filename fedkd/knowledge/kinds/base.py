@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
@@ -11,6 +11,7 @@ from fedkd.foundation.parts import Part
 from fedkd.knowledge.package import Package
 
 
+@runtime_checkable
 class TrainedClient(Protocol):
     """What can be read off a client after training; nothing is computed before it is asked for."""
 

@@ -40,7 +40,11 @@ class Federation:
     def serve(self, grid: LocalGrid) -> None:
         """Run the server app on a grid of ours."""
         context = Context(
-            run_id=RUN_ID, node_id=SERVER_NODE_ID, node_config={}, state=RecordDict(), run_config=dict(self.run_config)
+            run_id=RUN_ID,
+            node_id=SERVER_NODE_ID,
+            node_config={},
+            state=RecordDict(),
+            run_config=dict(self.run_config),
         )
         self.server(grid, context)
 

@@ -1,0 +1,156 @@
+"""What a run will cost, from its config alone: bytes, client updates and gradient steps.
+
+>>> estimate = estimate_of(Experiment.from_config(compose(["method=fd", "rounds=3", "clients=10"])))
+>>> estimate.payload_up
+12000
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from fedkd.assembly.experiment import Experiment
+from fedkd.clients import Situation
+from fedkd.foundation.seeding import Streams
+from fedkd.knowledge import Package
+from fedkd.knowledge.kinds.class_means import ClassMeans
+from fedkd.knowledge.kinds.logits import Logits
+from fedkd.knowledge.kinds.probabilities import Probabilities
+from fedkd.knowledge.kinds.weights import Weights
+from fedkd.models.base import Model, count_parameters
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The cost of a run.
+
+    Payload is the exact size of the knowledge by its codec's formula; a serialised message adds some hundred bytes. It is
+    exact where all clients of a round answer and, with several architectures, all take part in each round.
+
+    Args:
+        parameters: numbers that each architecture of the clients learns, by its name.
+        student: numbers that the reported student learns; none without a student.
+        updates: how often a client trains, over all rounds.
+        client_steps: gradient steps of all clients, if all had equally much data.
+        student_steps: gradient steps of the server, at most.
+        up, down: payload in bytes of a round, in both directions; the last entry stands for all later rounds.
+        rounds: number of rounds.
+        once: bytes of the proxy set, which is shipped once.
+    """
+
+    parameters: Mapping[str, int]
+    student: int | None
+    updates: int
+    client_steps: int
+    student_steps: int
+    up: tuple[int, ...] | None
+    down: tuple[int, ...] | None
+    rounds: int
+    once: int
+
+    @property
+    def payload_up(self) -> int | None:
+        """Payload of all rounds from clients to server; none for a kind of knowledge that nobody here knows."""
+        return None if self.up is None else _total(self.up, self.rounds)
+
+    @property
+    def payload_down(self) -> int | None:
+        """Payload of all rounds from server to clients."""
+        return None if self.down is None else _total(self.down, self.rounds)
+
+
+def estimate_of(experiment: Experiment) -> Estimate:
+    """Estimate what an experiment costs; nothing is loaded or started."""
+    settings, method = experiment.settings, experiment.method
+    clients = 1 if method.pool else settings.clients
+    active = min(settings.clients_per_round or clients, clients)
+    networks = {name: _network(experiment, model) for name, model in experiment.model.architectures().items()}
+    student = next(iter(networks.values())) if experiment.student is None else _network(experiment, experiment.student)
+    asked = _asked(experiment)
+    up, down = _payload(experiment, clients, active, asked)
+    students = len(networks) if method.strategy.needs_groups else 1
+    distilled = 0 if method.distiller is None else method.distiller.fit.steps(asked) * students * settings.rounds
+    return Estimate(
+        parameters={name: count_parameters(network) for name, network in networks.items()},
+        student=count_parameters(student) if method.strategy.has_student else None,
+        updates=active * settings.rounds,
+        client_steps=_client_steps(experiment, clients, active, asked),
+        student_steps=distilled,
+        up=up,
+        down=down,
+        rounds=settings.rounds,
+        once=_once(experiment),
+    )
+
+
+def _total(rounds: tuple[int, ...], count: int) -> int:
+    return sum(rounds[min(number, len(rounds) - 1)] for number in range(count))
+
+
+def _network(experiment: Experiment, model: Model) -> nn.Module:
+    with Streams(experiment.settings.seed).initialising("estimate"):
+        return model.network(next(iter(experiment.data.views.values())), experiment.data.num_outputs)
+
+
+def _asked(experiment: Experiment) -> int:
+    """Return how many proxy samples a round is about."""
+    if experiment.proxy is None:
+        return 0
+    count = experiment.proxy.count(experiment.data.sizes().train)
+    wanted = getattr(experiment.method.strategy, "samples_per_round", None)
+    return count if wanted is None else int(wanted)
+
+
+def _payload(
+    experiment: Experiment, clients: int, active: int, asked: int
+) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
+    """Return the payload up and down by round; knowledge about samples and labels comes down from round 2 on."""
+    kind, codec, outputs = experiment.method.knowledge, experiment.method.codec, experiment.data.num_outputs
+    match kind:
+        case None:
+            return (0,), (0,)
+        case Weights():
+            models = experiment.model.per_client(clients)
+            sizes = {model: _state_bytes(_network(experiment, model)) for model in set(models)}
+            all_clients = sum(sizes[model] for model in models)
+            return (all_clients * active // clients,), (all_clients * active // clients,)
+        case ClassMeans():
+            size = active * codec.num_bytes((outputs, outputs))
+        case Logits() | Probabilities():
+            size = active * codec.num_bytes((asked, outputs))
+        case _:
+            return None, None
+    return (size,), (0, size)
+
+
+def _state_bytes(network: nn.Module) -> int:
+    return sum(array.nelement() * array.element_size() for array in network.state_dict().values())
+
+
+def _client_steps(experiment: Experiment, clients: int, active: int, asked: int) -> int:
+    """Return the steps of all clients, each with its share of the pool, and with a first round and later ones."""
+    pool = experiment.data.sizes().train
+    public = 0 if experiment.proxy is None else experiment.proxy.count(pool)
+    dealt = pool - (0 if experiment.proxy is None else experiment.proxy.taken(pool))
+    own = max(1, round(dealt / clients * (1 - experiment.partition.holdout)))
+    size = {"private": own, "proxy": asked, "public": public}
+    word = Package("estimate", {"values": torch.zeros(asked, experiment.data.num_outputs)})
+    rounds = []
+    for situation in (Situation(first=True, received=None, start={}), Situation(first=False, received=word, start={})):
+        stages = experiment.method.client.stages(situation)
+        rounds.append(active * sum(stage.plan.steps(size[stage.source]) for stage in stages))
+    return rounds[0] + rounds[1] * (experiment.settings.rounds - 1)
+
+
+def _once(experiment: Experiment) -> int:
+    """Return the size of the proxy set as it is shipped: float32 inputs, 8 bytes an id, and its labels if they may be used."""
+    if experiment.proxy is None or not experiment.method.strategy.needs_proxy:
+        return 0
+    data = experiment.data
+    sample = sum(4 * math.prod(shape) for shape in data.views.values()) + 8
+    if getattr(experiment.proxy, "labelled", False):
+        sample += 8 if data.task == "classification" else 4 * data.num_outputs
+    return sample * experiment.proxy.count(data.sizes().train)
