@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 import fedkd
 from fedkd.models import MODELS
 from fedkd.models.base import count_parameters
-from simulations.study import Study
+from simulations.study import Study, slug
 
 CLIENTS, PUBLIC, CLASSES, BYTES = 100, 1000, 10, 4
 MODELS_BY_NAME = {
@@ -42,7 +42,7 @@ def main() -> None:
         weights = _weights(model)
         for method in ("fedavg", "dsfl"):
             study.run({f"{method} {name}": [f"method={method}", *model, *SHORT[method]]}, common=COMMON)
-            ledger = fedkd.load_ledger(study.folder / f"{method} {name}".replace(" ", "-") / "0" / "0")
+            ledger = fedkd.load_ledger(study.folder / slug(f"{method} {name}") / "0" / "0")
             second = ledger[(ledger["round"] == 2) & (ledger["phase"] == "train")]
             up, down = (
                 int(second.loc[second["direction"] == way, "payload"].sum()) for way in ("up", "down")

@@ -6,6 +6,7 @@
 
 import argparse
 import logging
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +87,7 @@ class Study:
         for arm, own in arms.items():
             for point, chosen in enumerate(grid):
                 for seed in self.seeds:
-                    folder = self.folder / arm.replace(" ", "-") / str(point) / str(seed)
+                    folder = self.folder / slug(arm) / str(point) / str(seed)
                     result = self._one(folder, [*common, *own, *chosen.split(), f"seed={seed}"])
                     rows.append(
                         {"arm": arm, "point": point, "seed": seed, **result.final, **_bytes(result.summary)}
@@ -121,6 +122,11 @@ class Study:
         if holds_run(folder):
             return fedkd.resume(folder)
         return fedkd.run(*overrides, f"output={folder}")
+
+
+def slug(arm: str) -> str:
+    """Return the name of an arm as a folder name that needs no quoting on a command line."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", arm)
 
 
 def choose(frame: pd.DataFrame, arm: str, column: str) -> pd.DataFrame:

@@ -1,11 +1,23 @@
 """What all tests share: annotations are checked at run time, hypothesis is repeatable, and there is one Ray."""
 
 import os
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import jaxtyping
 import pytest
+
+if TYPE_CHECKING:
+    from fedkd.clients import ClientStrategy
+    from fedkd.data.federated import FederatedData
+    from fedkd.engine import ClientSide
+
+# The typer that Flower pins asks click for names that click has deprecated: no warning of ours, and raised once, here.
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import typer  # noqa: F401
 
 # Shapes and types are checked on every call of the layers that state shapes; this must stand before their first import.
 SHAPED = (
@@ -53,3 +65,39 @@ def identified() -> None:
     from fedkd.runtime.flower_internals import identify
 
     identify()
+
+
+@pytest.fixture(scope="session")
+def digits() -> "FederatedData":
+    """Deal 320 real digits to four clients under label skew; 40 more are the proxy set."""
+    from fedkd.data.datasets.digits import Digits
+    from fedkd.data.federated import federate
+    from fedkd.data.partitions.dirichlet import Dirichlet
+    from fedkd.data.proxies.heldout import Heldout
+    from fedkd.foundation.seeding import Streams
+
+    data = Digits(samples=360, test_samples=60)
+    return federate(data, Dirichlet(alpha=0.5, minimum=5), Heldout(size=40), 4, Streams(0))
+
+
+@pytest.fixture
+def client_side(digits: "FederatedData") -> "Callable[..., ClientSide]":
+    """Return a maker of client sides over the digits, or over other data."""
+    from fedkd.engine import ClientSide
+    from fedkd.foundation.seeding import Streams
+    from fedkd.knowledge.codecs.float32 import Float32
+    from fedkd.models.logistic import Logistic
+    from fedkd.tasks import Classification
+
+    def make(strategy: "ClientStrategy", **changed: Any) -> ClientSide:
+        usual = {
+            "data": digits,
+            "models": (Logistic(),) * len(digits.assignments),
+            "kind": None,
+            "codec": Float32(),
+            "task": Classification(),
+            "streams": Streams(0),
+        }
+        return ClientSide(strategy=strategy, **(usual | changed))
+
+    return make

@@ -5,9 +5,10 @@ distiller. Each baseline is a run of its own, cached by everything that it depen
 """
 
 import hashlib
+import importlib.metadata
 import json
 import os
-import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,11 @@ def _final(
         changed, scope = _other_method(name, experiment)
 
     def compute() -> Final:
-        final = run_one(changed).final
+        work = _cache() / "work"
+        work.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=work) as folder:
+            elsewhere = Experiment.from_config({**changed.resolved, "output": str(Path(folder) / name)})
+            final = run_one(elsewhere).final
         return {
             key.removeprefix(f"{scope}/"): value
             for key, value in final.items()
@@ -103,12 +108,9 @@ def _other_method(name: Baseline, experiment: Experiment) -> tuple[Experiment, s
     if name != "local_only" and len(experiment.model.architectures()) > 1:
         # One architecture for all: the reported student's.
         student = experiment.resolved["student"]
-        first = next(iter(experiment.model.architectures().items()))
-        changes["model"] = (
-            student
-            if student["name"] != "same"
-            else {"name": type(first[1]).__module__.rsplit(".", 1)[-1], **dump(first[1])}
-        )
+        first = next(iter(experiment.model.architectures()))
+        defined = experiment.resolved["model"].get("models", {})
+        changes["model"] = defined.get(first, {"name": first}) if student["name"] == "same" else student
     if name != "local_only":
         changes["student"] = {"name": "same"}
     settings = experiment.settings
@@ -119,19 +121,20 @@ def _other_method(name: Baseline, experiment: Experiment) -> tuple[Experiment, s
 
 
 def _changed(experiment: Experiment, **changes: Any) -> Experiment:
-    """Return the experiment with other parts, without baselines of its own, only its last round evaluated, in the cache."""
-    config = {**experiment.resolved, "baselines": "none", **changes}
+    """Return the experiment with other parts, without baselines of its own, only its last round evaluated."""
+    config = {**experiment.resolved, "baselines": "none", "output": None, **changes}
     config["evaluate_every"] = config["rounds"]
     if experiment.resolved["runtime"]["name"] == "flower":
         config["runtime"] = {"name": "inline"}
-    config["output"] = str(_cache() / "work" / f"{_key(config)}-{os.getpid()}")
     return Experiment.from_config(config)
 
 
 def _key(config: Mapping[str, Any]) -> str:
     """Return a hash over all that a result depends on: not where it is written, who computes it, or what stands beside it."""
     apart = {"output", "runtime", "baselines", "client_timeout", "evaluate_every"}
-    text = json.dumps({key: value for key, value in config.items() if key not in apart}, sort_keys=True)
+    versions = {name: importlib.metadata.version(name) for name in ("fedkd", "flwr", "numpy", "torch")}
+    document = {**versions, **{key: value for key, value in config.items() if key not in apart}}
+    text = json.dumps(document, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=10).hexdigest()
 
 
@@ -148,7 +151,6 @@ def _cached(name: Baseline, key: str, compute: Callable[[], Final], say: Callabl
     final = compute()
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json.dumps(final, indent=1).encode())
-    shutil.rmtree(_cache() / "work", ignore_errors=True)
     return final
 
 

@@ -26,10 +26,16 @@ def check(experiment: "Experiment") -> None:
     """
     settings = experiment.settings
     if settings.clients_per_round is not None and settings.clients_per_round > settings.clients:
-        raise InvalidOption("clients_per_round", settings.clients_per_round, f"a whole number from 1 to clients={settings.clients}")
+        raise InvalidOption(
+            "clients_per_round",
+            settings.clients_per_round,
+            f"a whole number from 1 to clients={settings.clients}",
+        )
     per_round = settings.clients_per_round or settings.clients
     if settings.min_clients > per_round and not experiment.method.pool:
-        raise InvalidOption("min_clients", settings.min_clients, f"at most the {per_round} clients of a round")
+        raise InvalidOption(
+            "min_clients", settings.min_clients, f"at most the {per_round} clients of a round"
+        )
     _check_runtime(experiment)
     federated.check(experiment.data, experiment.partition, experiment.proxy, settings.clients)
     _check_parts(experiment)
@@ -40,7 +46,9 @@ def check(experiment: "Experiment") -> None:
 
 def _check_runtime(experiment: "Experiment") -> None:
     if isinstance(experiment.runtime, Ray) and importlib.util.find_spec("ray") is None:
-        raise RuntimeUnavailable("runtime=ray needs Ray, which is not installed: `pip install 'flwr[simulation]'`, or take runtime=inline")
+        raise RuntimeUnavailable(
+            "runtime=ray needs Ray, which is not installed: `pip install 'flwr[simulation]'`, or take runtime=inline"
+        )
 
 
 def _check_parts(experiment: "Experiment") -> None:
@@ -54,9 +62,13 @@ def _check_parts(experiment: "Experiment") -> None:
             "or choose a method with method=NAME"
         )
     if method.strategy.needs_fusion and method.fusion is None:
-        raise IllegalCombination(f"method.strategy={_name(experiment, 'strategy')} needs method.fusion, for instance mean_logits")
+        raise IllegalCombination(
+            f"method.strategy={_name(experiment, 'strategy')} needs method.fusion, for instance mean_logits"
+        )
     if isinstance(method.strategy, EnsembleDistillation) and method.distiller is None:
-        raise IllegalCombination("method.distiller=null: method.strategy=ensemble_distillation distils; method=fedavg averages without it")
+        raise IllegalCombination(
+            "method.distiller=null: method.strategy=ensemble_distillation distils; method=fedavg averages without it"
+        )
     _check_unused(experiment)
     if method.strategy.needs_float32 and _name(experiment, "codec") != "float32":
         raise IllegalCombination(
@@ -97,8 +109,14 @@ def _check_task(experiment: "Experiment") -> None:
 def _check_proxy(experiment: "Experiment") -> None:
     method = experiment.method
     if method.strategy.needs_proxy and experiment.proxy is None:
-        raise IllegalCombination(f"method={method.name} needs a proxy set, proxy=none gives none; take proxy=heldout, proxy=dataset or proxy=noise")
-    if method.client.learns_proxy_labels and experiment.proxy is not None and not getattr(experiment.proxy, "labelled", False):
+        raise IllegalCombination(
+            f"method={method.name} needs a proxy set, proxy=none gives none; take proxy=heldout, proxy=dataset or proxy=noise"
+        )
+    if (
+        method.client.learns_proxy_labels
+        and experiment.proxy is not None
+        and not getattr(experiment.proxy, "labelled", False)
+    ):
         raise IllegalCombination(
             f"method={method.name} trains on the labels of the proxy set (method.client.pretrain.epochs), and this proxy set has none; "
             "take proxy=heldout proxy.labelled=true, or method.client.pretrain.epochs=0"
@@ -106,7 +124,11 @@ def _check_proxy(experiment: "Experiment") -> None:
     size = experiment.resolved["method"]["strategy"].get("samples_per_round")
     pool = experiment.data.sizes().train
     if size is not None and experiment.proxy is not None and size > experiment.proxy.count(pool):
-        raise InvalidOption("method.strategy.samples_per_round", size, f"at most the {experiment.proxy.count(pool)} samples of the proxy set")
+        raise InvalidOption(
+            "method.strategy.samples_per_round",
+            size,
+            f"at most the {experiment.proxy.count(pool)} samples of the proxy set",
+        )
 
 
 def _check_models(experiment: "Experiment") -> None:
@@ -117,7 +139,9 @@ def _check_models(experiment: "Experiment") -> None:
         for name, model in models.items():
             _check_shapes(f"{key}={name}", model, shape, experiment.data.num_outputs)
     if len(students) > 1:
-        raise IllegalCombination("student=mixed is several architectures; the student is one: name it with student=NAME")
+        raise IllegalCombination(
+            "student=mixed is several architectures; the student is one: name it with student=NAME"
+        )
     if not experiment.method.strategy.mixed_models:
         chosen = dict(architectures)
         if experiment.student is not None and experiment.student not in architectures.values():
@@ -135,11 +159,19 @@ def _check_shapes(called: str, model: Model, shape: tuple[int, ...], num_outputs
         network = model.network(shape, num_outputs)
         try:
             logits = predict(network, {"sample": torch.zeros(1, *shape)})
-        except (RuntimeError, TypeError, IndexError) as error:  # whatever PyTorch says of shapes that do not fit
+        except (
+            RuntimeError,
+            TypeError,
+            IndexError,
+        ) as error:  # whatever PyTorch says of shapes that do not fit
             reason = " ".join(str(error).split())[:200]
-            raise IllegalCombination(f"{called} cannot take inputs of shape {list(shape)} with these options: {reason}") from error
+            raise IllegalCombination(
+                f"{called} cannot take inputs of shape {list(shape)} with these options: {reason}"
+            ) from error
     if tuple(logits.shape) != (1, num_outputs):
-        raise IllegalCombination(f"{called} gives outputs of shape {list(logits.shape[1:])} a sample, this data needs [{num_outputs}]")
+        raise IllegalCombination(
+            f"{called} gives outputs of shape {list(logits.shape[1:])} a sample, this data needs [{num_outputs}]"
+        )
 
 
 def _name(experiment: "Experiment", slot: str) -> str:

@@ -60,14 +60,23 @@ def compose(overrides: Sequence[str], *, own: Path | None = None) -> dict[str, A
     for override in _parse(overrides):
         key, value = override.key_or_group, override.value()
         if override.is_sweep_override():
-            raise UnreadableOverride(f"{override.input_line}: several values make a sweep; add -m to run one after the other")
+            raise UnreadableOverride(
+                f"{override.input_line}: several values make a sweep; add -m to run one after the other"
+            )
         if key in GROUPS and isinstance(value, str) and ":" not in value:
             known = recipes(key, own)
             if value not in known:
-                raise InvalidOption(key, value, f"one of {', '.join(known)}; `fedkd list {_plural(key)}` explains them", nearest(value, known))
+                raise InvalidOption(
+                    key,
+                    value,
+                    f"one of {', '.join(known)}; `fedkd list {_plural(key)}` explains them",
+                    nearest(value, known),
+                )
             chosen.append(f"{key}={value}")
         elif key == "method.name":
-            raise InvalidOption(key, value, "no value: a method's name is that of its recipe, which method=NAME chooses")
+            raise InvalidOption(
+                key, value, "no value: a method's name is that of its recipe, which method=NAME chooses"
+            )
         else:
             single.append((key, value))
     config = _choose(chosen, own)
@@ -96,9 +105,13 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
         raise UnreadableOverride(f"cannot read the options ({first}); they have the form key=value") from None
     for override in parsed:
         if not override.key_or_group:
-            raise UnreadableOverride(f"{override.input_line}: an option without a key; options have the form key=value")
+            raise UnreadableOverride(
+                f"{override.input_line}: an option without a key; options have the form key=value"
+            )
         if override.is_delete():
-            raise UnreadableOverride(f"{override.input_line}: an option cannot be deleted; set it to null or to another value")
+            raise UnreadableOverride(
+                f"{override.input_line}: an option cannot be deleted; set it to null or to another value"
+            )
     return parsed
 
 
@@ -136,4 +149,6 @@ def _set(config: dict[str, Any], path: list[str], value: Any) -> None:
 
 
 def _plural(group: str) -> str:
-    return {"method": "methods", "data": "datasets", "proxy": "proxies", "student": "models"}.get(group, f"{group}s")
+    return {"method": "methods", "data": "datasets", "proxy": "proxies", "student": "models"}.get(
+        group, f"{group}s"
+    )

@@ -163,7 +163,9 @@ class _Reader:
             return student
         self._read.add("student")
         spec = self._config["student"]
-        options = {key: value for key, value in spec.items() if key != "name"} if isinstance(spec, Mapping) else {}
+        options = (
+            {key: value for key, value in spec.items() if key != "name"} if isinstance(spec, Mapping) else {}
+        )
         build(Part, options, key="student")
         self.resolved["student"] = {"name": "same"}
         return None
@@ -183,9 +185,14 @@ class _Reader:
             "fusion": (FUSIONS, True),
         }
         known = ["name", *slots, "distiller", "pool"]
-        for key in recipe:
+        for key, value in recipe.items():
             if key not in known:
-                raise InvalidOption(f"method.{key}", recipe[key], f"one of the options {', '.join(known)}", nearest(str(key), known))
+                raise InvalidOption(
+                    f"method.{key}",
+                    value,
+                    f"one of the options {', '.join(known)}",
+                    nearest(str(key), known),
+                )
         resolved: dict[str, Any] = {"name": str(recipe.get("name", "unnamed"))}
         parts: dict[str, Any] = {}
         for slot, (family, optional) in slots.items():
@@ -195,7 +202,11 @@ class _Reader:
                 continue
             parts[slot], resolved[slot] = _create(value, family, f"method.{slot}")
         distiller = recipe.get("distiller")
-        parts["distiller"] = None if distiller is None else build(Distiller, _mapping(distiller, "method.distiller"), key="method.distiller")
+        parts["distiller"] = (
+            None
+            if distiller is None
+            else build(Distiller, _mapping(distiller, "method.distiller"), key="method.distiller")
+        )
         resolved["distiller"] = None if distiller is None else dump(parts["distiller"])
         pool = recipe.get("pool", False)
         if not isinstance(pool, bool):
@@ -212,7 +223,10 @@ class _Reader:
             if key not in known:
                 raise InvalidOption(key, value, f"one of {', '.join(known)}", nearest(str(key), known))
         given = own.get("baselines", "none")
-        if not (isinstance(given, str) or (isinstance(given, list) and all(isinstance(name, str) for name in given))):
+        if not (
+            isinstance(given, str)
+            or (isinstance(given, list) and all(isinstance(name, str) for name in given))
+        ):
             raise InvalidOption("baselines", given, f"all, none, or some of {', '.join(BASELINES)}")
         settings = build(Settings, own, key="")
         self.resolved |= dump(settings)
@@ -221,7 +235,12 @@ class _Reader:
 
     def refuse_unknown(self) -> None:
         for key in self._config.keys() - self._read:
-            raise InvalidOption(key, self._config[key], "one of " + ", ".join(sorted(self._read)), nearest(str(key), self._read))
+            raise InvalidOption(
+                key,
+                self._config[key],
+                "one of " + ", ".join(sorted(self._read)),
+                nearest(str(key), self._read),
+            )
 
 
 def _create(spec: Any, family: Family, key: str) -> tuple[Any, dict[str, Any]]:
@@ -246,5 +265,10 @@ def _baselines(given: str | list[str]) -> tuple[Baseline, ...]:
     names = [given] if isinstance(given, str) else given
     for name in names:
         if name not in BASELINES:
-            raise InvalidOption("baselines", name, f"all, none, or some of {', '.join(BASELINES)}", nearest(name, [*BASELINES, "all", "none"]))
+            raise InvalidOption(
+                "baselines",
+                name,
+                f"all, none, or some of {', '.join(BASELINES)}",
+                nearest(name, [*BASELINES, "all", "none"]),
+            )
     return tuple(baseline for baseline in BASELINES if baseline in names)

@@ -2,22 +2,23 @@
 
 import contextlib
 import importlib.metadata
+import json
 import logging
 import platform
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from flwr.serverapp import Grid
 
 from fedkd.assembly.build import load, server_side, task_of
 from fedkd.assembly.experiment import Experiment
 from fedkd.data.federated import FederatedData
-from fedkd.foundation.run_folder import RunFolder, default_path
+from fedkd.foundation.run_folder import LEDGER, METRICS, MetricRow, RunFolder, default_path
 from fedkd.runtime.evaluation import Evaluation, final_values
 from fedkd.runtime.runner import Plan, Runner, Watcher
 
@@ -95,26 +96,35 @@ def summarise(folder: RunFolder, seconds: float) -> dict[str, Any]:
     `final` is the map from `<scope>/<split>/<metric>` to a number; `bytes_*` are serialised messages of the method itself,
     `payload_*` the knowledge in them by its codec's formula; evaluation messages are not counted.
     """
-    metrics = pd.read_json(folder.path / "metrics.jsonl", lines=True, dtype={"client": "Int64"})
-    ledger = pd.read_json(folder.path / "ledger.jsonl", lines=True)
-    last = metrics[(metrics["round"] == metrics["round"].max()) & metrics["client"].isna()]
-    method = ledger[ledger["phase"] == "train"]
-    totals = method.groupby("direction")[["bytes", "payload"]].sum()
-    total = {
-        f"{column}_{direction}": int(totals[column].get(direction, 0))
-        for column in totals
-        for direction in ("up", "down")
-    }
+    rounds, failures = 0, 0.0
+    last: list[MetricRow] = []
+    for row in _rows(folder.path / METRICS):
+        if row["round"] > rounds:
+            rounds, last = row["round"], []
+        last.append(row)
+        failures += row["value"] if row["metric"] == "failures" else 0.0
+    sizes: Counter[str] = Counter()
+    for row in _rows(folder.path / LEDGER):
+        place = "once" if row["phase"] == "once" else f"{row['phase']}_{row['direction']}"
+        sizes.update({f"bytes_{place}": row["bytes"], f"payload_{place}": row["payload"]})
     summary = {
-        "final": final_values(last.astype(object).where(last.notna(), None).to_dict(orient="records")),
-        **total,
-        "bytes_once": int(ledger.loc[ledger["phase"] == "once", "bytes"].sum()),
-        "rounds": int(metrics["round"].max()),
-        "failures": int(metrics.loc[metrics["metric"] == "failures", "value"].sum()),
+        "final": final_values(last),
+        "bytes_up": sizes["bytes_train_up"],
+        "bytes_down": sizes["bytes_train_down"],
+        "payload_up": sizes["payload_train_up"],
+        "payload_down": sizes["payload_train_down"],
+        "bytes_once": sizes["bytes_once"],
+        "rounds": rounds,
+        "failures": int(failures),
         "seconds": seconds,
     }
     folder.write_json("summary.json", summary)
     return summary
+
+
+def _rows(path: Path) -> Iterator[Any]:
+    with path.open(encoding="utf-8") as lines:
+        yield from map(json.loads, lines)
 
 
 @contextlib.contextmanager

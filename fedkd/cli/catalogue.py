@@ -67,7 +67,10 @@ def list_kinds(*, own: Path | None) -> None:
     """Write every kind with its names."""
     console = Console()
     console.print("`fedkd list KIND` explains each of them.", markup=False, highlight=False)
-    named = {"methods": recipes("method", own), **{kind: family.names() for kind, (_, family) in FAMILIES.items()}}
+    named = {
+        "methods": recipes("method", own),
+        **{kind: family.names() for kind, (_, family) in FAMILIES.items()},
+    }
     for kind, names in {**named, "baselines": list(BASELINES)}.items():
         console.print(f"[bold]{kind:<12}[/bold]{', '.join(names)}", highlight=False)
 
@@ -85,7 +88,11 @@ def list_kind(kind: str, *, own: Path | None) -> None:
     elif kind == "baselines":
         for name in BASELINES:
             _heading(console, name, BASELINE_WORDS[name])
-        console.print("\nchosen with baselines=all, baselines=NAME or baselines=[NAME,NAME]", highlight=False, markup=False)
+        console.print(
+            "\nchosen with baselines=all, baselines=NAME or baselines=[NAME,NAME]",
+            highlight=False,
+            markup=False,
+        )
     elif kind in FAMILIES:
         _family(console, *FAMILIES[kind])
     else:
@@ -122,8 +129,14 @@ def _methods(console: Console, own: Path | None) -> None:
             continue
         for slot, value in recipe.items() if isinstance(recipe, dict) else ():
             if slot != "name" and value is not None:
-                console.print(Padding(f"[cyan]{slot:<11}[/cyan]{escape(_flow(value))}", (0, 0, 0, 2)), highlight=False)
-    console.print("\nchosen with method=NAME; every part and option can be changed: method.fusion=power", highlight=False, markup=False)
+                console.print(
+                    Padding(f"[cyan]{slot:<11}[/cyan]{escape(_flow(value))}", (0, 0, 0, 2)), highlight=False
+                )
+    console.print(
+        "\nchosen with method=NAME; every part and option can be changed: method.fusion=power",
+        highlight=False,
+        markup=False,
+    )
     _heading(console, "distiller", summary_of(Distiller))
     console.print(options_table(options_of(Distiller), prefix="method.distiller."))
     _nested(console, [Distiller])
@@ -140,7 +153,9 @@ def _family(console: Console, key: str, family: Family) -> None:
         if options := options_of(entry.cls):
             console.print(options_table(options, prefix=f"{key}."))
     _nested(console, [entry.cls for entry in found if entry.cls is not None])
-    console.print(f"\nchosen with {key}=NAME, or {key}=module:Class for one of your own", highlight=False, markup=False)
+    console.print(
+        f"\nchosen with {key}=NAME, or {key}=module:Class for one of your own", highlight=False, markup=False
+    )
 
 
 def _nested(console: Console, classes: Iterable[type]) -> None:
@@ -150,7 +165,11 @@ def _nested(console: Console, classes: Iterable[type]) -> None:
     while wanted:
         hints = typing.get_type_hints(cls := wanted.pop(0))
         inner = [hints[field.name] for field in dataclasses.fields(cls)]
-        fresh = [hint for hint in inner if isinstance(hint, type) and dataclasses.is_dataclass(hint) and hint not in found]
+        fresh = [
+            hint
+            for hint in inner
+            if isinstance(hint, type) and dataclasses.is_dataclass(hint) and hint not in found
+        ]
         found.update(dict.fromkeys(fresh))
         wanted += fresh
     for cls in found:

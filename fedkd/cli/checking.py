@@ -1,6 +1,5 @@
 """`fedkd run --check` and `fedkd check`: saying beforehand what will be, and whether a part keeps the contract."""
 
-import importlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,16 +21,24 @@ def check_all(overrides: Sequence[str], *, own: Path | None, many: bool) -> None
         experiment = Experiment.from_config(compose(combination, own=own))
         output = experiment.settings.output
         if output is not None and holds_run(Path(output)):
-            raise RunFolderError(f"{output}: holds a run already; continue it with `fedkd resume {output}`, or name another output")
+            raise RunFolderError(
+                f"{output}: holds a run already; continue it with `fedkd resume {output}`, or name another output"
+            )
         if many:
             typer.echo(f"---\n# run {number}: {' '.join(combination)}")
         typer.echo(yaml.safe_dump(dict(experiment.resolved), sort_keys=False, allow_unicode=True).rstrip())
-        typer.echo("\n".join(f"# {line}".rstrip() for line in ["", *_words(estimate_of(experiment)), _data_words(experiment)]))
+        typer.echo(
+            "\n".join(
+                f"# {line}".rstrip()
+                for line in ["", *_words(estimate_of(experiment)), _data_words(experiment)]
+            )
+        )
 
 
 def check_part(reference: str) -> int:
     """Test a part of the user's own; return 0 if it keeps the contract."""
-    testing = importlib.import_module("fedkd.testing")
+    from fedkd import testing  # not for `run --check`, which has no need of it
+
     results = testing.check(reference)
     for name, passed, message in results:
         typer.echo(f"{'ok    ' if passed else 'FAILED'} {name}" + (f": {message}" if message else ""))
@@ -50,7 +57,10 @@ def _words(estimate: Estimate) -> list[str]:
         f"  client updates  {estimate.updates:,} in {estimate.rounds:,} rounds",
         f"  gradient steps  about {estimate.client_steps:,} of clients, at most {estimate.student_steps:,} of the server",
     ]
-    for direction, rounds, total in (("up", estimate.up, estimate.payload_up), ("down", estimate.down, estimate.payload_down)):
+    for direction, rounds, total in (
+        ("up", estimate.up, estimate.payload_up),
+        ("down", estimate.down, estimate.payload_down),
+    ):
         lines.append(f"  payload {direction:<7} {_payload_words(rounds, total)}")
     lines.append(f"  proxy set       {estimate.once:,} bytes ({size_words(estimate.once)}), once")
     return lines
@@ -66,4 +76,6 @@ def _payload_words(rounds: tuple[int, ...] | None, total: int | None) -> str:
 def _data_words(experiment: Experiment) -> str:
     archive = experiment.data.archive
     here = archive is None or is_cached(archive)
-    return f"  data            {experiment.data.name()}, " + ("on this machine" if here else "to be fetched first")
+    return f"  data            {experiment.data.name()}, " + (
+        "on this machine" if here else "to be fetched first"
+    )

@@ -68,11 +68,17 @@ def estimate_of(experiment: Experiment) -> Estimate:
     clients = 1 if method.pool else settings.clients
     active = min(settings.clients_per_round or clients, clients)
     networks = {name: _network(experiment, model) for name, model in experiment.model.architectures().items()}
-    student = next(iter(networks.values())) if experiment.student is None else _network(experiment, experiment.student)
+    student = (
+        next(iter(networks.values()))
+        if experiment.student is None
+        else _network(experiment, experiment.student)
+    )
     asked = _asked(experiment)
     up, down = _payload(experiment, clients, active, asked)
     students = len(networks) if method.strategy.needs_groups else 1
-    distilled = 0 if method.distiller is None else method.distiller.fit.steps(asked) * students * settings.rounds
+    distilled = (
+        0 if method.distiller is None else method.distiller.fit.steps(asked) * students * settings.rounds
+    )
     return Estimate(
         parameters={name: count_parameters(network) for name, network in networks.items()},
         student=count_parameters(student) if method.strategy.has_student else None,
@@ -139,7 +145,10 @@ def _client_steps(experiment: Experiment, clients: int, active: int, asked: int)
     size = {"private": own, "proxy": asked, "public": public}
     word = Package("estimate", {"values": torch.zeros(asked, experiment.data.num_outputs)})
     rounds = []
-    for situation in (Situation(first=True, received=None, start={}), Situation(first=False, received=word, start={})):
+    for situation in (
+        Situation(first=True, received=None, start={}),
+        Situation(first=False, received=word, start={}),
+    ):
         stages = experiment.method.client.stages(situation)
         rounds.append(active * sum(stage.plan.steps(size[stage.source]) for stage in stages))
     return rounds[0] + rounds[1] * (experiment.settings.rounds - 1)

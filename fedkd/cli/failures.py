@@ -45,19 +45,13 @@ def in_one_line(command: Callable[[], Any]) -> int:
     try:
         with _short_warnings():
             code = command()
-    except click.UsageError as error:
-        place = error.ctx.command_path if error.ctx else "fedkd"
-        return say(f"{error.format_message()} See `{place} --help`", error.exit_code)
     except click.ClickException as error:
-        return say(error.format_message(), error.exit_code)
+        place = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "fedkd"
+        return say(f"{error.format_message()} See `{place} --help`", error.exit_code)
     except FedkdError as error:
         return say(str(error), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         return say("stopped", INTERRUPTED)
-    except OSError as error:
-        if os.environ.get(DEBUG):
-            raise
-        return say(f"{error.filename or 'the system'}: {error.strerror or error}", 1)
     except Exception as error:
         if os.environ.get(DEBUG):
             raise
@@ -72,7 +66,9 @@ def say(text: str, code: int) -> int:
 
 
 def unforeseen(error: Exception) -> str:
-    """Return what to say about an error that is a fault of fedkd or of a plug-in."""
+    """Return what to say about an error of the system, or one that is a fault of fedkd or of a plug-in."""
+    if isinstance(error, OSError):
+        return f"{error.filename or 'the system'}: {error.strerror or error}"
     frames = traceback.extract_tb(error.__traceback__)
     place = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{place}: {error} (unforeseen; set {DEBUG}=1 for the traceback)"

@@ -30,7 +30,9 @@ def explain_keys() -> None:
     console.print(options_table(options_of(Settings)))
     console.print("[bold]Groups[/bold]: GROUP=RECIPE chooses one, GROUP.OPTION=VALUE sets an option of it")
     for group in GROUPS:
-        console.print(f"\n[bold]{group}[/bold]  (`fedkd list {LISTS[group]}` explains every option)", highlight=False)
+        console.print(
+            f"\n[bold]{group}[/bold]  (`fedkd list {LISTS[group]}` explains every option)", highlight=False
+        )
         console.print(recipes_table(group))
     console.print(
         "\nParts of a method are set the same way: method.fusion=power method.fusion.exponent=3; `fedkd list` names their kinds.\n"
@@ -76,4 +78,8 @@ def comment_of(group: str, name: str, own: Path | None = None) -> str:
 
 def _brief(default: str) -> str:
     """Return the name of a part whose options are explained elsewhere, and every other default as it is."""
-    return f"{default.partition('(')[0]}(...)" if default[:1].isupper() and default.endswith(")") and len(default) > 24 else default
+    return (
+        f"{default.partition('(')[0]}(...)"
+        if default[:1].isupper() and default.endswith(")") and len(default) > 24
+        else default
+    )

@@ -30,7 +30,10 @@ Overrides = Annotated[
 OwnRecipes = Annotated[
     Path | None,
     typer.Option(
-        "--config-dir", metavar="DIR", help="Recipes of your own, laid out as method/mine.yaml", show_default=False
+        "--config-dir",
+        metavar="DIR",
+        help="Recipes of your own, laid out as method/mine.yaml",
+        show_default=False,
     ),
 ]
 
@@ -49,7 +52,9 @@ class _ExplainedRun(TyperCommand):
 @app.callback(invoke_without_command=True)
 def fedkd_(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Say the version and end.", is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Say the version and end.", is_eager=True)
+    ] = False,
 ) -> None:
     """Federated and multi-teacher knowledge distillation, simulated on Flower, PyTorch and Ray."""
     if version:
@@ -64,7 +69,9 @@ def run(
     overrides: Overrides = None,
     multirun: Annotated[
         bool,
-        typer.Option("--multirun", "-m", help="Run every combination of values given with commas: seed=0,1,2"),
+        typer.Option(
+            "--multirun", "-m", help="Run every combination of values given with commas: seed=0,1,2"
+        ),
     ] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Validate, print the resolved config and what it costs, and end.")
@@ -151,4 +158,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     from fedkd.cli.failures import in_one_line
 
-    return in_one_line(lambda: typer.main.get_command(app).main(arguments, prog_name="fedkd", standalone_mode=False))
+    return in_one_line(
+        lambda: typer.main.get_command(app).main(arguments, prog_name="fedkd", standalone_mode=False)
+    )

@@ -5,11 +5,9 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 import fedkd.assembly.run as assembly
 from fedkd.assembly.compose import compose
@@ -18,20 +16,10 @@ from fedkd.assembly.experiment import Experiment
 from fedkd.assembly.run import Result
 from fedkd.assembly.serve import start_folder
 from fedkd.cli.failures import DEBUG, Interrupted, OneLeftOut, say, unforeseen
+from fedkd.cli.report import Row, report, sweep_table
 from fedkd.foundation import run_folder
 from fedkd.foundation.errors import FedkdError, RunFolderError
 from fedkd.reporting.display import display_for
-from fedkd.reporting.measures import primary_metric, report_split, size_words
-from fedkd.reporting.table import final_table
-
-
-@dataclass(frozen=True)
-class Row:
-    """One run of a sweep: what was asked for, and what came of it or why nothing did."""
-
-    overrides: list[str]
-    result: Result | None
-    reason: str = ""
 
 
 def run(overrides: Sequence[str], *, own: Path | None) -> int:
@@ -58,7 +46,12 @@ def sweep(overrides: Sequence[str], *, own: Path | None) -> int:
     console, rows = _console(), []
     planned = [_numbered(combination, number) for number, combination in enumerate(combinations(overrides))]
     for number, combination in enumerate(planned):
-        console.print(f"[{number + 1}/{len(planned)}] {' '.join(combination)}", style="bold", markup=False, soft_wrap=True)
+        console.print(
+            f"[{number + 1}/{len(planned)}] {' '.join(combination)}",
+            style="bold",
+            markup=False,
+            soft_wrap=True,
+        )
         try:
             rows.append(Row(combination, _one(combination, own, console)))
         except Interrupted:
@@ -78,59 +71,6 @@ def sweep(overrides: Sequence[str], *, own: Path | None) -> int:
     return 0
 
 
-def report(result: Result, console: Console) -> None:
-    """Write the evaluation, what it cost, and where everything lies."""
-    summary = result.summary
-    console.print(final_table(result.final))
-    pictures = sorted(path.name for path in (result.folder / "pictures").glob("*.png"))
-    cost = f"{size_words(summary['bytes_up'])} up, {size_words(summary['bytes_down'])} down"
-    if summary.get("bytes_once"):
-        cost += f", {size_words(summary['bytes_once'])} of proxy set once"
-    lines = [
-        f"bytes     {cost}",
-        f"seconds   {summary['seconds']:.1f} for {summary['rounds']} rounds",
-        f"folder    {result.folder}",
-        f"pictures  {result.folder / 'pictures'}: {', '.join(pictures)}",
-    ]
-    if summary.get("failures"):
-        lines.insert(0, f"left out  {summary['failures']} answers of clients; {result.folder / 'log.txt'} names them")
-    for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def sweep_table(rows: Sequence[Row]) -> Table:
-    """Lay out one row for each run of a sweep, with what differs between them."""
-    table = Table("run", "of", "score", "up", "down", "seconds", "folder", title=f"{len(rows)} runs")
-    shared = set.intersection(*(set(row.overrides) for row in rows)) if len(rows) > 1 else set()
-    for number, row in enumerate(rows):
-        own = [override for override in row.overrides if override not in shared and not override.startswith("output=")]
-        if row.result is None:
-            table.add_row(str(number), " ".join(own), "failed", "", "", "", row.reason, style="red")
-            continue
-        summary = row.result.summary
-        table.add_row(
-            str(number),
-            " ".join(own),
-            _score(row.result),
-            size_words(summary["bytes_up"]),
-            size_words(summary["bytes_down"]),
-            f"{summary['seconds']:.1f}",
-            str(row.result.folder),
-        )
-    return table
-
-
-def _score(result: Result) -> str:
-    """Return the score of the student, or of the clients where there is no student."""
-    keys = [key.split("/") for key in result.final]
-    scope = "student" if any(key[0] == "student" for key in keys) else "clients_mean"
-    mine = [key for key in keys if key[0] == scope]
-    split = report_split({key[1] for key in mine})
-    metric = primary_metric({key[2] for key in mine if key[1] == split})
-    value = result.final[f"{scope}/{split}/{metric}"]
-    return "-" if value is None else f"{scope} {metric} {value:.4f}"
-
-
 def _numbered(overrides: list[str], number: int) -> list[str]:
     """Return the overrides of one run of a sweep: `output=DIR` names the folder of all, so this one's is DIR/number."""
     outputs = [override.removeprefix("output=") for override in overrides if override.startswith("output=")]
@@ -139,7 +79,10 @@ def _numbered(overrides: list[str], number: int) -> list[str]:
     parent = Path(outputs[-1].strip("'\""))
     if run_folder.holds_run(parent):
         raise RunFolderError(f"{parent}: holds a run already; name another output for the sweep")
-    return [*(override for override in overrides if not override.startswith("output=")), f"output='{parent / str(number)}'"]
+    return [
+        *(override for override in overrides if not override.startswith("output=")),
+        f"output='{parent / str(number)}'",
+    ]
 
 
 def _one(overrides: Sequence[str], own: Path | None, console: Console) -> Result:
@@ -183,7 +126,13 @@ def _remove(folder: Path, *, whole: bool) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         return
     # The folder was there before, with who knows what in it.
-    for name in (*run_folder.RECORDS, run_folder.LOG, run_folder.ENVIRONMENT, run_folder.CONFIG, run_folder.PARTITION):
+    for name in (
+        *run_folder.RECORDS,
+        run_folder.LOG,
+        run_folder.ENVIRONMENT,
+        run_folder.CONFIG,
+        run_folder.PARTITION,
+    ):
         (folder / name).unlink(missing_ok=True)
     for name in ("checkpoints", "pictures"):
         shutil.rmtree(folder / name, ignore_errors=True)

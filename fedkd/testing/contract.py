@@ -55,7 +55,7 @@ class Contract:
     clauses: tuple[Clause, ...]
 
 
-def require(condition: bool | torch.Tensor, message: str) -> None:
+def require(condition: object, message: str) -> None:
     """Raise `Broken` with the message unless the condition holds."""
     if not bool(condition):
         raise Broken(message)
@@ -91,7 +91,10 @@ def generators_left_alone() -> Iterator[None]:
     before = _global_generators()
     yield
     for name, state in _global_generators().items():
-        require(state == before[name], f"it draws from the global generator of {name}; take a stream of Streams instead")
+        require(
+            state == before[name],
+            f"it draws from the global generator of {name}; take a stream of Streams instead",
+        )
 
 
 def is_a_frozen_dataclass(part: Any) -> None:
@@ -103,13 +106,16 @@ def is_a_frozen_dataclass(part: Any) -> None:
     )
     positional = [field.name for field in dataclasses.fields(cls) if not field.kw_only]
     require(not positional, f"options {', '.join(positional)} are positional; write kw_only=True")
-    hidden = vars(part).keys() - {field.name for field in dataclasses.fields(cls)}
+    hidden = {name for name in vars(part) if not hasattr(cls, name)} - {
+        field.name for field in dataclasses.fields(cls)
+    }
     require(not hidden, f"it holds {', '.join(sorted(hidden))}, which is no option; a part has no state")
 
 
 def survives_pickling(part: Any) -> None:
     """A part can be sent to another process, and is the same there."""
-    require(pickle.loads(pickle.dumps(part)) == part, "it comes back from pickling as something else")
+    back = pickle.loads(pickle.dumps(part))  # noqa: S301  (written in this line)
+    require(back == part, "it comes back from pickling as something else")
 
 
 def survives_its_config(part: Any) -> None:

@@ -20,14 +20,21 @@ OPTIONS = {
     "an unknown option of a part": ("partition.alpah=0.1", "partition.alpah", "'alpha'"),
     "a nested option of a part that has none": ("method=fedavg method.client.mu=1", "method.client.mu"),
     "an option of another recipe": ("runtime=inline runtime.num_actors=2", "runtime.num_actors"),
-    "an option of a student that is the clients' model": ("student=same student.hidden=[3]", "student.hidden"),
+    "an option of a student that is the clients' model": (
+        "student=same student.hidden=[3]",
+        "student.hidden",
+    ),
     "a key of Hydra's own": ("hydra.run.dir=x", "hydra"),
     "a method that is nearly there": ("method=fedadf", "method:", "'feddf'"),
     "no method": ("method=null", "method:"),
     "a data set that is nearly there": ("data=fashon_mnist", "data:", "'fashion_mnist'"),
     "a runtime that is nearly there": ("runtime=rai", "runtime:", "'ray'"),
     "a fusion that is nearly there": ("method.fusion=eera", "method.fusion", "'era'"),
-    "an optimiser that is nearly there": ("method.client.fit.optimizer.name=adamx", "optimizer.name", "'adam"),
+    "an optimiser that is nearly there": (
+        "method.client.fit.optimizer.name=adamx",
+        "optimizer.name",
+        "'adam",
+    ),
     "a plug-in that cannot be imported": ("method.fusion=nomodule:Class", "method.fusion", "nomodule"),
     "a plug-in of another family": ("method.fusion=fedkd.models.mlp:MLP", "method.fusion", "Fusion"),
     "a recipe that was renamed": ("method.name=mine", "method.name"),
@@ -53,7 +60,10 @@ OPTIONS = {
     "a negative share of a GPU": ("runtime.num_gpus=-1", "runtime.num_gpus: got -1"),
     "a negative time limit": ("client_timeout=-1", "client_timeout: got -1"),
     "a data split that leaves nothing": ("data.validation=0.95", "data.validation"),
-    "more classes a client than there are": ("partition=classes partition.classes_per_client=11", "classes_per_client: got 11"),
+    "more classes a client than there are": (
+        "partition=classes partition.classes_per_client=11",
+        "classes_per_client: got 11",
+    ),
     "more clients than samples": ("clients=5000", "clients: got 5000"),
     "more clients a round than there are": ("clients=3 clients_per_round=5", "clients_per_round: got 5"),
     "more usable answers than clients": ("clients=3 min_clients=5", "min_clients: got 5"),
@@ -62,9 +72,19 @@ OPTIONS = {
     "a proxy set of the whole pool": ("proxy.size=1200", "proxy.size: got 1200"),
     "no proxy set for a method that needs one": ("method=feddf proxy=none", "proxy=none"),
     "a proxy set of another shape": ("method=feddf data=diabetes proxy=dataset", "proxy.dataset"),
-    "a proxy set out of the clients' own data": ("proxy=dataset proxy.dataset=digits", "proxy.dataset=digits"),
-    "a proxy set out of a data set that is nearly there": ("proxy=dataset proxy.dataset=mnist_1k", "proxy.dataset", "'mnist_10k'"),
-    "more proxy samples a round than there are": ("method.strategy.samples_per_round=1000", "method.strategy.samples_per_round"),
+    "a proxy set out of the clients' own data": (
+        "proxy=dataset proxy.dataset=digits",
+        "proxy.dataset=digits",
+    ),
+    "a proxy set out of a data set that is nearly there": (
+        "proxy=dataset proxy.dataset=mnist_1k",
+        "proxy.dataset",
+        "'mnist_10k'",
+    ),
+    "more proxy samples a round than there are": (
+        "method.strategy.samples_per_round=1000",
+        "method.strategy.samples_per_round",
+    ),
     "labels of an unlabelled proxy set": ("method=fedmd proxy.labelled=false", "proxy.labelled"),
     "labels of noise": ("method=fedmd proxy=noise", "labels of the proxy set"),
     "mixed architectures in FedAvg": ("method=fedavg model=mixed", "method=fedavg", "mlp, logistic"),
@@ -80,7 +100,10 @@ OPTIONS = {
     "sharpening in a regression": ("method=fedmd data=diabetes method.fusion=era", "method.fusion=era"),
     "half precision for weights": ("method=fedavg method.codec=float16", "method.codec=float16"),
     "knowledge that a strategy does not take": ("method.knowledge=weights", "method.knowledge=weights"),
-    "knowledge where nothing is exchanged": ("method=local method.knowledge=logits", "method.knowledge=logits"),
+    "knowledge where nothing is exchanged": (
+        "method=local method.knowledge=logits",
+        "method.knowledge=logits",
+    ),
     "a fusion that has no effect": ("method=fedavg method.fusion=era", "method.fusion"),
     "a distiller that has no effect": ("method=fd method.distiller.temperature=3", "method.distiller"),
     "no fusion where one is needed": ("method.fusion=null", "method.fusion"),
@@ -135,14 +158,16 @@ def test_a_bad_command_is_one_line(line: str, word: str, command: Command) -> No
     ("text", "word"),
     [
         (b"name: [", "recipe"),
-        (b"- a\n- b\n", "recipe"),
+        (b"- a\n- b\n", "model"),
         (b"\xff\xfe\xff", "recipe"),
         (b"name: mlp\nhidden: ${nothing}\n", "nothing"),
         (b"name: mlp\nwidth: 3\n", "model.width"),
         (b"_target_: os.system\n", "model"),
     ],
 )
-def test_a_broken_recipe_of_ones_own_is_one_line(text: bytes, word: str, tmp_path: Path, command: Command) -> None:
+def test_a_broken_recipe_of_ones_own_is_one_line(
+    text: bytes, word: str, tmp_path: Path, command: Command
+) -> None:
     (tmp_path / "own/model").mkdir(parents=True)
     (tmp_path / "own/model/mine.yaml").write_bytes(text)
     said = command("run", "model=mine", "output=out", "--config-dir", str(tmp_path / "own"))
@@ -178,7 +203,11 @@ def test_an_output_that_cannot_be_made_is_one_line(output: str, command: Command
 def test_an_output_that_holds_a_run_stays_as_it_is(command: Command) -> None:
     RunFolder.create(Path("old"), {"seed": 3}, {}).log("precious")
     before = {path: path.read_bytes() for path in Path("old").rglob("*") if path.is_file()}
-    for arguments in (["run", "output=old"], ["run", "--check", "output=old"], ["run", "-m", "seed=0,1", "output=old"]):
+    for arguments in (
+        ["run", "output=old"],
+        ["run", "--check", "output=old"],
+        ["run", "-m", "seed=0,1", "output=old"],
+    ):
         said = command(*arguments, "runtime=inline")
         is_one_line(said.code, said.err, "old", "holds a run already")
     assert {path: path.read_bytes() for path in Path("old").rglob("*") if path.is_file()} == before
@@ -216,7 +245,9 @@ def test_a_damaged_data_set_is_one_line_and_leaves_a_folder_as_it_was(
     Path("out/notes.txt").write_text("mine")
     said = command("run", "data=fashion_mnist", "runtime=inline", "output=out")
     is_one_line(said.code, said.err, "fashion_mnist", "damaged", "fedkd data fetch fashion_mnist")
-    assert [str(path) for path in Path.cwd().rglob("*")] == [str(Path.cwd() / name) for name in ("out", "out/notes.txt")]
+    assert [str(path) for path in Path.cwd().rglob("*")] == [
+        str(Path.cwd() / name) for name in ("out", "out/notes.txt")
+    ]
 
 
 def test_resuming_what_is_no_run_is_one_line(command: Command) -> None:

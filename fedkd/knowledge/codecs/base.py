@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import Any
 
-import numpy as np
+import numpy.typing as npt
 from jaxtyping import Shaped
 from torch import Tensor
 
@@ -23,11 +23,11 @@ class Codec(Part, ABC):
         )
 
     @abstractmethod
-    def encode(self, values: Shaped[Tensor, "..."]) -> "np.ndarray[Any, Any]":
+    def encode(self, values: Shaped[Tensor, "..."]) -> npt.NDArray[Any]:
         """Return what is sent."""
 
     @abstractmethod
-    def decode(self, sent: "np.ndarray[Any, Any]") -> Shaped[Tensor, "..."]:
+    def decode(self, sent: npt.NDArray[Any]) -> Shaped[Tensor, "..."]:
         """Return what the receiver makes of it, as float32 (whole numbers stay whole)."""
 
     @abstractmethod

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Shaped
 from torch import Tensor
@@ -16,12 +17,12 @@ from fedkd.knowledge.codecs.base import Codec
 class Float16(Codec):
     """Numbers rounded to half precision, 2 bytes each; larger ones than 65,504 are sent as 65,504."""
 
-    def encode(self, values: Shaped[Tensor, "..."]) -> "np.ndarray[Any, Any]":
+    def encode(self, values: Shaped[Tensor, "..."]) -> npt.NDArray[Any]:
         """Return the rounded numbers; NaN and infinity stay what they are, so that they are noticed."""
         values = values.detach().cpu()
         return torch.where(values.isfinite(), values.clamp(-65504.0, 65504.0), values).half().numpy()
 
-    def decode(self, sent: "np.ndarray[Any, Any]") -> Shaped[Tensor, "..."]:
+    def decode(self, sent: npt.NDArray[Any]) -> Shaped[Tensor, "..."]:
         """Return the numbers as float32."""
         return torch.from_numpy(sent.astype(np.float32))
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Shaped
 from torch import Tensor
@@ -16,11 +17,11 @@ from fedkd.knowledge.codecs.base import Codec
 class Float32(Codec):
     """Numbers as they are, 4 bytes each."""
 
-    def encode(self, values: Shaped[Tensor, "..."]) -> "np.ndarray[Any, Any]":
+    def encode(self, values: Shaped[Tensor, "..."]) -> npt.NDArray[Any]:
         """Return the numbers in single precision; whole numbers keep their type."""
         return (values.float() if values.is_floating_point() else values).detach().cpu().numpy()
 
-    def decode(self, sent: "np.ndarray[Any, Any]") -> Shaped[Tensor, "..."]:
+    def decode(self, sent: npt.NDArray[Any]) -> Shaped[Tensor, "..."]:
         """Return the numbers in memory of their own."""
         return torch.from_numpy(np.array(sent))
 

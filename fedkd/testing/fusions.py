@@ -1,0 +1,118 @@
+"""What must hold of every fusion, on teachers that agree, disagree, are silent, or are far too sure."""
+
+import torch
+from torch import Tensor
+
+from fedkd.aggregation.fusions import FUSIONS
+from fedkd.aggregation.fusions.base import Fusion
+from fedkd.foundation.seeding import Streams
+from fedkd.testing.contract import Contract, generators_left_alone, require
+
+TEACHERS, SAMPLES, CLASSES = 5, 12, 6
+
+
+def one_target_for_each_sample(fusion: Fusion) -> None:
+    """The result has the shape of one teacher's outputs, for one teacher and for many."""
+    for teachers in (1, TEACHERS):
+        for outputs in (1, CLASSES) if not fusion.needs_classes else (CLASSES,):
+            fused = fusion.fuse(_outputs(teachers, outputs), _weights(teachers))
+            shape, wanted = tuple(fused.shape), (SAMPLES, outputs)
+            require(
+                shape == wanted,
+                f"{teachers} teachers with {outputs} outputs give the shape {shape}, not {wanted}",
+            )
+
+
+def the_order_of_teachers_does_not_matter(fusion: Fusion) -> None:
+    """Teachers in another order give the same target."""
+    outputs, weights = _outputs(), _weights()
+    order = torch.randperm(TEACHERS, generator=Streams(0).torch("order"))
+    require(
+        _close(_said(fusion, outputs, weights), _said(fusion, outputs[order], weights[order])),
+        "teachers in another order give another target",
+    )
+
+
+def a_teacher_of_weight_0_does_not_matter(fusion: Fusion) -> None:
+    """Whatever a teacher says on samples where its weight is 0, the target stays."""
+    outputs, weights = _outputs(), _weights()
+    weights[0, ::2] = 0.0
+    weights[1] = 0.0
+    weights /= weights.sum(dim=0)
+    others = outputs.clone()
+    others[0, ::2] = 30.0 * _outputs()[3, ::2].flip(-1)
+    others[1] = -30.0 * outputs[1]
+    same = _close(_said(fusion, outputs, weights), _said(fusion, others, weights))
+    require(same, "what a teacher of weight 0 says changes the target")
+
+
+def all_weight_on_one_teacher_gives_its_answer(fusion: Fusion) -> None:
+    """Where one teacher has all the weight, the target names what that teacher names, sample by sample."""
+    outputs, weights = _outputs(), torch.zeros(TEACHERS, SAMPLES)
+    chosen = torch.arange(SAMPLES) % TEACHERS
+    weights[chosen, torch.arange(SAMPLES)] = 1.0
+    named = outputs[chosen, torch.arange(SAMPLES)].argmax(dim=-1)
+    agree = (fusion.fuse(outputs, weights).argmax(dim=-1) == named).all()
+    require(agree, "the teacher with all the weight names another class than the target")
+
+
+def teachers_that_agree_are_believed(fusion: Fusion) -> None:
+    """Identical teachers give their own answer; it may be sharpened, its first class stays."""
+    outputs = _outputs(1).repeat(TEACHERS, 1, 1)
+    agree = (fusion.fuse(outputs, _weights()).argmax(dim=-1) == outputs[0].argmax(dim=-1)).all()
+    require(agree, "identical teachers give a target that names another class than they do")
+
+
+def extreme_outputs_stay_finite(fusion: Fusion) -> None:
+    """Outputs of size 10,000 and impossible classes give finite targets."""
+    for name, outputs in {"10,000 times as large": 1e4 * _outputs(), "all zero": 0.0 * _outputs()}.items():
+        weights = _weights()
+        weights[0] = 0.0
+        fused = fusion.fuse(outputs, weights / weights.sum(dim=0))
+        require(fused.isfinite().all(), f"outputs that are {name} give a target that is not finite")
+
+
+def teachers_are_left_as_they_are(fusion: Fusion) -> None:
+    """Fusing writes neither into the outputs nor into the weights, and draws from no global generator."""
+    outputs, weights = _outputs(), _weights()
+    kept = outputs.clone(), weights.clone()
+    with generators_left_alone():
+        first = fusion.fuse(outputs, weights)
+    require(
+        torch.equal(outputs, kept[0]) and torch.equal(weights, kept[1]), "it writes into what it is given"
+    )
+    require(torch.equal(first, fusion.fuse(outputs, weights)), "fusing twice gives two targets")
+
+
+CONTRACT = Contract(
+    FUSIONS,
+    Fusion,
+    (
+        one_target_for_each_sample,
+        the_order_of_teachers_does_not_matter,
+        a_teacher_of_weight_0_does_not_matter,
+        all_weight_on_one_teacher_gives_its_answer,
+        teachers_that_agree_are_believed,
+        extreme_outputs_stay_finite,
+        teachers_are_left_as_they_are,
+    ),
+)
+
+
+def _outputs(teachers: int = TEACHERS, outputs: int = CLASSES) -> Tensor:
+    return 2.0 * torch.randn(teachers, SAMPLES, outputs, generator=Streams(0).torch("outputs"))
+
+
+def _weights(teachers: int = TEACHERS) -> Tensor:
+    drawn = torch.rand(teachers, SAMPLES, generator=Streams(0).torch("weights")) + 0.1
+    return drawn / drawn.sum(dim=0)
+
+
+def _said(fusion: Fusion, outputs: Tensor, weights: Tensor) -> Tensor:
+    """Return what a target means: probabilities of classes, or numbers as they are."""
+    fused = fusion.fuse(outputs, weights)
+    return fused.softmax(dim=-1) if fusion.needs_classes else fused
+
+
+def _close(first: Tensor, second: Tensor) -> bool:
+    return torch.allclose(first, second, rtol=1e-4, atol=1e-5)

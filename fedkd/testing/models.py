@@ -1,0 +1,117 @@
+"""What must hold of every model, for each architecture it stands for and each shape of input it takes."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from fedkd.foundation.errors import IllegalCombination
+from fedkd.foundation.seeding import Streams
+from fedkd.models import MODELS
+from fedkd.models.base import Model, count_parameters, run_network
+from fedkd.testing.contract import Contract, generators_left_alone, require
+
+SHAPES = ((1, 8, 8), (3, 32, 32), (10,))
+"""A small image, a colour image, a row of a table."""
+
+OUTPUTS = 7
+
+
+def logits_and_features_have_their_shapes(model: Model) -> None:
+    """A batch gives logits [batch, outputs] and features [batch, width], a batch of one too; all of them finite."""
+    for network, x in _networks(model):
+        for size in (len(x), 1):
+            network.train()
+            logits, features = run_network(network, {"input": x[:size]})
+            shape = tuple(logits.shape)
+            require(shape == (size, OUTPUTS), f"inputs {tuple(x[:size].shape)} give logits {shape}")
+            require(
+                features.ndim == 2 and len(features) == size,
+                f"features have the shape {tuple(features.shape)}",
+            )
+            require(logits.isfinite().all() and features.isfinite().all(), "an output is not finite")
+
+
+def the_gradient_reaches_every_parameter(model: Model) -> None:
+    """Every weight has a part in the logits, and there is at least one."""
+    for network, x in _networks(model):
+        require(count_parameters(network) > 0, "there is nothing to learn")
+        names, weights = zip(*network.named_parameters(), strict=True)
+        loss = run_network(network, {"input": x}).logits.square().mean()
+        gradients = torch.autograd.grad(loss, weights, allow_unused=True)
+        missed = [name for name, gradient in zip(names, gradients, strict=True) if gradient is None]
+        require(not missed, f"the gradient does not reach {', '.join(missed)}")
+
+
+def samples_do_not_see_each_other(model: Model) -> None:
+    """In evaluation, what is said about a sample does not depend on the batch that it is in."""
+    for network, x in _networks(model):
+        network.eval()
+        together = run_network(network, {"input": x}).logits
+        alone = torch.cat([run_network(network, {"input": one[None]}).logits for one in x])
+        require(
+            torch.allclose(together, alone, rtol=1e-3, atol=1e-4),
+            "a sample's logits depend on its neighbours",
+        )
+
+
+def weights_move_to_another_network(model: Model) -> None:
+    """A network of the same model that takes over the weights says the same."""
+    for (network, x), (other, _) in zip(_networks(model), _networks(model, seed=1), strict=True):
+        other.load_state_dict(network.state_dict())
+        said = [run_network(one.eval(), {"input": x}).logits for one in (network, other)]
+        require(
+            torch.equal(*said),
+            "with the same weights, two networks differ: something is not in the state dict",
+        )
+
+
+def the_stream_decides_the_initial_weights(model: Model) -> None:
+    """Equal streams give equal weights, other streams others; running draws from no global generator."""
+    triples = zip(_networks(model), _networks(model), _networks(model, seed=1), strict=True)
+    for (first, x), (second, _), (other, _) in triples:
+        weights = [
+            torch.cat([weight.flatten() for weight in one.parameters()]) for one in (first, second, other)
+        ]
+        require(torch.equal(weights[0], weights[1]), "equal streams give different weights")
+        require(not torch.equal(weights[0], weights[2]), "another stream gives the same weights")
+        with generators_left_alone():
+            run_network(first.eval(), {"input": x})
+
+
+def every_client_gets_an_architecture(model: Model) -> None:
+    """Each of any number of clients gets one of the architectures that the model names."""
+    known = list(model.architectures().values())
+    for clients in (1, 5, 100):
+        given = model.per_client(clients)
+        require(len(given) == clients, f"{clients} clients get {len(given)} models")
+        require(all(one in known for one in given), "a client gets an architecture that is not named")
+
+
+CONTRACT = Contract(
+    MODELS,
+    Model,
+    (
+        logits_and_features_have_their_shapes,
+        the_gradient_reaches_every_parameter,
+        samples_do_not_see_each_other,
+        weights_move_to_another_network,
+        the_stream_decides_the_initial_weights,
+        every_client_gets_an_architecture,
+    ),
+)
+
+
+def _networks(model: Model, *, seed: int = 0) -> Iterator[tuple[nn.Module, Tensor]]:
+    """Yield a network and a batch for each architecture and each shape that it does not refuse."""
+    for name, architecture in model.architectures().items():
+        taken = 0
+        for shape in SHAPES:
+            try:
+                with generators_left_alone(), Streams(seed).initialising("testing"):
+                    network = architecture.network(shape, OUTPUTS)
+            except IllegalCombination:
+                continue
+            taken += 1
+            yield network, torch.rand(5, *shape, generator=Streams(0).torch("batch"))
+        require(taken, f"{name} takes none of the shapes {', '.join(map(str, SHAPES))}")

@@ -1,0 +1,156 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from fedkd.aggregation import FUSIONS, WEIGHTINGS
+from fedkd.aggregation.fusions.base import Fusion, log_mean_probability
+from fedkd.aggregation.fusions.era import ERA
+from fedkd.aggregation.fusions.mean_logits import MeanLogits
+from fedkd.aggregation.fusions.mean_probabilities import MeanProbabilities
+from fedkd.aggregation.fusions.power import Power
+from fedkd.tasks import Classification
+
+
+def answers(teachers: int = 4, n: int = 6, classes: int = 5, seed: int = 0) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    outputs = 3 * torch.randn(teachers, n, classes, generator=generator, dtype=torch.float64)
+    weights = torch.rand(teachers, n, generator=generator, dtype=torch.float64)
+    return outputs, weights / weights.sum(0)
+
+
+def entropy(scores: Tensor) -> Tensor:
+    p = F.softmax(scores, dim=-1)
+    return -(p * F.log_softmax(scores, dim=-1)).sum(-1)
+
+
+def certain_of_one(p: float, classes: int) -> Tensor:
+    """One teacher, one sample: probability p for the first class, the rest shared alike."""
+    rest = torch.full((classes - 1,), (1 - p) / (classes - 1), dtype=torch.float64)
+    return torch.cat([torch.tensor([p], dtype=torch.float64), rest]).log()[None, None]
+
+
+ALONE = torch.ones(1, 1, dtype=torch.float64)
+EVERY_FUSION: list[Fusion] = [FUSIONS.create(name, key="fusion") for name in FUSIONS.names()]
+
+
+def test_the_mean_of_logits_is_the_normalised_geometric_mean_of_the_probabilities() -> None:
+    outputs, weights = answers()
+    geometric = (F.softmax(outputs, dim=-1) ** weights[..., None]).prod(0)
+    normalised = geometric / geometric.sum(-1, keepdim=True)
+    assert torch.allclose(F.softmax(MeanLogits().fuse(outputs, weights), dim=-1), normalised)
+
+
+def test_the_mean_of_probabilities_is_their_arithmetic_mean() -> None:
+    outputs, weights = answers()
+    mean = (F.softmax(outputs, dim=-1) * weights[..., None]).sum(0)
+    assert torch.allclose(F.softmax(MeanProbabilities().fuse(outputs, weights), dim=-1), mean)
+    assert torch.allclose(log_mean_probability(outputs, weights).exp(), mean)
+
+
+def test_era_of_two_teachers_is_what_one_computes_by_hand() -> None:
+    outputs = torch.tensor([[[0.8, 0.2]], [[0.4, 0.6]]]).log()
+    fused = ERA(temperature=0.1).fuse(outputs, torch.full((2, 1), 0.5))
+    assert torch.allclose(fused, torch.tensor([[6.0, 4.0]]))
+    assert float(F.softmax(fused, dim=-1)[0, 0]) == pytest.approx(1 / (1 + 2.718281828**-2), rel=1e-6)
+
+
+def test_the_power_of_the_mean_is_normalised_by_the_softmax() -> None:
+    outputs, weights = answers()
+    mean = log_mean_probability(outputs, weights).exp()
+    squared = mean**2 / (mean**2).sum(-1, keepdim=True)
+    assert torch.allclose(F.softmax(Power(exponent=2.0).fuse(outputs, weights), dim=-1), squared)
+
+
+@pytest.mark.parametrize(("temperature", "p", "classes"), [(1.0, 0.6, 10), (0.5, 0.6, 10), (0.1, 0.2, 100)])
+def test_era_raises_the_entropy_in_the_cases_where_it_is_known_to(
+    temperature: float, p: float, classes: int
+) -> None:
+    said = certain_of_one(p, classes)
+    assert entropy(ERA(temperature=temperature).fuse(said, ALONE)) > entropy(said[0])
+
+
+def test_era_sharpens_ten_classes_at_the_temperature_of_its_paper() -> None:
+    said = certain_of_one(0.6, 10)
+    assert entropy(ERA().fuse(said, ALONE)) < entropy(said[0])
+
+
+def test_era_raises_the_entropy_of_a_hundred_classes_from_4_18_to_4_54_nats() -> None:
+    said = certain_of_one(0.2, 100)
+    assert float(entropy(said[0])) == pytest.approx(4.18, abs=0.01)
+    assert float(entropy(ERA(temperature=0.1).fuse(said, ALONE))) == pytest.approx(4.54, abs=0.01)
+
+
+@given(
+    logits=st.lists(st.floats(-20, 20), min_size=2, max_size=30),
+    exponent=st.floats(1.0, 8.0),
+)
+def test_a_power_above_one_never_raises_the_entropy(logits: list[float], exponent: float) -> None:
+    said = torch.tensor(logits, dtype=torch.float64)[None, None]
+    sharpened = Power(exponent=exponent).fuse(said, ALONE)
+    assert entropy(sharpened) <= entropy(said[0]) + 1e-9
+
+
+@pytest.mark.parametrize("fusion", EVERY_FUSION, ids=lambda fusion: type(fusion).__name__)
+@given(order=st.permutations(range(4)))
+def test_the_order_of_teachers_does_not_matter(fusion: Fusion, order: list[int]) -> None:
+    outputs, weights = answers()
+    assert torch.allclose(fusion.fuse(outputs[order], weights[order]), fusion.fuse(outputs, weights))
+
+
+@pytest.mark.parametrize("fusion", EVERY_FUSION, ids=lambda fusion: type(fusion).__name__)
+def test_a_teacher_of_weight_zero_says_nothing(fusion: Fusion) -> None:
+    outputs, weights = answers()
+    silent = torch.cat([outputs, torch.full_like(outputs[:1], 50.0)])
+    counted = torch.cat([weights, torch.zeros_like(weights[:1])])
+    assert torch.allclose(fusion.fuse(silent, counted), fusion.fuse(outputs, weights))
+
+
+@pytest.mark.parametrize("fusion", EVERY_FUSION, ids=lambda fusion: type(fusion).__name__)
+def test_teachers_that_agree_are_counted_as_one(fusion: Fusion) -> None:
+    outputs, weights = answers(1)
+    three = outputs.repeat(3, 1, 1)
+    shares = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)[:, None].repeat(1, 6)
+    together = F.softmax(fusion.fuse(three, shares), dim=-1)
+    assert torch.allclose(together, F.softmax(fusion.fuse(outputs, weights), dim=-1))
+
+
+@pytest.mark.parametrize("fusion", EVERY_FUSION, ids=lambda fusion: type(fusion).__name__)
+def test_fused_targets_stay_usable_on_extreme_logits(fusion: Fusion) -> None:
+    outputs = torch.tensor([[[1e8, -1e8, 0.0]], [[-1e8, 1e8, 0.0]]])
+    fused = fusion.fuse(outputs, torch.full((2, 1), 0.5))
+    assert F.softmax(fused, dim=-1).isfinite().all()
+
+
+def test_only_the_mean_of_raw_outputs_makes_sense_for_numbers() -> None:
+    assert [name for name in FUSIONS.names() if not FUSIONS.find(name, key="").needs_classes] == [
+        "mean_logits"
+    ]
+
+
+@pytest.mark.parametrize("name", WEIGHTINGS.names())
+@given(sizes=st.lists(st.integers(1, 10_000), min_size=1, max_size=20))
+def test_weights_sum_to_one_over_the_teachers(name: str, sizes: list[int]) -> None:
+    outputs = torch.zeros(len(sizes), 3, 2)
+    weights = WEIGHTINGS.create(name, key="weighting").weigh(
+        outputs, torch.tensor(sizes, dtype=torch.float32)
+    )
+    assert torch.allclose(weights.sum(0), torch.ones(3))
+    assert (weights > 0).all()
+
+
+def test_weights_by_size_are_shares_of_all_samples_and_uniform_ones_ignore_sizes() -> None:
+    outputs, sizes = torch.zeros(3, 2, 5), torch.tensor([1.0, 3.0, 4.0])
+    by_size = WEIGHTINGS.create("size", key="weighting").weigh(outputs, sizes)
+    assert by_size.tolist() == [[0.125, 0.125], [0.375, 0.375], [0.5, 0.5]]
+    alike = WEIGHTINGS.create("uniform", key="weighting").weigh(outputs, sizes)
+    assert torch.allclose(alike, torch.full((3, 2), 1 / 3))
+
+
+def test_the_reported_ensemble_is_the_mean_of_probabilities() -> None:
+    outputs, _ = answers()
+    weights = torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64)
+    fused = MeanProbabilities().fuse(outputs, weights[:, None].repeat(1, 6))
+    assert torch.allclose(Classification().combine(outputs, weights), fused)

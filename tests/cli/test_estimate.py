@@ -1,0 +1,63 @@
+"""The cost that is announced is the cost that is recorded."""
+
+import pytest
+
+import fedkd
+from fedkd.assembly.compose import compose
+from fedkd.assembly.experiment import Experiment
+from fedkd.cli.estimate import estimate_of
+
+SMALL = ("runtime=inline", "clients=3", "rounds=3", "partition=iid", "data.samples=200", "proxy.size=40")
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("method=fd", "method.codec=float16"),
+        ("method=dsfl", "clients_per_round=2", "method.strategy.samples_per_round=10"),
+        ("method=fedmd", "model=mixed", "method.codec=float16"),
+        ("method=fedmd", "data=diabetes", "proxy.size=50", "model=logistic"),
+        ("method=feddf", "model=mixed", "proxy.labelled=false"),
+        ("method=fedavg", "model=logistic", "clients_per_round=2"),
+        ("method=pooled", "model=logistic"),
+        ("method=local", "model=logistic"),
+    ],
+    ids=" ".join,
+)
+def test_bytes_are_those_of_the_ledger(overrides: tuple[str, ...], tmp_path: object) -> None:
+    given = (*SMALL, *overrides, f"output={tmp_path}/run", "evaluate_every=3")
+    estimate = estimate_of(Experiment.from_config(compose(given)))
+    summary = fedkd.run(*given).summary
+    assert estimate.payload_up == summary["payload_up"]
+    assert estimate.payload_down == summary["payload_down"]
+    assert estimate.once == summary["bytes_once"]
+
+
+def test_steps_follow_from_sizes_epochs_and_batches() -> None:
+    fit = "{epochs:2,batch_size:10}"
+    given = [
+        "method=dsfl",
+        *SMALL,
+        "partition.holdout=0",
+        f"method.client.fit={fit}",
+        f"method.client.digest={fit}",
+        f"method.distiller.fit={fit}",
+    ]
+    estimate = estimate_of(Experiment.from_config(compose(given)))
+    own, proxy = 2 * 6, 2 * 4  # 160 samples over three clients; 40 of the proxy set
+    assert estimate.client_steps == 3 * own + 2 * 3 * (own + proxy)
+    assert estimate.student_steps == 3 * proxy
+    assert estimate.updates == 9
+
+
+def test_parameters_are_counted_by_architecture() -> None:
+    estimate = estimate_of(Experiment.from_config(compose(["method=fd", "model=mixed"])))
+    assert estimate.parameters == {"mlp": 64 * 64 + 64 + 64 * 64 + 64 + 64 * 10 + 10, "logistic": 650}
+    assert estimate.student is None
+
+
+def test_an_unknown_kind_of_knowledge_has_no_estimate() -> None:
+    experiment = Experiment.from_config(
+        compose(["method=fd", "method.knowledge=fedkd.knowledge.kinds.class_means:ClassMeans"])
+    )
+    assert estimate_of(experiment).payload_up == 10 * 10 * 10 * 4 * 10

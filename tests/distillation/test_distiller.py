@@ -1,0 +1,142 @@
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fedkd.data.samples import Samples
+from fedkd.distillation import Distiller, Taught
+from fedkd.foundation.seeding import Streams
+from fedkd.losses import kd
+from fedkd.models import MODELS
+from fedkd.models.base import predict
+from fedkd.tasks import Classification, Regression
+from fedkd.training import Fit, Optimizer
+
+TASK = Classification()
+
+
+def network(seed: int = 0, num_outputs: int = 3, hidden: int = 8) -> nn.Module:
+    with Streams(seed).initialising("test"):
+        built: nn.Module = MODELS.create({"name": "mlp", "hidden": [hidden]}, key="model").network(
+            (4,), num_outputs
+        )
+    return built
+
+
+def samples(n: int = 60) -> Samples:
+    x = torch.randn(n, 4, generator=torch.Generator().manual_seed(1))
+    return Samples({"features": x}, x[:, :3].argmax(-1), torch.arange(n))
+
+
+def distil(distiller: Distiller, student: nn.Module, teacher: Tensor, **options: Any) -> Taught:
+    inputs: Mapping[str, Tensor] = samples(len(teacher)).inputs
+    chosen = {"task": TASK, "generator": torch.Generator().manual_seed(7), **options}
+    return distiller.distil(student, inputs, teacher, **chosen)
+
+
+LONG = Fit(epochs=60, batch_size=20, optimizer=Optimizer(name="adam", lr=0.02))
+
+
+def test_the_student_comes_to_say_what_the_teacher_says() -> None:
+    student, teacher = network(0), predict(network(1), samples().inputs)
+    before = kd(predict(student, samples().inputs), teacher, temperature=1.0)
+    taught = distil(Distiller(fit=LONG), student, teacher)
+    after = kd(predict(student, samples().inputs), teacher, temperature=1.0)
+    assert after < before / 20
+    assert taught.epochs == 60
+    assert taught.best_score is None
+    assert taught.loss == pytest.approx(float(after), abs=0.02)
+
+
+@pytest.mark.parametrize("divergence", ["task", "mae", "mse"])
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_one_step_follows_the_gradient_of_the_divergence_that_is_named(
+    divergence: Any, temperature: float
+) -> None:
+    student, still = network(0), network(0)
+    teacher = predict(network(1), samples().inputs)
+    said = still(samples().inputs["features"]).logits
+    TASK.divergence(said, teacher, measure=divergence, temperature=temperature).mean().backward()
+    plan = Fit(batch_size=60, optimizer=Optimizer(lr=0.1))
+    distil(Distiller(fit=plan, divergence=divergence, temperature=temperature), student, teacher)
+    for moved, weight in zip(student.parameters(), still.parameters(), strict=True):
+        assert weight.grad is not None
+        assert torch.allclose(moved, weight - 0.1 * weight.grad, atol=1e-6)
+
+
+def test_hard_answers_teach_labels_and_not_confidence() -> None:
+    teacher = predict(network(1), samples().inputs)
+    soft, sharp = network(0), network(0)
+    plan = Distiller(fit=Fit(epochs=3), hard=True)
+    distil(plan, soft, teacher)
+    distil(plan, sharp, 100 * teacher)
+    for one, other in zip(soft.parameters(), sharp.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_numbers_are_distilled_by_their_squared_difference() -> None:
+    student, teacher = network(0, 1), predict(network(1, 1), samples().inputs)
+    taught = distil(Distiller(fit=LONG), student, teacher, task=Regression())
+    assert taught.loss < 0.02
+
+
+def test_the_same_stream_gives_the_same_student() -> None:
+    students = [network(0), network(0)]
+    teacher = predict(network(1), samples().inputs)
+    for student in students:
+        distil(Distiller(), student, teacher)
+    for one, other in zip(students[0].parameters(), students[1].parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_early_stopping_waits_as_long_as_told_and_keeps_the_best_weights() -> None:
+    scores = iter([0.1, 0.5, 0.4, 0.3, 0.9])
+    after_epoch: list[Mapping[str, Tensor]] = []
+
+    def validate(judged: nn.Module) -> float:
+        after_epoch.append({name: weight.clone() for name, weight in judged.state_dict().items()})
+        return next(scores)
+
+    student, teacher = network(0), predict(network(1), samples().inputs)
+    taught = distil(Distiller(fit=Fit(epochs=10), patience=2), student, teacher, validate=validate)
+    assert (taught.epochs, taught.best_score) == (4, 0.5)
+    for name, weight in student.state_dict().items():
+        assert torch.equal(weight, after_epoch[1][name])
+        assert not torch.equal(weight, after_epoch[3][name])
+
+
+def test_a_score_that_is_nan_is_never_the_best_one() -> None:
+    scores = itertools.chain([float("nan"), 0.2], itertools.repeat(float("nan")))
+    student, teacher = network(0), predict(network(1), samples().inputs)
+    distiller = Distiller(fit=Fit(epochs=9), patience=3)
+    taught = distil(distiller, student, teacher, validate=lambda _: next(scores))
+    assert (taught.epochs, taught.best_score) == (5, 0.2)
+
+
+def test_without_patience_validation_is_not_asked_and_training_goes_to_the_end() -> None:
+    def never(_: nn.Module) -> float:
+        raise AssertionError("validation was asked")
+
+    student, teacher = network(0), predict(network(1), samples().inputs)
+    assert distil(Distiller(fit=Fit(epochs=3)), student, teacher, validate=never).epochs == 3
+
+
+def test_an_empty_proxy_set_teaches_nothing() -> None:
+    student, same = network(0), network(0)
+    assert distil(Distiller(), student, torch.empty(0, 3)).epochs == 0
+    for one, other in zip(student.parameters(), same.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_certain_teacher_and_a_student_of_extreme_answers_leave_finite_weights() -> None:
+    student = network(0)
+    with torch.no_grad():
+        for weight in student.parameters():
+            weight.mul_(1e3)
+    teacher = F.one_hot(samples().targets, 3).float() * 1e6
+    distil(Distiller(fit=Fit(epochs=2, optimizer=Optimizer(clip_norm=1.0))), student, teacher)
+    assert all(weight.isfinite().all() for weight in student.parameters())

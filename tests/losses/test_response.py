@@ -1,0 +1,120 @@
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from fedkd.losses import kd, mae, mse, soft_cross_entropy
+
+
+def waves(shape: tuple[int, ...], a: float, b: float) -> Tensor:
+    """The golden inputs: sin(a n + b) in row-major order."""
+    return torch.sin(a * torch.arange(math.prod(shape), dtype=torch.float64) + b).reshape(shape)
+
+
+STUDENT, TEACHER = 3 * waves((4, 5), 1.3, 0.1), 3 * waves((4, 5), 1.7, 0.9)
+
+
+def test_kd_has_its_golden_value() -> None:
+    assert float(kd(STUDENT, TEACHER, temperature=4.0)) == pytest.approx(3.9558076155, abs=1e-10)
+
+
+def test_kd_of_a_student_that_is_the_teacher_is_zero_at_every_temperature() -> None:
+    for temperature in (0.1, 1.0, 20.0):
+        assert kd(TEACHER, TEACHER, temperature=temperature).abs() < 1e-12
+
+
+def test_kd_runs_from_teacher_to_student_and_not_back() -> None:
+    student, teacher = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 0.0]])
+    p = torch.sigmoid(torch.tensor(2.0))
+    forward = -0.5 * torch.log(p) - 0.5 * torch.log(1 - p) - math.log(2)
+    assert torch.allclose(kd(student, teacher, temperature=1.0), forward)
+
+
+def test_kd_sums_over_classes_and_averages_over_samples() -> None:
+    each = kd(STUDENT, TEACHER, temperature=2.0, reduction="none")
+    assert each.shape == (4,)
+    assert torch.allclose(each.mean(), kd(STUDENT, TEACHER, temperature=2.0))
+    padded = [F.pad(logits, (0, 3), value=-1e4) for logits in (STUDENT, TEACHER)]
+    assert torch.allclose(kd(*padded, temperature=2.0, reduction="none"), each)
+
+
+@given(temperature=st.floats(0.2, 50.0))
+def test_kd_gives_the_student_the_gradient_temperature_times_the_gap_of_probabilities(
+    temperature: float,
+) -> None:
+    student = STUDENT.clone().requires_grad_()
+    kd(student, TEACHER, temperature=temperature, reduction="none").sum().backward()
+    gap = F.softmax(STUDENT / temperature, dim=-1) - F.softmax(TEACHER / temperature, dim=-1)
+    assert student.grad is not None
+    assert torch.allclose(student.grad, temperature * gap, atol=1e-12)
+
+
+def test_kd_tends_to_half_the_mean_squared_gap_of_centred_logits_as_the_temperature_grows() -> None:
+    gap = STUDENT - TEACHER
+    centred = gap - gap.mean(dim=-1, keepdim=True)
+    limit = centred.square().sum(dim=-1) / (2 * 5)
+    assert torch.allclose(kd(STUDENT, TEACHER, temperature=1e4, reduction="none"), limit, rtol=1e-3)
+
+
+def test_kd_gives_the_teacher_no_gradient() -> None:
+    student, teacher = STUDENT.clone().requires_grad_(), TEACHER.clone().requires_grad_()
+    for loss in (kd(student, teacher), mae(student, teacher), mse(student, teacher)):
+        loss.backward()
+    assert teacher.grad is None
+    assert student.grad is not None
+
+
+def test_kd_takes_log_probabilities_as_well_as_logits() -> None:
+    said = F.log_softmax(TEACHER, dim=-1)
+    assert torch.allclose(kd(STUDENT, said, temperature=4.0), kd(STUDENT, TEACHER, temperature=4.0))
+
+
+@pytest.mark.parametrize("loss", [kd, soft_cross_entropy, mae, mse])
+def test_the_gradient_of_each_loss_is_the_derivative_of_its_value(loss: Callable[..., Tensor]) -> None:
+    teacher = F.softmax(TEACHER, dim=-1)
+    assert torch.autograd.gradcheck(lambda student: loss(student, teacher), STUDENT.clone().requires_grad_())
+
+
+@pytest.mark.parametrize("scale", [1e4, 1e8, 1e30])
+def test_losses_in_log_space_stay_finite_on_extreme_logits(scale: float) -> None:
+    student = torch.tensor([[scale, -scale, 0.0], [0.0, 0.0, 0.0]], requires_grad=True)
+    teacher = torch.tensor([[-scale, scale, 0.0], [scale, scale, -scale]])
+    losses = (kd(student, teacher, temperature=1.0), soft_cross_entropy(student, F.softmax(teacher, dim=-1)))
+    for loss in losses:
+        assert loss.isfinite()
+        loss.backward()
+    assert student.grad is not None
+    assert student.grad.isfinite().all()
+
+
+def test_soft_cross_entropy_against_a_certain_teacher_is_cross_entropy() -> None:
+    labels = torch.tensor([0, 1, 2, 3])
+    soft = soft_cross_entropy(STUDENT, F.one_hot(labels, 5).double())
+    assert torch.allclose(soft, F.cross_entropy(STUDENT, labels))
+
+
+def test_soft_cross_entropy_is_kl_plus_the_entropy_of_the_teacher() -> None:
+    teacher = F.softmax(TEACHER, dim=-1)
+    entropy = -(teacher * teacher.log()).sum(dim=-1)
+    each = soft_cross_entropy(STUDENT, teacher, reduction="none")
+    assert torch.allclose(each, kd(STUDENT, TEACHER, temperature=1.0, reduction="none") + entropy)
+
+
+def test_errors_of_raw_outputs_are_means_over_outputs() -> None:
+    student, teacher = torch.tensor([[1.0, 2.0], [0.0, 0.0]]), torch.tensor([[0.0, 4.0], [0.0, 3.0]])
+    assert mae(student, teacher, reduction="none").tolist() == [1.5, 1.5]
+    assert mse(student, teacher, reduction="none").tolist() == [2.5, 4.5]
+    assert float(mse(student, teacher)) == 3.5
+
+
+@pytest.mark.parametrize("loss", [kd, soft_cross_entropy, mae, mse])
+def test_a_student_and_a_teacher_of_different_shapes_are_refused_while_shapes_are_checked(
+    loss: Callable[..., Tensor],
+) -> None:
+    with pytest.raises(TypeError, match="Type-check"):
+        loss(torch.zeros(4, 5), torch.zeros(4, 6))

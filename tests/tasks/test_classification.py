@@ -1,0 +1,113 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from sklearn import metrics
+
+from fedkd.losses import kd
+from fedkd.tasks import Classification
+from fedkd.tasks.classification import calibration_error
+
+TASK = Classification()
+
+
+def answers(n: int = 200, classes: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    outputs = 2 * torch.randn(n, classes, generator=generator)
+    return outputs, torch.randint(classes - 1, (n,), generator=generator)  # the last class never occurs
+
+
+def test_metrics_agree_with_scikit_learn() -> None:
+    outputs, targets = answers()
+    said, probabilities = outputs.argmax(-1).numpy(), F.softmax(outputs.double(), dim=-1).numpy()
+    measured = TASK.metrics(outputs, targets)
+    assert measured["accuracy"] == pytest.approx(metrics.accuracy_score(targets, said))
+    each = [metrics.f1_score(targets == label, said == label) for label in range(4)]
+    assert measured["macro_f1"] == pytest.approx(np.mean(each))
+    assert measured["loss"] == pytest.approx(metrics.log_loss(targets, probabilities, labels=range(5)))
+
+
+def test_macro_f1_counts_a_class_that_is_never_found_as_zero() -> None:
+    outputs = torch.tensor([[9.0, 0.0], [9.0, 0.0]])
+    assert TASK.metrics(outputs, torch.tensor([0, 1]))["macro_f1"] == pytest.approx((2 / 3) / 2)
+
+
+def test_the_calibration_error_of_two_bins_is_what_one_computes_by_hand() -> None:
+    # confidences .9 (right), .9 (wrong), .6 (right), .6 (right): |.5 - .9| / 2 + |1 - .6| / 2 = .4
+    confidence = torch.tensor([0.9, 0.9, 0.6, 0.6], dtype=torch.float64)
+    outputs = torch.stack([confidence, 1 - confidence], dim=-1).log()
+    assert calibration_error(outputs, torch.tensor([0, 1, 0, 0])) == pytest.approx(0.4)
+    # one bin compares the mean accuracy, .75, with the mean confidence, .75
+    assert calibration_error(outputs, torch.tensor([0, 1, 0, 0]), bins=1) == pytest.approx(0.0)
+
+
+def test_a_certain_model_is_calibrated_where_it_is_right_and_off_by_one_where_it_is_wrong() -> None:
+    outputs = torch.tensor([[100.0, 0.0], [100.0, 0.0]])
+    assert calibration_error(outputs, torch.tensor([0, 0])) == pytest.approx(0.0)
+    assert calibration_error(outputs, torch.tensor([1, 1])) == pytest.approx(1.0)
+
+
+def test_an_empty_set_gives_nan_for_every_metric() -> None:
+    nothing = TASK.metrics(torch.empty(0, 5), torch.empty(0, dtype=torch.long))
+    assert nothing.keys() == TASK.metrics(*answers()).keys()
+    assert all(math.isnan(value) for value in nothing.values())
+
+
+def test_metrics_of_a_network_that_says_nan_do_not_raise() -> None:
+    measured = TASK.metrics(torch.full((4, 3), float("nan")), torch.tensor([0, 1, 2, 0]))
+    assert math.isnan(measured["loss"])
+    assert math.isnan(measured["ece"])
+
+
+def test_an_ensemble_is_the_weighted_mean_of_probabilities() -> None:
+    outputs = torch.stack([answers(7)[0], answers(7)[0].flip(-1), torch.zeros(7, 5)])
+    weights = torch.tensor([0.5, 0.3, 0.2])
+    mean = (F.softmax(outputs, dim=-1) * weights[:, None, None]).sum(0)
+    assert torch.allclose(TASK.combine(outputs, weights).exp(), mean)
+
+
+def test_a_teacher_of_weight_zero_says_nothing_in_an_ensemble() -> None:
+    outputs = torch.stack([answers(7)[0], torch.full((7, 5), 1e6)])
+    alone = TASK.combine(outputs, torch.tensor([1.0, 0.0]))
+    assert torch.allclose(alone, F.log_softmax(outputs[0], dim=-1))
+
+
+def test_the_oracle_takes_for_each_sample_the_teacher_with_the_least_loss() -> None:
+    first = torch.tensor([[5.0, 0.0], [5.0, 0.0]])
+    second = torch.tensor([[0.0, 5.0], [0.0, 5.0]])
+    targets = torch.tensor([0, 1])
+    best, loss = TASK.oracle(first, TASK.supervised(first, targets), second, targets)
+    assert best.argmax(-1).tolist() == [0, 1]
+    assert torch.allclose(loss, TASK.supervised(best, targets))
+
+
+def test_pseudo_labels_agreement_and_chance_are_counted_by_class() -> None:
+    first = torch.tensor([[2.0, 1.0], [2.0, 1.0], [1.0, 2.0], [1.0, 2.0]])
+    assert TASK.harden(first).tolist() == [0, 0, 1, 1]
+    assert TASK.agreement(first, first * 3) == 1.0
+    assert TASK.agreement(first, first.flip(0)) == 0.0
+    assert TASK.chance(torch.tensor([1, 1, 1, 0])) == 0.75
+
+
+def test_a_network_that_answers_everything_alike_has_died() -> None:
+    same = torch.tensor([[1.0, 2.0], [11.0, 12.0]])  # equal up to a shift of the logits: equal probabilities
+    assert TASK.has_died(same)
+    assert TASK.has_died(torch.tensor([[float("nan"), 0.0], [0.0, 1.0]]))
+    assert not TASK.has_died(torch.tensor([[1.0, 2.0], [2.0, 1.0]]))
+    assert not TASK.has_died(torch.tensor([[1.0, 2.0]]))
+
+
+def test_the_divergence_is_the_one_that_the_recipe_names() -> None:
+    student, teacher = answers(6)[0], answers(6)[0].flip(0)
+    assert torch.allclose(
+        TASK.divergence(student, teacher, temperature=3.0),
+        kd(student, teacher, temperature=3.0, reduction="none"),
+    )
+    assert torch.allclose(
+        TASK.divergence(student, teacher, measure="mae"), (student - teacher).abs().mean(-1)
+    )
+    assert torch.allclose(
+        TASK.divergence(student, teacher, measure="mse"), (student - teacher).square().mean(-1)
+    )
