@@ -28,7 +28,17 @@ _LAZY = {
 }
 _MODULES = ("losses", "strategies")
 
-__all__ = ["ClientStrategy", "Result", "load_ledger", "load_runs", "load_summaries", "losses", "resume", "run", "strategies"]
+__all__ = [
+    "ClientStrategy",
+    "Result",
+    "load_ledger",
+    "load_runs",
+    "load_summaries",
+    "losses",
+    "resume",
+    "run",
+    "strategies",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,14 +11,17 @@ import torch
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
+from rich.console import Console
 
 from fedkd import engine
 from fedkd.assembly.build import client_side_of
 from fedkd.assembly.compose import compose
 from fedkd.assembly.experiment import Experiment
-from fedkd.assembly.serve import serve, start_folder
+from fedkd.assembly.folders import start_folder
+from fedkd.assembly.serve import serve
 from fedkd.foundation.run_folder import RunFolder
-from fedkd.runtime.runner import Watcher
+from fedkd.foundation.watching import Watcher
+from fedkd.reporting.display import display_for
 
 FOLDER, CONFIG, OVERRIDES = "fedkd-folder", "fedkd-config", "fedkd"
 
@@ -51,7 +54,7 @@ def query(message: Message, context: Context) -> Message:
 
 
 def make_server_app(watcher: Watcher | None = None) -> ServerApp:
-    """Return a server app that runs what its run config says, and tells the watcher."""
+    """Return a server app that runs what its run config says, and tells the watcher (by default, the process's output)."""
     app = ServerApp()
 
     @app.main()
@@ -61,7 +64,7 @@ def make_server_app(watcher: Watcher | None = None) -> ServerApp:
         else:
             experiment = Experiment.from_config(compose(str(context.run_config[OVERRIDES]).split()))
             folder = start_folder(experiment)
-        serve(folder, grid, watcher)
+        serve(folder, grid, watcher or display_for(Console()))
 
     return app
 

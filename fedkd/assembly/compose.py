@@ -14,7 +14,7 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -85,12 +85,24 @@ def compose(overrides: Sequence[str], *, own: Path | None = None) -> dict[str, A
     return config
 
 
-def sweep(overrides: Sequence[str]) -> Iterator[list[str]]:
-    """Yield the overrides of every run of a sweep: each combination of the values that are given with commas or ranges."""
+def sweep(overrides: Sequence[str], *, own: Path | None = None) -> Iterator[list[str]]:
+    """Yield the overrides of every run of a sweep: each combination of the values that are given with commas or ranges.
+
+    Args:
+        overrides: as for `compose`, and `key=a,b`, `key=range(3)`, `group=glob(fed*)`.
+        own: a folder of recipes of one's own, in which globs look too.
+    """
     axes = []
     for override in _parse(overrides):
-        if override.is_sweep_override():
-            axes.append([f"{override.key_or_group}={value}" for value in override.sweep_string_iterator()])
+        key = override.key_or_group
+        value: object = override.value()
+        if isinstance(value, Glob):
+            names = value.filter(recipes(key, own)) if key in GROUPS else []
+            if not names:
+                raise UnreadableOverride(f"{override.input_line}: there are no recipes of {key} that match")
+            axes.append([f"{key}={name}" for name in names])
+        elif override.is_sweep_override():
+            axes.append([f"{key}={choice}" for choice in override.sweep_string_iterator()])
         else:
             axes.append([str(override.input_line)])
     for combination in itertools.product(*axes):

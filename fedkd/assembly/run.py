@@ -16,11 +16,11 @@ from fedkd.assembly.apps import CONFIG, FOLDER, client_app, make_server_app
 from fedkd.assembly.baselines import add_baselines
 from fedkd.assembly.compose import compose
 from fedkd.assembly.experiment import Experiment
-from fedkd.assembly.serve import Silent, start_folder
+from fedkd.assembly.folders import fresh_folder
 from fedkd.foundation.run_folder import RunFolder
+from fedkd.foundation.watching import Silent, Watcher
 from fedkd.reporting.frames import load_runs
 from fedkd.reporting.pictures import draw_run
-from fedkd.runtime.runner import Watcher
 from fedkd.runtime.runtimes.base import Federation
 
 
@@ -67,8 +67,9 @@ def run(
 
 
 def start(experiment: Experiment, watcher: Watcher | None = None) -> Result:
-    """Run an experiment in a new folder."""
-    return _carry_on(start_folder(experiment), experiment, watcher)
+    """Run an experiment in a new folder; if it fails before anything was recorded, the folder is gone again."""
+    with fresh_folder(experiment) as folder:
+        return _carry_on(folder, experiment, watcher)
 
 
 def resume(path: Path | str, watcher: Watcher | None = None) -> Result:

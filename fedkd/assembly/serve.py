@@ -1,15 +1,11 @@
 """The server side of a run in its folder: from config to summary, in whatever process Flower puts it."""
 
 import contextlib
-import importlib.metadata
 import json
 import logging
-import platform
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,52 +14,10 @@ from flwr.serverapp import Grid
 from fedkd.assembly.build import load, server_side, task_of
 from fedkd.assembly.experiment import Experiment
 from fedkd.data.federated import FederatedData
-from fedkd.foundation.run_folder import LEDGER, METRICS, MetricRow, RunFolder, default_path
+from fedkd.foundation.run_folder import LEDGER, METRICS, MetricRow, RunFolder
+from fedkd.foundation.watching import Silent, Watcher
 from fedkd.runtime.evaluation import Evaluation, final_values
-from fedkd.runtime.runner import Plan, Runner, Watcher
-
-_REPORTED = ("fedkd", "flwr", "numpy", "pandas", "ray", "scikit-learn", "torch")
-
-
-class Silent:
-    """Watches a run and says nothing."""
-
-    def start(self, total_rounds: int, clients_per_round: int) -> None:
-        """Say nothing."""
-
-    def phase(self, round: int, name: str, total: int) -> None:  # noqa: A002
-        """Say nothing."""
-
-    def advance(self, n: int = 1) -> None:
-        """Say nothing."""
-
-    def round_done(self, round: int, values: Mapping[str, float], bytes_up: int, bytes_down: int) -> None:  # noqa: A002
-        """Say nothing."""
-
-    def message(self, text: str) -> None:
-        """Say nothing."""
-
-
-def start_folder(experiment: Experiment) -> RunFolder:
-    """Make the run folder of an experiment.
-
-    Raises:
-        RunFolderError: there is a run already, or the folder cannot be made.
-    """
-    given = experiment.settings.output
-    config = dict(experiment.resolved)
-    path = (
-        Path(given)
-        if given
-        else default_path(Path("runs"), experiment.method.name, config, datetime.now(UTC))
-    )
-    environment = {
-        "python": sys.version.split()[0],
-        "platform": platform.platform(),
-        "processor": platform.processor() or platform.machine(),
-        "packages": {name: importlib.metadata.version(name) for name in _REPORTED},
-    }
-    return RunFolder.create(path, config, environment)
+from fedkd.runtime.runner import Plan, Runner
 
 
 def serve(folder: RunFolder, grid: Grid, watcher: Watcher | None = None) -> None:

@@ -67,11 +67,10 @@ def list_kinds(*, own: Path | None) -> None:
     """Write every kind with its names."""
     console = Console()
     console.print("`fedkd list KIND` explains each of them.", markup=False, highlight=False)
-    named = {
-        "methods": recipes("method", own),
-        **{kind: family.names() for kind, (_, family) in FAMILIES.items()},
-    }
-    for kind, names in {**named, "baselines": list(BASELINES)}.items():
+    named: dict[str, list[str]] = {"methods": recipes("method", own)}
+    named |= {kind: family.names() for kind, (_, family) in FAMILIES.items()}
+    named |= {"baselines": [*BASELINES]}
+    for kind, names in named.items():
         console.print(f"[bold]{kind:<12}[/bold]{', '.join(names)}", highlight=False)
 
 

@@ -17,7 +17,7 @@ from fedkd.reporting.measures import size_words
 
 def check_all(overrides: Sequence[str], *, own: Path | None, many: bool) -> None:
     """Print the resolved config and the cost of a run, or of each run of a sweep; what is printed is YAML."""
-    for number, combination in enumerate(sweep(overrides) if many else [list(overrides)]):
+    for number, combination in enumerate(sweep(overrides, own=own) if many else [list(overrides)]):
         experiment = Experiment.from_config(compose(combination, own=own))
         output = experiment.settings.output
         if output is not None and holds_run(Path(output)):

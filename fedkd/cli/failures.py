@@ -21,10 +21,8 @@ DEBUG = "FEDKD_DEBUG"
 """Environment variable; if set, errors that nobody foresaw keep their traceback."""
 
 
-class Interrupted(FedkdError):
-    """The user stopped a run."""
-
-    exit_code = INTERRUPTED
+class Interrupted(KeyboardInterrupt):
+    """The user stopped a run that can be continued."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(f"stopped; continue with `fedkd resume {folder}`")
@@ -50,6 +48,8 @@ def in_one_line(command: Callable[[], Any]) -> int:
         return say(f"{error.format_message()} See `{place} --help`", error.exit_code)
     except FedkdError as error:
         return say(str(error), error.exit_code)
+    except Interrupted as error:
+        return say(str(error), INTERRUPTED)
     except (click.Abort, KeyboardInterrupt):
         return say("stopped", INTERRUPTED)
     except Exception as error:

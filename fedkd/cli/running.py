@@ -1,10 +1,8 @@
 """`fedkd run` and `fedkd resume`: with a live display, and a report at the end."""
 
-import contextlib
 import logging
 import os
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -13,8 +11,8 @@ import fedkd.assembly.run as assembly
 from fedkd.assembly.compose import compose
 from fedkd.assembly.compose import sweep as combinations
 from fedkd.assembly.experiment import Experiment
+from fedkd.assembly.folders import fresh_folder
 from fedkd.assembly.run import Result
-from fedkd.assembly.serve import start_folder
 from fedkd.cli.failures import DEBUG, Interrupted, OneLeftOut, say, unforeseen
 from fedkd.cli.report import Row, report, sweep_table
 from fedkd.foundation import run_folder
@@ -44,7 +42,9 @@ def sweep(overrides: Sequence[str], *, own: Path | None) -> int:
         OneLeftOut: a combination failed; the others are done and reported.
     """
     console, rows = _console(), []
-    planned = [_numbered(combination, number) for number, combination in enumerate(combinations(overrides))]
+    planned = [
+        _numbered(combination, number) for number, combination in enumerate(combinations(overrides, own=own))
+    ]
     for number, combination in enumerate(planned):
         console.print(
             f"[{number + 1}/{len(planned)}] {' '.join(combination)}",
@@ -54,8 +54,6 @@ def sweep(overrides: Sequence[str], *, own: Path | None) -> int:
         )
         try:
             rows.append(Row(combination, _one(combination, own, console)))
-        except Interrupted:
-            raise
         except FedkdError as error:
             say(f"run {number} failed: {error}", error.exit_code)
             rows.append(Row(combination, None, str(error)))
@@ -87,8 +85,8 @@ def _numbered(overrides: list[str], number: int) -> list[str]:
 
 def _one(overrides: Sequence[str], own: Path | None, console: Console) -> Result:
     experiment = Experiment.from_config(compose(overrides, own=own))
-    with _no_trace(experiment) as folder:
-        return _watched(folder, console)
+    with fresh_folder(experiment) as folder:
+        return _watched(folder.path, console)
 
 
 def _watched(folder: Path, console: Console) -> Result:
@@ -99,43 +97,6 @@ def _watched(folder: Path, console: Console) -> Result:
         raise Interrupted(folder) from None
     finally:
         display.stop()
-
-
-@contextlib.contextmanager
-def _no_trace(experiment: Experiment) -> Iterator[Path]:
-    """Make the run folder; a run that ends in an error before anything was recorded leaves none behind."""
-    given = experiment.settings.output
-    wanted = Path(given) if given else Path("runs") / experiment.method.name / "run"
-    ancestors = [folder for folder in (wanted, *wanted.parents) if not folder.exists()]
-    folder = start_folder(experiment)
-    try:
-        yield folder.path
-    except Interrupted:
-        raise
-    except FedkdError:
-        if folder.load_checkpoint() is None:
-            _remove(folder.path, whole=not given or wanted in ancestors)
-            for parent in ancestors:
-                with contextlib.suppress(OSError):
-                    parent.rmdir()
-        raise
-
-
-def _remove(folder: Path, *, whole: bool) -> None:
-    if whole:
-        shutil.rmtree(folder, ignore_errors=True)
-        return
-    # The folder was there before, with who knows what in it.
-    for name in (
-        *run_folder.RECORDS,
-        run_folder.LOG,
-        run_folder.ENVIRONMENT,
-        run_folder.CONFIG,
-        run_folder.PARTITION,
-    ):
-        (folder / name).unlink(missing_ok=True)
-    for name in ("checkpoints", "pictures"):
-        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def _console() -> Console:

@@ -9,18 +9,20 @@ Power(exponent=3.0)
 """
 
 import dataclasses
-import functools
 import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from fedkd.foundation.errors import InvalidOption, nearest
 
 P = TypeVar("P")
+
+_ADAPTERS: dict[type, TypeAdapter[Any]] = {}
+"""Validators by class: each is made once, since making one costs milliseconds."""
 
 OPTIONS_CONFIG = ConfigDict(extra="forbid", use_attribute_docstrings=True, strict=True)
 
@@ -55,7 +57,7 @@ def build(cls: type[P], options: Mapping[str, Any], *, key: str) -> P:
         InvalidOption: an unknown key, a wrong type, a value out of range, or a missing option.
     """
     try:
-        return _adapter(cls).validate_json(json.dumps(dict(options)))
+        return cast("P", _adapter(cls).validate_json(json.dumps(dict(options))))
     except TypeError as error:
         raise InvalidOption(key, options, "plain values (numbers, words, lists, mappings)") from error
     except ValidationError as error:
@@ -64,7 +66,7 @@ def build(cls: type[P], options: Mapping[str, Any], *, key: str) -> P:
 
 def dump(part: Any) -> dict[str, Any]:
     """Return the options of a part as plain values, the inverse of `build`."""
-    return json.loads(_adapter(type(part)).dump_json(part))  # type: ignore[no-any-return]
+    return cast("dict[str, Any]", json.loads(_adapter(type(part)).dump_json(part)))
 
 
 def options_of(cls: type) -> list[Option]:
@@ -98,9 +100,10 @@ def summary_of(cls: type) -> str:
     return (inspect.getdoc(cls) or "").split("\n", maxsplit=1)[0]
 
 
-@functools.cache
-def _adapter(cls: type[P]) -> TypeAdapter[P]:
-    return TypeAdapter(cls)
+def _adapter(cls: type[Any]) -> TypeAdapter[Any]:
+    if cls not in _ADAPTERS:
+        _ADAPTERS[cls] = TypeAdapter(cls)
+    return _ADAPTERS[cls]
 
 
 def _explain(cls: type, error: ValidationError, key: str) -> InvalidOption:
@@ -117,14 +120,20 @@ def _explain(cls: type, error: ValidationError, key: str) -> InvalidOption:
     choices = first.get("ctx", {}).get("expected")
     hint = None
     if isinstance(choices, str) and isinstance(first["input"], str):
-        hint = nearest(first["input"], [choice.strip("' ") for choice in choices.replace(" or ", ",").split(",")])
+        hint = nearest(
+            first["input"], [choice.strip("' ") for choice in choices.replace(" or ", ",").split(",")]
+        )
     return InvalidOption(path, first["input"], allowed, hint)
 
 
 def _owner(cls: type, path: tuple[int | str, ...]) -> type | None:
     owner: Any = cls
     for step in path:
-        hints = {field.name: field.type for field in dataclasses.fields(owner)} if dataclasses.is_dataclass(owner) else {}
+        hints = (
+            {field.name: field.type for field in dataclasses.fields(owner)}
+            if dataclasses.is_dataclass(owner)
+            else {}
+        )
         owner = hints.get(str(step))
     return owner if isinstance(owner, type) and dataclasses.is_dataclass(owner) else None
 
@@ -138,7 +147,14 @@ def _words_for_type(entry: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
         return " | ".join(str(choice) for choice in entry["enum"])
     if "const" in entry:
         return str(entry["const"])
-    names = {"integer": "int", "number": "float", "string": "str", "boolean": "bool", "array": "list", "object": "mapping"}
+    names = {
+        "integer": "int",
+        "number": "float",
+        "string": "str",
+        "boolean": "bool",
+        "array": "list",
+        "object": "mapping",
+    }
     kind = str(entry.get("type", "any"))
     return names.get(kind, kind)
 

@@ -59,7 +59,10 @@ class Family:
         plugins = self._plugins()
         if name in builtin:
             if name in plugins:
-                warnings.warn(f"the {self.kind} {name!r} of {plugins[name].value} is hidden by the built-in one", stacklevel=2)
+                warnings.warn(
+                    f"the {self.kind} {name!r} of {plugins[name].value} is hidden by the built-in one",
+                    stacklevel=2,
+                )
             return self._only_part(importlib.import_module(builtin[name]), name, key)
         if name in plugins:
             module, _, attribute = plugins[name].value.partition(":")
@@ -72,7 +75,9 @@ class Family:
         options = {"name": spec} if isinstance(spec, str) else dict(spec)
         name = options.pop("name", None)
         if not isinstance(name, str):
-            raise InvalidOption(f"{key}.name", name, f"the name of a {self.kind}: one of {', '.join(self.names())}")
+            raise InvalidOption(
+                f"{key}.name", name, f"the name of a {self.kind}: one of {', '.join(self.names())}"
+            )
         return build(self.find(name, key=f"{key}.name"), options, key=key)
 
     def _base(self) -> type[Any]:
@@ -81,7 +86,9 @@ class Family:
     def _builtin(self) -> dict[str, str]:
         package = importlib.import_module(self.package)
         modules = [info.name for info in pkgutil.iter_modules(package.__path__)]
-        return {name: f"{self.package}.{name}" for name in modules if name != "base" and not name.startswith("_")}
+        return {
+            name: f"{self.package}.{name}" for name in modules if name != "base" and not name.startswith("_")
+        }
 
     def _plugins(self) -> dict[str, importlib.metadata.EntryPoint]:
         found: dict[str, importlib.metadata.EntryPoint] = {}
@@ -100,7 +107,11 @@ class Family:
         try:
             cls = getattr(importlib.import_module(module), attribute)
         except Exception as error:  # a plug-in may fail in any way, and must break nothing but itself
-            raise BrokenPlugin(key, name, f"an importable {base.__name__}; this one fails with {type(error).__name__}: {error}") from error
+            raise BrokenPlugin(
+                key,
+                name,
+                f"an importable {base.__name__}; this one fails with {type(error).__name__}: {error}",
+            ) from error
         if not (inspect.isclass(cls) and issubclass(cls, base)):
             raise BrokenPlugin(key, name, f"a subclass of {base.__module__}.{base.__name__}")
         return cls
@@ -110,8 +121,13 @@ class Family:
         own = [
             cls
             for _, cls in inspect.getmembers(module, inspect.isclass)
-            if issubclass(cls, base) and cls.__module__ == module.__name__ and not inspect.isabstract(cls) and not cls.__name__.startswith("_")
+            if issubclass(cls, base)
+            and cls.__module__ == module.__name__
+            and not inspect.isabstract(cls)
+            and not cls.__name__.startswith("_")
         ]
         if len(own) != 1:
-            raise BrokenPlugin(key, name, f"a module with exactly one {base.__name__}; {module.__name__} has {len(own)}")
+            raise BrokenPlugin(
+                key, name, f"a module with exactly one {base.__name__}; {module.__name__} has {len(own)}"
+            )
         return own[0]

@@ -5,9 +5,8 @@ scopes, and a run folder that can be resumed after a crash at any byte.
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 import safetensors.torch
 import torch
@@ -17,31 +16,13 @@ from torch import Tensor, nn
 
 from fedkd.foundation.errors import FedkdError, RoundFailed
 from fedkd.foundation.run_folder import LedgerRow, MetricRow, RunFolder, TimingRow, metric
+from fedkd.foundation.watching import Watcher
 from fedkd.knowledge import BadPackage
 from fedkd.knowledge.package import payload_of
 from fedkd.runtime.evaluation import Evaluation
 from fedkd.runtime.flower_internals import deserialise, message_bytes, serialise
 from fedkd.runtime.grid import NO_ANSWER, LocalGrid
 from fedkd.strategies import Federated
-
-
-class Watcher(Protocol):
-    """Somebody who watches a run: the live display, or nobody."""
-
-    def start(self, total_rounds: int, clients_per_round: int) -> None:
-        """Be told what is to come."""
-
-    def phase(self, round: int, name: str, total: int) -> None:  # noqa: A002
-        """Be told that a phase begins, of so many clients."""
-
-    def advance(self, n: int = 1) -> None:
-        """Be told that clients are done."""
-
-    def round_done(self, round: int, values: Mapping[str, float], bytes_up: int, bytes_down: int) -> None:  # noqa: A002
-        """Be told the scores after a round."""
-
-    def message(self, text: str) -> None:
-        """Be told something in words."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +88,7 @@ class Runner:
         """
         torch.set_num_threads(self.plan.threads)
         progress = self._restore(grid)
-        self.watcher.start(self.plan.rounds, self.plan.clients_per_round)
+        self.watcher.start(self.plan.rounds, self.plan.clients_per_round, max(progress.done, 0))
         if progress.done < 0:
             self._open(grid, progress)
         for current in range(progress.done + 1, self.plan.rounds + 1):
@@ -135,7 +116,7 @@ class Runner:
         messages = list(self.strategy.configure_train(current, progress.arrays, config, grid))
         replies = self._exchange(current, "train", messages, grid)
         trained = time.perf_counter()
-        self.watcher.phase(current, "fuse and distil", 0)
+        self.watcher.phase(current, "fuse and distil", None)
         try:
             arrays, _ = self.strategy.aggregate_train(current, replies)
         finally:

@@ -162,10 +162,25 @@ class Federated(Strategy):
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """Ask the clients whose answers were used for their own metrics, and for their outputs on `config["splits"]`."""
-        del arrays, grid
-        content = RecordDict({"config": ConfigRecord({**config, "server-round": server_round})})
-        return self.messages(dict.fromkeys(self._usable, content), MessageType.EVALUATE)
+        """Ask the clients whose answers were used for their own metrics.
+
+        With `config["splits"]`, which is fedkd's own evaluation, they judge the networks that they trained, on those
+        splits too; without, which is Flower's loop, those that `judged` hands out.
+        """
+        del grid
+        options = ConfigRecord({**config, "server-round": server_round})
+        contents = {
+            client: RecordDict(
+                {**({} if "splits" in config else self.judged(client, arrays)), "config": options}
+            )
+            for client in self._usable
+        }
+        return self.messages(contents, MessageType.EVALUATE)
+
+    def judged(self, client: int, arrays: ArrayRecord) -> Mapping[str, ArrayRecord]:
+        """Return the weights that a client is to judge in Flower's loop; by default none, it judges its own network."""
+        del client, arrays
+        return {}
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
         """Return each metric's mean over clients, by their number of held-out samples."""

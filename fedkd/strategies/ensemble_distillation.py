@@ -138,6 +138,11 @@ class FedDF(Federated):
         """Return each client's mean weight over the proxy samples of the last round."""
         return self._weights
 
+    def judged(self, client: int, arrays: ArrayRecord) -> Mapping[str, ArrayRecord]:
+        """Return the weights of the client's architecture."""
+        name = self._architecture(client)
+        return {ARRAYS: arrays if name == self._reported else ArrayRecord(self.students[name].state_dict())}
+
     def _architecture(self, client: int) -> str:
         return self.architecture_of.get(client, self._reported)
 

@@ -33,15 +33,7 @@ def stages_have_names_of_their_own(strategy: ClientStrategy) -> None:
 
 def losses_are_one_finite_number(strategy: ClientStrategy) -> None:
     """The loss of a batch is a single finite number, for batches of many samples and of one."""
-    for one in rounds(strategy, digits()):
-        for scene in one.scenes:
-            for size in (len(scene.step.targets), 1):
-                loss = scene.stage.loss(scene.of_size(size))
-                where = (
-                    f"the loss of stage {scene.stage.name!r} on {size} samples, having received {one.said},"
-                )
-                require(loss.ndim == 0, f"{where} has shape {list(loss.shape)}; take the mean over the batch")
-                require(loss.isfinite(), f"{where} is {float(loss.detach())}")
+    _require_losses(strategy, USUAL)
 
 
 def losses_change_nothing(strategy: ClientStrategy) -> None:
@@ -59,17 +51,7 @@ def losses_change_nothing(strategy: ClientStrategy) -> None:
 
 def the_gradient_reaches_every_parameter(strategy: ClientStrategy) -> None:
     """In each round every weight learns from at least one stage."""
-    for one in rounds(strategy, digits()):
-        reached: dict[str, bool] = {}
-        for scene in one.scenes:
-            loss = scene.stage.loss(scene.step)
-            require(loss.requires_grad, f"no gradient flows from the loss of stage {scene.stage.name!r}")
-            names, weights = zip(*scene.network.named_parameters(), strict=True)
-            gradients = torch.autograd.grad(loss, weights, allow_unused=True)
-            for name, gradient in zip(names, gradients, strict=True):
-                reached[name] = reached.get(name, False) or (gradient is not None and bool(gradient.any()))
-        missed = [name for name, learns in reached.items() if not learns]
-        require(not missed, f"having received {one.said}, it does not reach {', '.join(missed)}")
+    _require_gradients(strategy, digits())
 
 
 def clients_of_0_1_and_7_samples_work(strategy: ClientStrategy) -> None:
@@ -79,6 +61,7 @@ def clients_of_0_1_and_7_samples_work(strategy: ClientStrategy) -> None:
 
 def absent_classes_work(strategy: ClientStrategy) -> None:
     """A client that has samples of a few classes only learns all the same."""
+    _require_losses(strategy, FEW_CLASSES)
     _require_healthy(strategy, digits(), (FEW_CLASSES,))
 
 
@@ -88,6 +71,7 @@ def numbers_work_unless_it_needs_classes(strategy: ClientStrategy) -> None:
         return
     try:
         _require_healthy(strategy, diabetes(), (ONE, SEVEN, USUAL))
+        _require_gradients(strategy, diabetes())
     except Exception as error:
         raise Broken(
             f"on a regression: {one_line(error)}; if it is about classes, say needs_classes = True"
@@ -148,6 +132,32 @@ def _require_healthy(strategy: ClientStrategy, data: FederatedData, clients: Seq
                 for name, array in answer.array_records[ARRAYS].items():
                     finite = torch.from_numpy(array.numpy().copy()).isfinite().all()
                     require(finite, f"{who} ends with weights {name} that are not finite")
+
+
+def _require_losses(strategy: ClientStrategy, client: int) -> None:
+    for one in rounds(strategy, digits(), client):
+        for scene in one.scenes:
+            for size in (len(scene.step.targets), 1):
+                loss = scene.stage.loss(scene.of_size(size))
+                where = (
+                    f"the loss of stage {scene.stage.name!r} on {size} samples, having received {one.said},"
+                )
+                require(loss.ndim == 0, f"{where} has shape {list(loss.shape)}; take the mean over the batch")
+                require(loss.isfinite(), f"{where} is {float(loss.detach())}")
+
+
+def _require_gradients(strategy: ClientStrategy, data: FederatedData) -> None:
+    for one in rounds(strategy, data):
+        reached: dict[str, bool] = {}
+        for scene in one.scenes:
+            loss = scene.stage.loss(scene.step)
+            require(loss.requires_grad, f"no gradient flows from the loss of stage {scene.stage.name!r}")
+            names, weights = zip(*scene.network.named_parameters(), strict=True)
+            gradients = torch.autograd.grad(loss, weights, allow_unused=True)
+            for name, gradient in zip(names, gradients, strict=True):
+                reached[name] = reached.get(name, False) or (gradient is not None and bool(gradient.any()))
+        missed = [name for name, learns in reached.items() if not learns]
+        require(not missed, f"having received {one.said}, it does not reach {', '.join(missed)}")
 
 
 def _require_same(

@@ -97,12 +97,12 @@ def takes(strategy: ClientStrategy, data: FederatedData) -> dict[str, Package | 
     return taken
 
 
-def rounds(strategy: ClientStrategy, data: FederatedData) -> Iterator[Round]:
-    """Yield a round for each kind of knowledge that the strategy takes."""
+def rounds(strategy: ClientStrategy, data: FederatedData, client: int = USUAL) -> Iterator[Round]:
+    """Yield a round of a client for each kind of knowledge that the strategy takes."""
     side = client_side(strategy, data)
     for said, package in takes(strategy, data).items():
         situation = _situation(side.network(USUAL), package)
-        scenes = (_scene(side, stage, situation) for stage in strategy.stages(situation))
+        scenes = (_scene(side, client, stage, situation) for stage in strategy.stages(situation))
         yield Round(said, tuple(scenes))
 
 
@@ -152,13 +152,13 @@ def _situation(network: nn.Module, package: Package | None) -> Situation:
     return Situation(first=package is None, received=package, start=start)
 
 
-def _scene(side: ClientSide, stage: Stage, situation: Situation) -> Scene:
+def _scene(side: ClientSide, client: int, stage: Stage, situation: Situation) -> Scene:
     network = side.network(USUAL)
     with torch.no_grad():  # away from the start, where a distance from it would have no gradient
         for weight in network.parameters():
             weight.mul_(1.1)
     received = situation.received
-    samples = side.data.client_train(USUAL) if stage.source == "private" else side.proxy()
+    samples = side.data.client_train(client) if stage.source == "private" else side.proxy()
     teacher = None
     if stage.source == "proxy":
         assert received is not None

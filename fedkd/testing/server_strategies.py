@@ -8,14 +8,16 @@ from typing import Any
 from fedkd.assembly.apps import CONFIG, client_app
 from fedkd.assembly.compose import compose
 from fedkd.assembly.experiment import Experiment
-from fedkd.assembly.serve import Silent, serve, start_folder
+from fedkd.assembly.folders import start_folder
+from fedkd.assembly.serve import serve
 from fedkd.foundation.parts import dump
 from fedkd.foundation.run_folder import METRICS, RunFolder
+from fedkd.foundation.watching import Silent
 from fedkd.runtime.inline import InlineGrid
 from fedkd.strategies import STRATEGIES, ServerStrategy
 from fedkd.testing.contract import Broken, Contract, generators_left_alone, require
 
-ROUNDS, CLIENTS = 3, 3
+ROUNDS, CLIENTS = 2, 3
 
 _CLIENT_FOR = {
     None: "isolated",
@@ -34,7 +36,7 @@ class _Stopped(Exception):
 class _Stopper(Silent):
     """Stops a run in its last round."""
 
-    def phase(self, round: int, name: str, total: int) -> None:  # noqa: A002
+    def phase(self, round: int, name: str, total: int | None) -> None:  # noqa: A002
         """Stop when the last round begins."""
         del name, total
         if round == ROUNDS:
@@ -111,4 +113,4 @@ def _config(strategy: ServerStrategy, kind: str | None) -> dict[str, Any]:
         "fusion": "mean_logits" if strategy.needs_fusion else None,
         "distiller": {} if strategy.needs_fusion else None,
     }
-    return config | {"rounds": ROUNDS, "clients": CLIENTS}
+    return config | {"rounds": ROUNDS, "clients": CLIENTS, "evaluate_every": ROUNDS}

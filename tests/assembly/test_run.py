@@ -10,11 +10,13 @@ import pytest
 import fedkd
 from fedkd.assembly.compose import compose
 from fedkd.assembly.experiment import Experiment
-from fedkd.assembly.serve import start_folder
+from fedkd.assembly.folders import start_folder
 from fedkd.foundation import durable
 from fedkd.foundation.errors import IllegalCombination
 from fedkd.foundation.run_folder import RunFolder
 from fedkd.runtime.flower import run_with_supernodes
+from fedkd.runtime.runtimes.flower import Flower
+from fedkd.runtime.runtimes.inline import Inline
 
 Uninterrupted = Callable[..., Path]
 Outcome = Callable[..., dict[str, object]]
@@ -37,8 +39,9 @@ def test_ray_gives_the_bytes_of_inline_with_any_number_of_actors(
 def test_flowers_own_runtime_gives_the_bytes_of_inline(
     method: str, small: tuple[str, ...], uninterrupted: Uninterrupted, outcome: Outcome, tmp_path: Path
 ) -> None:
-    flower = fedkd.run(*small, f"method={method}", "runtime=flower", output=tmp_path / "flower")
-    expected = uninterrupted(f"method={method}")
+    few = (f"method={method}", "rounds=2")
+    flower = fedkd.run(*small, *few, "runtime=flower", output=tmp_path / "flower")
+    expected = uninterrupted(*few)
     assert outcome(flower.folder, clients=False) == outcome(expected, clients=False)
     assert flower.final == json.loads((expected / "summary.json").read_text())["final"]
 
@@ -46,7 +49,7 @@ def test_flowers_own_runtime_gives_the_bytes_of_inline(
 def test_supernodes_that_are_processes_of_their_own_give_the_bytes_of_inline(
     small: tuple[str, ...], uninterrupted: Uninterrupted, outcome: Outcome, tmp_path: Path
 ) -> None:
-    few = ("method=fedmd", "rounds=2", "clients=2", "clients_per_round=1")
+    few = ("method=fedmd", "rounds=1", "clients=2", "clients_per_round=2")
     experiment = Experiment.from_config(compose([*small, *few, "runtime=flower", f"output={tmp_path / 'nodes'}"]))
     folder = start_folder(experiment)
     run_with_supernodes({}, folder.path, num_clients=2)
@@ -110,20 +113,33 @@ def test_resuming_a_finished_run_says_the_same_again(uninterrupted: Uninterrupte
     assert again.summary["bytes_up"] == summary["bytes_up"]
 
 
-def test_a_flower_run_of_clients_that_remember_starts_over_when_it_is_resumed(
-    small: tuple[str, ...], uninterrupted: Uninterrupted, outcome: Outcome, tmp_path: Path
+@pytest.mark.parametrize(("method", "first"), [("dsfl", 0), ("feddf", 2)])
+def test_under_a_runtime_that_keeps_no_states_only_clients_that_remember_start_over(
+    method: str,
+    first: int,
+    small: tuple[str, ...],
+    uninterrupted: Uninterrupted,
+    outcome: Outcome,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    few = ("method=dsfl", "rounds=2")
+    assert not Flower.keeps_client_states
+    monkeypatch.setattr(Inline, "keeps_client_states", False)
     folder = tmp_path / "run"
+    done: list[int] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(RunFolder, "save_checkpoint", crash_after(1))
+        patch.setattr(RunFolder, "save_checkpoint", recording(done, crash_after=1))
         with pytest.raises(Crash):
-            fedkd.run(*small, *few, output=folder)
-    assert outcome_round(folder) == 1
-    config = folder / "config.yaml"
-    config.write_text(config.read_text().replace("name: inline", "name: flower"))
+            fedkd.run(*small, f"method={method}", output=folder)
+    assert done == [0, 1]
+    monkeypatch.setattr(RunFolder, "save_checkpoint", recording(done))
+    done.clear()
     fedkd.resume(folder)
-    assert outcome(folder, clients=False) == outcome(uninterrupted(*few), clients=False)
+    assert done == list(range(first, 4))
+    assert outcome(folder) == outcome(uninterrupted(f"method={method}"))
+    done.clear()
+    fedkd.resume(folder)
+    assert done == []  # a run that is over has nothing to start over for
 
 
 @pytest.mark.parametrize("method", ["fd", "fedmd", "dsfl", "feddf"])
@@ -161,18 +177,13 @@ def test_the_frame_of_a_result_holds_its_metrics(uninterrupted: Uninterrupted) -
     assert float(last.loc[last["metric"] == "accuracy", "value"].iloc[0]) == summary["final"]["student/test/accuracy"]
 
 
-def crash_after(round: int) -> Callable[..., None]:  # noqa: A002
+def recording(done: list[int], crash_after: int | None = None) -> Callable[..., None]:
     save = RunFolder.save_checkpoint
 
-    def crashing(self: RunFolder, current: int, *arguments: object) -> None:
+    def saving(self: RunFolder, current: int, *arguments: object) -> None:
         save(self, current, *arguments)
-        if current == round:
+        done.append(current)
+        if current == crash_after:
             raise Crash
 
-    return crashing
-
-
-def outcome_round(folder: Path) -> int:
-    checkpoint = RunFolder.open(folder).load_checkpoint()
-    assert checkpoint is not None
-    return checkpoint.round
+    return saving

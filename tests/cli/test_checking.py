@@ -33,6 +33,15 @@ def test_a_check_of_a_sweep_prints_every_run(command: Command) -> None:
     assert [config["seed"] for config in yaml.safe_load_all(said.out)] == [0, 1, 0, 1]
 
 
+def test_a_glob_sweeps_over_recipes(command: Command) -> None:
+    said = command("run", "--check", "-m", "method=glob(fed*,exclude=[fedmd,feddf])", "clients=range(2,4)")
+    found = [(config["method"]["name"], config["clients"]) for config in yaml.safe_load_all(said.out)]
+    assert found == [("fedavg", 2), ("fedavg", 3), ("fedprox", 2), ("fedprox", 3)]
+    assert command("run", "--check", "-m", "method=glob(nothing*)").err.startswith(
+        "fedkd: method=glob(nothing*): "
+    )
+
+
 def test_a_check_says_that_data_is_to_be_fetched(tmp_path: Path, monkeypatch: Any, command: Command) -> None:
     monkeypatch.setenv("FEDKD_CACHE", str(tmp_path))
     assert "fashion_mnist, to be fetched first" in command("run", "--check", "data=fashion_mnist").out

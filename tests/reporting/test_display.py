@@ -3,7 +3,8 @@ import io
 import pytest
 from rich.console import Console
 
-from fedkd.reporting.display import Display, LiveDisplay, NullDisplay, PlainDisplay, display_for
+from fedkd.foundation.watching import Silent, Watcher
+from fedkd.reporting.display import LiveDisplay, PlainDisplay, display_for
 
 
 def console(*, terminal: bool) -> tuple[Console, io.StringIO]:
@@ -11,7 +12,7 @@ def console(*, terminal: bool) -> tuple[Console, io.StringIO]:
     return Console(file=out, force_terminal=terminal, width=80, color_system=None), out
 
 
-def run(display: Display) -> None:
+def run(display: Watcher) -> None:
     display.start(total_rounds=2, clients_per_round=3)
     display.round_done(0, {"student": 0.1}, 0, 0)
     for number in (1, 2):
@@ -73,5 +74,5 @@ def test_the_phase_bar_counts_clients() -> None:
 
 
 def test_the_null_display_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    run(NullDisplay())
+    run(Silent())
     assert capsys.readouterr() == ("", "")

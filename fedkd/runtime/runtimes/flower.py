@@ -1,11 +1,14 @@
 """Flower's own runtime: `flwr run`, with nothing of ours between Flower and the apps."""
 
+import re
 from dataclasses import dataclass
 from typing import ClassVar
 
 from fedkd.foundation.options import Count, NonNegative
 from fedkd.runtime.flower import run_with_flower
 from fedkd.runtime.runtimes.base import Federation, Runtime
+
+_ROUND = re.compile(r"round +\d+/\d+ ")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +30,16 @@ class Flower(Runtime):
 
     def execute(self, federation: Federation) -> None:
         """Submit the installed apps to a SuperLink of their own; they find the run by its folder."""
+
+        def hear(line: str) -> None:
+            # The server app's process says how each round went; the rest of Flower's output is for the log.
+            (federation.say if _ROUND.match(line.strip()) else federation.note)(line.strip())
+
         run_with_flower(
             {},
             federation.folder.resolve(),
             num_clients=federation.num_clients,
             num_actors=self.num_actors,
             num_gpus=self.num_gpus,
-            on_line=federation.note,
+            on_line=hear,
         )

@@ -29,7 +29,9 @@ def network(num_outputs: int = 3) -> nn.Module:
         return MLP(hidden=(5,)).network((4,), num_outputs)
 
 
-def situation(received: Package | None = None, *, first: bool = True, start: nn.Module | None = None) -> Situation:
+def situation(
+    received: Package | None = None, *, first: bool = True, start: nn.Module | None = None
+) -> Situation:
     return Situation(first, received, dict((start or network()).named_parameters()))
 
 
@@ -117,7 +119,9 @@ def test_fd_without_word_from_others_is_training_alone() -> None:
     assert torch.equal(strategy.train_loss(step(built)), Isolated().train_loss(step(built)))
 
 
-@pytest.mark.parametrize(("divergence", "temperature"), [("task", 1.0), ("task", 3.0), ("mae", 1.0), ("mse", 1.0)])
+@pytest.mark.parametrize(
+    ("divergence", "temperature"), [("task", 1.0), ("task", 3.0), ("mae", 1.0), ("mse", 1.0)]
+)
 def test_a_digest_is_the_mean_divergence_from_the_consensus(divergence: Any, temperature: float) -> None:
     consensus = torch.randn(6, 3)
     strategy = CoDistillation(divergence=divergence, temperature=temperature)

@@ -1,0 +1,133 @@
+"""`kill -9` of whole runs, at moments drawn at random; then resumed, to the last byte as if nothing had happened."""
+
+import functools
+import multiprocessing
+import os
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+
+import pytest
+
+import fedkd
+
+Uninterrupted = Callable[..., Path]
+Outcome = Callable[..., dict[str, object]]
+
+MARK = "FEDKD_TEST_KILLED"
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[ForkServerContext]:
+    """Start processes by forking one that has imported everything, so that a kill costs no start of Python."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(MARK, str(os.getpid()))
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["fedkd.assembly.run", "fedkd.runtime.ray_grid"])
+        forkserver.ensure_running()
+    yield context
+    forkserver._forkserver._stop()
+    assert left_over() == []
+
+
+@pytest.mark.parametrize("method", ["dsfl", "feddf"])
+def test_five_kills_at_random_moments_change_no_byte(
+    method: str,
+    processes: ForkServerContext,
+    small: tuple[str, ...],
+    uninterrupted: Uninterrupted,
+    outcome: Outcome,
+    tmp_path: Path,
+) -> None:
+    overrides = (f"method={method}", "rounds=12")
+    expected = outcome(uninterrupted(*overrides))
+    begun = time.monotonic()
+    finish(processes, tmp_path / "timed", *small, *overrides)
+    whole = time.monotonic() - begun
+    delays = random.Random(method)
+    folder = tmp_path / "run"
+    rounds_at_kill = []
+    while len(rounds_at_kill) < 5:
+        process = begin(processes, folder, *small, *overrides)
+        process.join(delays.uniform(0.0, whole))
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+            rounds_at_kill.append(rounds_of(folder)); print(process.exitcode, rounds_at_kill, whole)
+        else:  # it was quicker than the kill: compare, and begin anew
+            assert process.exitcode == 0
+            assert outcome(folder) == expected
+            shutil.rmtree(folder)
+    finish(processes, folder, *small, *overrides)
+    assert outcome(folder) == expected
+    assert max(rounds_at_kill) > 0
+
+
+def test_killing_the_driver_of_ray_ends_its_workers_and_changes_no_byte(
+    processes: ForkServerContext,
+    small: tuple[str, ...],
+    uninterrupted: Uninterrupted,
+    outcome: Outcome,
+    tmp_path: Path,
+) -> None:
+    overrides = ("method=dsfl", "rounds=12")
+    folder = tmp_path / "run"
+    ray = (*small, *overrides, "runtime=ray", "runtime.num_actors=1")
+    process = begin(processes, folder, *ray)
+    await_(lambda: rounds_of(folder) > 1 or process.exitcode is not None)
+    time.sleep(random.Random(0).uniform(0.0, 0.3))
+    process.kill()
+    process.join()
+    await_(lambda: not left_over())
+    assert 0 < rounds_of(folder) < 13
+    finish(processes, folder, *ray)
+    await_(lambda: not left_over())
+    assert outcome(folder) == outcome(uninterrupted(*overrides))
+
+
+def begin(processes: ForkServerContext, folder: Path, *overrides: str) -> multiprocessing.context.ForkServerProcess:
+    """Run or resume in a process of its own."""
+    if (folder / "config.yaml").exists():
+        process = processes.Process(target=fedkd.resume, args=(folder,))
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+        process = processes.Process(target=functools.partial(fedkd.run, output=folder), args=overrides)
+    process.start()
+    return process
+
+
+def finish(processes: ForkServerContext, folder: Path, *overrides: str) -> None:
+    process = begin(processes, folder, *overrides)
+    process.join(120)
+    assert process.exitcode == 0
+
+
+def rounds_of(folder: Path) -> int:
+    metrics = folder / "metrics.jsonl"
+    return metrics.read_bytes().count(b'"failures"') if metrics.exists() else 0
+
+
+def left_over() -> list[int]:
+    """Return the processes, besides the server of forks, that were started for these tests and have not ended."""
+    mark = f"{MARK}={os.getpid()}".encode()
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            ours = mark in (folder / "environ").read_bytes().split(b"\0")
+            command = (folder / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if ours and b"forkserver" not in command and b"resource_tracker" not in command:
+            found.append(int(folder.name))
+    return found
+
+
+def await_(condition: Callable[[], bool], seconds: float = 90.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in left_over()]
+        time.sleep(0.05)

@@ -1,0 +1,26 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPT = Path(__file__).parents[2] / "examples" / "first_strategy.py"
+
+
+def test_a_strategy_of_a_few_lines_runs_and_is_compared_with_the_built_in_one(tmp_path: Path) -> None:
+    command = [sys.executable, str(SCRIPT), "clients=3", "rounds=2", "model.hidden=[32]"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    told = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert told.returncode == 0, told.stderr
+    accuracy = {line.split()[0]: float(line.split()[1]) for line in told.stdout.splitlines()}
+    assert accuracy.keys() == {"codistillation", "first_strategy:Smooth"}
+    assert min(accuracy.values()) > 0.5
+    assert accuracy["codistillation"] != accuracy["first_strategy:Smooth"]
+
+
+def test_the_strategy_keeps_the_contract() -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(SCRIPT.parent)}
+    command = [sys.executable, "-m", "fedkd.cli", "check", "first_strategy:Smooth"]
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    assert told.returncode == 0, told.stdout + told.stderr
