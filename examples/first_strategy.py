@@ -31,7 +31,7 @@ class Smooth(CoDistillation):
         return F.cross_entropy(step.outputs.logits, step.targets, label_smoothing=self.epsilon)
 
 
-PLAN = "{epochs: 5, optimizer: {lr: 0.05, momentum: 0.9}}"
+PLAN = "{epochs: 5, optimizer: {lr: 0.1, momentum: 0.9}}"
 """How clients train. Another client strategy brings its own defaults with it, so both are told the same."""
 
 

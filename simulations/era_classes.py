@@ -31,7 +31,7 @@ FUSIONS = {
     "power 2": ["method.fusion=power", "method.fusion.exponent=2"],
 }
 STAGES = ("client.fit", "client.digest", "distiller.fit")
-GRID = [" ".join(f"method.{stage}.optimizer.lr={rate}" for stage in STAGES) for rate in (0.01, 0.03)]
+GRID = [" ".join(f"method.{stage}.optimizer.lr={rate}" for stage in STAGES) for rate in (0.001, 0.003)]
 
 
 def main() -> None:

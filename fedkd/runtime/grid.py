@@ -5,6 +5,7 @@ done in, so nothing above can depend on how many workers there are.
 """
 
 import copy
+import itertools
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -71,6 +72,8 @@ def perform(app: ClientApp, job: Job, num_clients: int, run_config: Mapping[str,
         return failed(job, f"{type(error).__name__}: {error}")
     if not isinstance(reply, Message) or reply.metadata.src_node_id != job.message.metadata.dst_node_id:
         return failed(job, f"returned {type(reply).__name__}, expected a Message in reply to the one it got")
+    if not isinstance(context.state, RecordDict):
+        return failed(job, f"left a {type(context.state).__name__} as its state, expected a RecordDict")
     return Done(job.client, reply, context.state)
 
 
@@ -93,6 +96,7 @@ class LocalGrid(Grid):
         self._states: dict[int, RecordDict] = {}
         self._changed: set[int] = set()
         self._replies: dict[str, Message] = {}
+        self._numbers = itertools.count()
 
     @abstractmethod
     def carry_out(self, jobs: list[Job], timeout: float | None) -> Iterator[Done]:
@@ -151,8 +155,8 @@ class LocalGrid(Grid):
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Carry out the messages and keep the replies until they are pulled."""
         names = []
-        for number, reply in enumerate(self.send_and_receive(messages), start=len(self._replies)):
-            names.append(f"message-{number}")
+        for reply in self.send_and_receive(messages):
+            names.append(f"message-{next(self._numbers)}")
             self._replies[names[-1]] = reply
         return names
 

@@ -23,6 +23,12 @@ from fedkd.runtime.grid import NO_ANSWER, Done, Job, LocalGrid, Value, failed, p
 Cohort = list[tuple[int, Job]]
 """Jobs that a worker gets at once, each with its position among the jobs of the round."""
 
+Kind = tuple[str, int, float]
+"""What makes actors alike: the Ray job that they belong to, and their share of CPUs and GPUs."""
+
+_IDLE: dict[Kind, list[Any]] = {}
+"""Actors that no grid of this process is using."""
+
 ATTEMPTS = 3
 """How many workers a single client may take down before it is given up."""
 
@@ -30,18 +36,19 @@ ATTEMPTS = 3
 class Worker:
     """Runs the client app in a process of its own; made a Ray actor by the grid."""
 
-    def __init__(self, app: ClientApp, num_clients: int, run_config: Mapping[str, Value]) -> None:
+    def __init__(self) -> None:
         torch.set_num_threads(1)
         identify()
-        self._app, self._num_clients, self._run_config = app, num_clients, run_config
 
     def process_id(self) -> int:
         """Return the id of the worker's process."""
         return os.getpid()
 
-    def work(self, jobs: list[Job]) -> list[Done]:
+    def work(
+        self, app: ClientApp, num_clients: int, run_config: Mapping[str, Value], jobs: list[Job]
+    ) -> list[Done]:
         """Do the jobs of a cohort, one after the other."""
-        return [perform(self._app, job, self._num_clients, self._run_config) for job in jobs]
+        return [perform(app, job, num_clients, run_config) for job in jobs]
 
 
 class RayGrid(LocalGrid):
@@ -77,16 +84,21 @@ class RayGrid(LocalGrid):
         self._app = ray.put(app)
         self._num_gpus = num_gpus
         self._actors: list[Any] = []
+        self._running: dict[Any, tuple[int, Cohort]] = {}
         try:
-            self._actors = [self._new_actor() for _ in range(num_actors or _places(num_gpus))]
+            self._actors = [self._actor() for _ in range(num_actors or _places(num_gpus))]
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
-        """End the actors. Ray itself stays for the next grid of this process and ends with the process."""
-        for actor in self._actors:
-            ray.kill(actor)
+        """Leave the actors, idle, to the next grid of this process; Ray and its actors end with the process."""
+        busy = {place for place, _ in self._running.values()}
+        for place, actor in enumerate(self._actors):
+            if place in busy:
+                ray.kill(actor)
+            else:
+                _IDLE.setdefault(self._kind(), []).append(actor)
         self._actors = []
 
     def worker_ids(self) -> list[int]:
@@ -101,7 +113,7 @@ class RayGrid(LocalGrid):
         numbered = list(enumerate(jobs))
         size = max(1, -(-len(jobs) // (4 * len(self._actors))))
         waiting = deque(numbered[start : start + size] for start in range(0, len(jobs), size))
-        running: dict[Any, tuple[int, Cohort]] = {}
+        running = self._running
         free = deque(range(len(self._actors)))
         deaths: Counter[int] = Counter()
         finished: dict[int, Done] = {}
@@ -110,7 +122,7 @@ class RayGrid(LocalGrid):
         while waiting or running:
             while waiting and free:
                 place, cohort = free.popleft(), waiting.popleft()
-                running[self._actors[place].work.remote([job for _, job in cohort])] = (place, cohort)
+                running[self._work(place, [job for _, job in cohort])] = (place, cohort)
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             ready, _ = ray.wait(list(running), num_returns=1, timeout=left)
             if ready:
@@ -122,6 +134,9 @@ class RayGrid(LocalGrid):
             while following in finished:
                 yield finished.pop(following)
                 following += 1
+
+    def _work(self, place: int, jobs: list[Job]) -> Any:
+        return self._actors[place].work.remote(self._app, self.num_clients, self.run_config, jobs)
 
     def _results(
         self, task: Any, place: int, cohort: Cohort, waiting: deque[Cohort], deaths: Counter[int]
@@ -167,9 +182,16 @@ class RayGrid(LocalGrid):
             ray.kill(self._actors[place])
         self._actors[place] = self._new_actor()
 
+    def _actor(self) -> Any:
+        """Return an idle actor of an earlier grid, which has imported everything already, or a new one."""
+        idle = _IDLE.get(self._kind())
+        return idle.pop() if idle else self._new_actor()
+
+    def _kind(self) -> Kind:
+        return ray.get_runtime_context().get_job_id(), self._cpus, self._num_gpus
+
     def _new_actor(self) -> Any:
-        remote = ray.remote(Worker).options(num_cpus=self._cpus, num_gpus=self._num_gpus)
-        return remote.remote(self._app, self.num_clients, self.run_config)
+        return ray.remote(Worker).options(num_cpus=self._cpus, num_gpus=self._num_gpus).remote()
 
 
 def _start_ray(address: str | None) -> None:

@@ -1,6 +1,5 @@
 """Handlers are run as a runtime runs them: on real Flower records that have crossed the wire, over real digits."""
 
-import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,7 +21,7 @@ from fedkd.data.datasets.diabetes import Diabetes
 from fedkd.data.federated import FederatedData, federate
 from fedkd.data.partitions.iid import Iid
 from fedkd.data.proxies.heldout import Heldout
-from fedkd.engine import ClientSide, evaluate, train
+from fedkd.engine import ClientSide, train
 from fedkd.foundation.seeding import Streams
 from fedkd.knowledge import Package, from_records, to_records
 from fedkd.knowledge.codecs.float32 import Float32
@@ -35,7 +34,7 @@ from fedkd.models.lenet import LeNet
 from fedkd.models.logistic import Logistic
 from fedkd.models.mlp import MLP
 from fedkd.runtime.flower_internals import deserialise, serialise
-from fedkd.tasks import Classification, Regression
+from fedkd.tasks import Regression
 from fedkd.training import Fit, Optimizer
 
 Maker = Callable[..., ClientSide]
@@ -52,11 +51,6 @@ BRIEF = {
 def message(server_round: int = 1, *, keep: bool = False, **records: Any) -> RecordDict:
     """Return the records of a train message after they have crossed the wire."""
     config = ConfigRecord({"server-round": server_round, "keep": keep})
-    return deserialise(serialise(RecordDict({"config": config, **records})))
-
-
-def question(*splits: str, **records: Any) -> RecordDict:
-    config = ConfigRecord({"server-round": 1, "splits": list(splits)})
     return deserialise(serialise(RecordDict({"config": config, **records})))
 
 
@@ -270,10 +264,6 @@ def test_a_client_without_samples_says_so_and_changes_nothing(
         assert reply.metric_records["metrics"]["num-examples"] == 0
         assert math.isnan(float(str(reply.metric_records["metrics"]["train-loss"])))
         assert all(values.isfinite().all() for values in weights_in(reply).values())
-    asked = evaluate(side, 0, question("test"), RecordDict())
-    assert asked.metric_records["metrics"]["num-examples"] == 0
-    assert math.isnan(float(str(asked.metric_records["metrics"]["accuracy"])))
-    assert asked.array_records["predictions"]["test"].numpy().shape == (len(digits.test), 10)
 
 
 def test_networks_that_start_alike_or_each_on_its_own(client_side: Maker) -> None:
@@ -294,51 +284,6 @@ def test_clients_of_different_architectures_share_what_they_know_of_the_proxy_se
         assert from_records(train(side, client, message(), RecordDict())).values.shape == (40, 10)
 
 
-def test_evaluation_gives_own_metrics_and_raw_outputs_on_the_splits_that_are_asked_for(
-    client_side: Maker, digits: FederatedData
-) -> None:
-    side, state = client_side(Isolated(fit=FIT)), RecordDict()
-    train(side, 1, message(), state)
-    reply = evaluate(side, 1, question("validation", "test"), state)
-    network, own = side.network(1), digits.client_holdout(1)
-    network.load_state_dict(stored(state))
-    for split, samples in (("validation", digits.validation), ("test", digits.test)):
-        said = torch.from_numpy(reply.array_records["predictions"][split].numpy().copy())
-        assert torch.equal(said, predict(network, samples.inputs))
-    expected = Classification().metrics(predict(network, own.inputs), own.targets)
-    assert dict(reply.metric_records["metrics"]) == {"num-examples": len(own), **expected}
-    assert list(evaluate(side, 1, question(), state).array_records["predictions"]) == []
-
-
-def test_a_client_that_keeps_no_network_evaluates_the_trained_one_once_if_told_to_keep_it(
-    client_side: Maker, digits: FederatedData
-) -> None:
-    side, state = client_side(Supervised(fit=FIT), kind=Logits()), RecordDict()
-    train(side, 0, message(keep=True), state)
-    network = side.network(0)
-    network.load_state_dict(stored(state))
-    reply = evaluate(side, 0, question("test"), state)
-    said = torch.from_numpy(reply.array_records["predictions"]["test"].numpy().copy())
-    assert torch.equal(said, predict(network, digits.test.inputs))
-    assert "fedkd.model" not in state
-    untrained = evaluate(side, 0, question("test"), state)
-    said = torch.from_numpy(untrained.array_records["predictions"]["test"].numpy().copy())
-    assert torch.equal(said, predict(side.network(0), digits.test.inputs))
-
-
-def test_a_client_that_was_never_trained_evaluates_the_weights_it_is_sent(
-    client_side: Maker, digits: FederatedData
-) -> None:
-    side = client_side(Supervised())
-    network = copy.deepcopy(side.network(0))
-    with torch.no_grad():
-        for weight in network.parameters():
-            weight.mul_(3.0)
-    reply = evaluate(side, 0, question("test", arrays=ArrayRecord(network.state_dict())), RecordDict())
-    said = torch.from_numpy(reply.array_records["predictions"]["test"].numpy().copy())
-    assert torch.equal(said, predict(network, digits.test.inputs))
-
-
 @pytest.mark.parametrize("name", ["codistillation", "fedprox", "isolated", "supervised"])
 def test_every_strategy_that_needs_no_classes_learns_numbers(name: str, client_side: Maker) -> None:
     data = federate(Diabetes(), Iid(), Heldout(size=30), 3, Streams(0))
@@ -350,6 +295,3 @@ def test_every_strategy_that_needs_no_classes_learns_numbers(name: str, client_s
     assert said.values.shape == (30, 1)
     if name == "codistillation":
         train(side, 0, message(2, **knowledge(said)), state)
-    measured = evaluate(side, 0, question("test"), state).metric_records["metrics"]
-    assert measured.keys() == {"num-examples", "r2", "rmse", "mae", "loss"}
-    assert math.isfinite(float(str(measured["rmse"])))

@@ -102,8 +102,7 @@ def test_a_part_cannot_be_changed() -> None:
         ),
         (
             {"legs": 2, "rset": 0.5},
-            "hike.rset: got 0.5, allowed is one of the options legs, gait, rest, pace, stops, names, snack, weight; "
-            "did you mean 'rest'?",
+            "hike.rset: got 0.5, allowed is one of the options legs, gait, rest, pace, stops, names, snack, weight; did you mean 'rest'?",
         ),
         (
             {"legs": 2, "pace": {"sped": 1}},
