@@ -85,6 +85,7 @@ class RayGrid(LocalGrid):
         self._num_gpus = num_gpus
         self._actors: list[Any] = []
         self._running: dict[Any, tuple[int, Cohort]] = {}
+        _make_room(self._kind())
         try:
             self._actors = [self._actor() for _ in range(num_actors or _places(num_gpus))]
         except BaseException:
@@ -113,6 +114,7 @@ class RayGrid(LocalGrid):
         numbered = list(enumerate(jobs))
         size = max(1, -(-len(jobs) // (4 * len(self._actors))))
         waiting = deque(numbered[start : start + size] for start in range(0, len(jobs), size))
+        self._abandon()
         running = self._running
         free = deque(range(len(self._actors)))
         deaths: Counter[int] = Counter()
@@ -130,7 +132,7 @@ class RayGrid(LocalGrid):
                 free.append(place)
                 finished |= self._results(ready[0], place, cohort, waiting, deaths)
             else:
-                finished |= self._give_up(running, waiting, f"no answer within {timeout:g} s")
+                finished |= self._give_up(waiting, f"no answer within {timeout:g} s")
             while following in finished:
                 yield finished.pop(following)
                 following += 1
@@ -166,16 +168,19 @@ class RayGrid(LocalGrid):
         waiting.extendleft([numbered] for numbered in reversed(cohort))
         return {}
 
-    def _give_up(
-        self, running: dict[Any, tuple[int, Cohort]], waiting: deque[Cohort], reason: str
-    ) -> dict[int, Done]:
-        cohorts = [*(cohort for _, cohort in running.values()), *waiting]
-        for place, _ in running.values():
+    def _give_up(self, waiting: deque[Cohort], reason: str) -> dict[int, Done]:
+        cohorts = [*(cohort for _, cohort in self._running.values()), *waiting]
+        for place, _ in self._running.values():
             self._log(f"worker {place} gave {reason} and was replaced")
-            self._replace(place)
-        running.clear()
+        self._abandon()
         waiting.clear()
         return {position: failed(job, reason, NO_ANSWER) for cohort in cohorts for position, job in cohort}
+
+    def _abandon(self) -> None:
+        """Replace the workers that are still at something nobody waits for any more."""
+        for place, _ in self._running.values():
+            self._replace(place)
+        self._running.clear()
 
     def _replace(self, place: int) -> None:
         with contextlib.suppress(ray.exceptions.RayError):
@@ -192,6 +197,14 @@ class RayGrid(LocalGrid):
 
     def _new_actor(self) -> Any:
         return ray.remote(Worker).options(num_cpus=self._cpus, num_gpus=self._num_gpus).remote()
+
+
+def _make_room(kind: Kind) -> None:
+    """End idle actors of every other kind: what they hold of a GPU or a cluster is wanted now."""
+    for other in [other for other in _IDLE if other != kind]:
+        for actor in _IDLE.pop(other):
+            with contextlib.suppress(ray.exceptions.RayError, ValueError):
+                ray.kill(actor)
 
 
 def _start_ray(address: str | None) -> None:

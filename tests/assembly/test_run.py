@@ -31,7 +31,9 @@ class Crash(BaseException):
 def test_ray_gives_the_bytes_of_inline_with_any_number_of_actors(
     num_actors: int, small: tuple[str, ...], uninterrupted: Uninterrupted, outcome: Outcome, tmp_path: Path
 ) -> None:
-    ray = fedkd.run(*small, "method=dsfl", "runtime=ray", f"runtime.num_actors={num_actors}", output=tmp_path / "ray")
+    ray = fedkd.run(
+        *small, "method=dsfl", "runtime=ray", f"runtime.num_actors={num_actors}", output=tmp_path / "ray"
+    )
     assert outcome(ray.folder) == outcome(uninterrupted("method=dsfl"))
 
 
@@ -50,7 +52,9 @@ def test_supernodes_that_are_processes_of_their_own_give_the_bytes_of_inline(
     small: tuple[str, ...], uninterrupted: Uninterrupted, outcome: Outcome, tmp_path: Path
 ) -> None:
     few = ("method=fedmd", "rounds=1", "clients=2", "clients_per_round=2")
-    experiment = Experiment.from_config(compose([*small, *few, "runtime=flower", f"output={tmp_path / 'nodes'}"]))
+    experiment = Experiment.from_config(
+        compose([*small, *few, "runtime=flower", f"output={tmp_path / 'nodes'}"])
+    )
     folder = start_folder(experiment)
     run_with_supernodes({}, folder.path, num_clients=2)
     assert outcome(folder.path, clients=False) == outcome(uninterrupted(*few), clients=False)
@@ -143,7 +147,9 @@ def test_under_a_runtime_that_keeps_no_states_only_clients_that_remember_start_o
 
 
 @pytest.mark.parametrize("method", ["fd", "fedmd", "dsfl", "feddf"])
-def test_clients_of_different_architectures_take_part(method: str, small: tuple[str, ...], tmp_path: Path) -> None:
+def test_clients_of_different_architectures_take_part(
+    method: str, small: tuple[str, ...], tmp_path: Path
+) -> None:
     mixed = ("model=mixed", "model.shares={mlp:0.5,logistic:0.5}", "model.models={mlp:{name:mlp,hidden:[8]}}")
     given = [option for option in small if not option.startswith("model")]
     result = fedkd.run(*given, *mixed, f"method={method}", "rounds=2", output=tmp_path / method)
@@ -174,7 +180,10 @@ def test_the_frame_of_a_result_holds_its_metrics(uninterrupted: Uninterrupted) -
     summary = json.loads((folder / "summary.json").read_text())
     frame = fedkd.Result(folder, summary).frame
     last = frame[(frame["round"] == 3) & (frame["scope"] == "student") & (frame["split"] == "test")]
-    assert float(last.loc[last["metric"] == "accuracy", "value"].iloc[0]) == summary["final"]["student/test/accuracy"]
+    assert (
+        float(last.loc[last["metric"] == "accuracy", "value"].iloc[0])
+        == summary["final"]["student/test/accuracy"]
+    )
 
 
 def recording(done: list[int], crash_after: int | None = None) -> Callable[..., None]:

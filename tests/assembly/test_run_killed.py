@@ -89,7 +89,9 @@ def test_killing_the_driver_of_ray_ends_its_workers_and_changes_no_byte(
     assert outcome(folder) == outcome(uninterrupted(*overrides))
 
 
-def begin(processes: ForkServerContext, folder: Path, *overrides: str) -> multiprocessing.context.ForkServerProcess:
+def begin(
+    processes: ForkServerContext, folder: Path, *overrides: str
+) -> multiprocessing.context.ForkServerProcess:
     """Run or resume in a process of its own."""
     if (folder / "config.yaml").exists():
         process = processes.Process(target=fedkd.resume, args=(folder,))

@@ -74,7 +74,10 @@ def test_messages_that_are_pushed_are_pulled_once_by_name(grid: InlineGrid) -> N
     first = list(grid.push_messages(messages([0, 1])))
     second = list(grid.push_messages(messages([2])))
     assert len({*first, *second}) == 3
-    assert [reply.content["answer"]["partition"] for reply in grid.pull_messages([second[0], first[1]])] == [2, 1]
+    assert [reply.content["answer"]["partition"] for reply in grid.pull_messages([second[0], first[1]])] == [
+        2,
+        1,
+    ]
     assert list(grid.pull_messages(second)) == []
     third = list(grid.push_messages(messages([1])))
     assert set(third).isdisjoint(first)
@@ -132,7 +135,9 @@ def test_a_client_that_raises_gives_its_reason_and_keeps_what_it_had(grid: Inlin
         ("evaluate", "No evaluate function registered"),
     ],
 )
-def test_a_client_that_answers_with_something_else_has_failed(grid: InlineGrid, kind: str, reason: str) -> None:
+def test_a_client_that_answers_with_something_else_has_failed(
+    grid: InlineGrid, kind: str, reason: str
+) -> None:
     bad, good = grid.send_and_receive([*messages([0], kind), *messages([1])])
     assert reason in bad.error.reason
     assert bad.metadata.src_node_id == FIRST_NODE

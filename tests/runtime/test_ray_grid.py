@@ -50,11 +50,6 @@ def log() -> list[str]:
 def grid(log: list[str], ray_instance: None) -> Iterator[RayGrid]:
     with RayGrid(make_app(), 20, {}, num_actors=2, log=log.append) as grid:
         yield grid
-        pids = grid.worker_ids()
-    deadline = time.monotonic() + 30
-    while any(Path(f"/proc/{pid}").exists() for pid in pids):
-        assert time.monotonic() < deadline, "a worker is left"
-        time.sleep(0.05)
 
 
 def orders(grid: RayGrid, log: list[str], given: dict[int, str]) -> list[Message]:
@@ -62,16 +57,24 @@ def orders(grid: RayGrid, log: list[str], given: dict[int, str]) -> list[Message
     grid.load_states({})
     log.clear()
     return [
-        Message(RecordDict({"order": ConfigRecord({"do": do})}), dst_node_id=FIRST_NODE + client, message_type="train")
+        Message(
+            RecordDict({"order": ConfigRecord({"do": do})}),
+            dst_node_id=FIRST_NODE + client,
+            message_type="train",
+        )
         for client, do in given.items()
     ]
 
 
 def said(replies: list[Message]) -> list[object]:
-    return [reply.error.reason if reply.has_error() else reply.content["answer"]["partition"] for reply in replies]
+    return [
+        reply.error.reason if reply.has_error() else reply.content["answer"]["partition"] for reply in replies
+    ]
 
 
-def test_a_worker_killed_in_the_middle_of_a_round_changes_nothing_but_the_log(grid: RayGrid, log: list[str]) -> None:
+def test_a_worker_killed_in_the_middle_of_a_round_changes_nothing_but_the_log(
+    grid: RayGrid, log: list[str]
+) -> None:
     victim = grid.worker_ids()[0]
     round_ = orders(grid, log, dict.fromkeys(range(20), "linger"))
     killer = threading.Timer(1.0, os.kill, (victim, signal.SIGKILL))
@@ -85,7 +88,9 @@ def test_a_worker_killed_in_the_middle_of_a_round_changes_nothing_but_the_log(gr
     assert victim not in grid.worker_ids()
 
 
-def test_a_client_that_kills_every_worker_is_named_and_the_others_count(grid: RayGrid, log: list[str]) -> None:
+def test_a_client_that_kills_every_worker_is_named_and_the_others_count(
+    grid: RayGrid, log: list[str]
+) -> None:
     replies = list(grid.send_and_receive(orders(grid, log, {**dict.fromkeys(range(12), "echo"), 5: "die"})))
     assert said(replies) == [0, 1, 2, 3, 4, "its worker died 3 times", 6, 7, 8, 9, 10, 11]
     assert log[-1].endswith("with client 5 in its hands")
@@ -120,3 +125,31 @@ def test_a_reply_that_cannot_be_sent_is_its_clients_failure_alone(grid: RayGrid,
     assert [client for client, reply in enumerate(replies) if reply.has_error()] == [4]
     assert "returned what cannot be sent" in replies[4].error.reason
     assert log == []
+
+
+def test_a_round_that_is_broken_off_does_not_get_into_the_next_one(grid: RayGrid, log: list[str]) -> None:
+    grid.worker_ids()
+    given = {0: "echo", **dict.fromkeys(range(1, 20), "linger")}
+    for reply in grid.send_and_receive(orders(grid, log, given)):
+        assert said([reply]) == [0]
+        break
+    assert said(list(grid.send_and_receive(orders(grid, log, {7: "echo", 8: "echo"})))) == [7, 8]
+
+
+def test_the_next_grid_takes_over_idle_workers_and_a_busy_one_ends_with_its_grid(ray_instance: None) -> None:
+    log: list[str] = []
+    with RayGrid(make_app(), 2, {}, num_actors=2, log=log.append) as first:
+        before = first.worker_ids()
+        assert said(list(first.send_and_receive(orders(first, log, {1: "echo"})))) == [1]
+    with RayGrid(make_app(), 2, {}, num_actors=2, log=log.append) as second:
+        assert sorted(second.worker_ids()) == sorted(before)
+        busy = second.send_and_receive(orders(second, log, {0: "linger", 1: "hang"}))
+        assert said([next(iter(busy))]) == [0]
+    await_gone_but_one(before)
+
+
+def await_gone_but_one(pids: list[int]) -> None:
+    deadline = time.monotonic() + 30
+    while sum(Path(f"/proc/{pid}").exists() for pid in pids) != 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -1,6 +1,6 @@
-"""A penalty on confident answers: Pereyra et al., "Regularizing Neural Networks by Penalizing Confident Output
-Distributions" (ICLR workshop, 2017), section 3: cross-entropy minus beta times the entropy of the prediction.
+"""A penalty on confident answers (Pereyra et al., 2017): cross-entropy minus beta times the entropy of the prediction.
 
+Source: "Regularizing Neural Networks by Penalizing Confident Output Distributions" (ICLR workshop, 2017), section 3.
 Here it serves clients who see few classes, and are too sure of them when they teach.
 """
 
@@ -9,8 +9,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from fedkd.clients.codistillation import CoDistillation
 from fedkd.clients.base import Step
+from fedkd.clients.codistillation import CoDistillation
 from fedkd.foundation.options import NonNegative
 
 

@@ -1,7 +1,9 @@
-"""The median of the teachers' probabilities, class by class: the coordinate-wise median of Yin et al., "Byzantine-Robust
-Distributed Learning: Towards Optimal Statistical Rates" (ICML 2018), applied to answers in place of gradients.
+"""The median of the teachers' probabilities, class by class (after Yin et al., 2018).
 
-With weights it is the smallest value at which half of the weight is reached. Normalised, since medians need not sum to 1.
+Source: "Byzantine-Robust Distributed Learning: Towards Optimal Statistical Rates" (ICML 2018), whose coordinate-wise
+median of gradients is here one of answers. With weights it is the smallest value at which half of the weight is
+reached; it is normalised, since medians need not sum to 1. A class that most teachers have never seen has a median
+near 0, whatever the others say: under strong label skew the mean is better.
 """
 
 from dataclasses import dataclass
