@@ -59,14 +59,6 @@ def ray_instance() -> Iterator[None]:
     ray.shutdown()
 
 
-@pytest.fixture
-def identified() -> None:
-    """Let this process make Flower messages, as a grid does."""
-    from fedkd.runtime.flower_internals import identify
-
-    identify()
-
-
 @pytest.fixture(scope="session")
 def digits() -> "FederatedData":
     """Deal 320 real digits to four clients under label skew; 40 more are the proxy set."""

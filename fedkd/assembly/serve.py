@@ -3,7 +3,7 @@
 import contextlib
 import json
 import logging
-import time
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ from flwr.serverapp import Grid
 from fedkd.assembly.build import load, server_side, task_of
 from fedkd.assembly.experiment import Experiment
 from fedkd.data.federated import FederatedData
-from fedkd.foundation.run_folder import LEDGER, METRICS, MetricRow, RunFolder
+from fedkd.foundation.run_folder import LEDGER, METRICS, TIMINGS, MetricRow, RunFolder
 from fedkd.foundation.watching import Silent, Watcher
 from fedkd.runtime.evaluation import Evaluation, final_values
 from fedkd.runtime.runner import Plan, Runner
@@ -23,7 +23,6 @@ from fedkd.runtime.runner import Plan, Runner
 def serve(folder: RunFolder, grid: Grid, watcher: Watcher | None = None) -> None:
     """Run the experiment of a folder on a grid, from its last checkpoint, and write its summary."""
     watcher = watcher or Silent()
-    begun = time.perf_counter()
     experiment = Experiment.from_config(folder.config())
     data = load(experiment)
     folder.write_json("partition.json", dict(data.manifest))
@@ -41,14 +40,15 @@ def serve(folder: RunFolder, grid: Grid, watcher: Watcher | None = None) -> None
     )
     with _quiet_flower():
         Runner(strategy, student, evaluation, plan, folder, watcher).run(grid)
-    summarise(folder, time.perf_counter() - begun)
+    summarise(folder)
 
 
-def summarise(folder: RunFolder, seconds: float) -> dict[str, Any]:
+def summarise(folder: RunFolder) -> dict[str, Any]:
     """Write and return `summary.json` from what the folder records.
 
     `final` is the map from `<scope>/<split>/<metric>` to a number; `bytes_*` are serialised messages of the method itself,
-    `payload_*` the knowledge in them by its codec's formula; evaluation messages are not counted.
+    `payload_*` the knowledge in them by its codec's formula; evaluation messages are not counted. `seconds` were spent in rounds,
+    over all sittings of a run that was resumed.
     """
     rounds, failures = 0, 0.0
     last: list[MetricRow] = []
@@ -70,7 +70,7 @@ def summarise(folder: RunFolder, seconds: float) -> dict[str, Any]:
         "bytes_once": sizes["bytes_once"],
         "rounds": rounds,
         "failures": int(failures),
-        "seconds": seconds,
+        "seconds": math.fsum(row["seconds"] for row in _rows(folder.path / TIMINGS)),
     }
     folder.write_json("summary.json", summary)
     return summary

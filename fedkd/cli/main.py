@@ -4,6 +4,7 @@
 0
 """
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -158,6 +159,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     from fedkd.cli.failures import in_one_line
 
+    # Parts of one's own are named as module:Class, and the module lies where the user stands, as with `python -m`.
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)
     return in_one_line(
         lambda: typer.main.get_command(app).main(arguments, prog_name="fedkd", standalone_mode=False)
     )

@@ -56,6 +56,8 @@ def environment(home: Path) -> dict[str, str]:
         "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
         "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.1",
         # A SuperLink starts its other processes by name, also where the environment of Python is not activated.
+        # Parts of one's own are found where this process finds them.
+        "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),
         "PATH": os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)]),
         "PYTHONUNBUFFERED": "1",
         "NO_COLOR": "1",

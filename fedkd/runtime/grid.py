@@ -72,9 +72,10 @@ def perform(app: ClientApp, job: Job, num_clients: int, run_config: Mapping[str,
         return failed(job, f"{type(error).__name__}: {error}")
     if not isinstance(reply, Message) or reply.metadata.src_node_id != job.message.metadata.dst_node_id:
         return failed(job, f"returned {type(reply).__name__}, expected a Message in reply to the one it got")
-    if not isinstance(context.state, RecordDict):
-        return failed(job, f"left a {type(context.state).__name__} as its state, expected a RecordDict")
-    return Done(job.client, reply, context.state)
+    state: object = context.state
+    if not isinstance(state, RecordDict):
+        return failed(job, f"left a {type(state).__name__} as its state, expected a RecordDict")
+    return Done(job.client, reply, state)
 
 
 def _copied(records: RecordDict) -> RecordDict:

@@ -32,6 +32,9 @@ _IDLE: dict[Kind, list[Any]] = {}
 ATTEMPTS = 3
 """How many workers a single client may take down before it is given up."""
 
+START_SECONDS = 60.0
+"""How long workers may take to start before the clients' time runs all the same."""
+
 
 class Worker:
     """Runs the client app in a process of its own; made a Ray actor by the grid."""
@@ -43,6 +46,9 @@ class Worker:
     def process_id(self) -> int:
         """Return the id of the worker's process."""
         return os.getpid()
+
+    def prepare(self, app: ClientApp) -> None:
+        """Do nothing; by then everything that the app needs has been imported."""
 
     def work(
         self, app: ClientApp, num_clients: int, run_config: Mapping[str, Value], jobs: list[Job]
@@ -115,6 +121,10 @@ class RayGrid(LocalGrid):
         size = max(1, -(-len(jobs) // (4 * len(self._actors))))
         waiting = deque(numbered[start : start + size] for start in range(0, len(jobs), size))
         self._abandon()
+        if timeout is not None:
+            # The time is the clients' own: it does not run while workers start.
+            ready = [actor.prepare.remote(self._app) for actor in self._actors]
+            ray.wait(ready, num_returns=len(ready), timeout=START_SECONDS)
         running = self._running
         free = deque(range(len(self._actors)))
         deaths: Counter[int] = Counter()

@@ -1,7 +1,7 @@
 """Rehearsing a client strategy: what it can receive, the batches its losses see, and whole runs of all clients.
 
->>> [situation for situation in rounds(FedProx(), digits())]
-[Round(said='nothing', ...), ...]
+>>> [one.said for one in rounds(FedProx(), digits())]
+['nothing', 'logits', 'probabilities', 'class means']
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,16 +1,12 @@
 """The command line as a user has it: arguments in, exit code and two streams out, in an empty folder."""
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-with warnings.catch_warnings():
-    # The typer that Flower allows imports names that the newest click calls deprecated.
-    warnings.filterwarnings("ignore", message=".*Click 9", category=DeprecationWarning)
-    from fedkd.cli.main import main
+from fedkd.cli.main import main
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ def count(message: Message, context: Context) -> Message:
 @app.train("fail")
 def fail(message: Message, context: Context) -> Message:
     """Change what it kept in place, then fail."""
+    del message
     context.state["seen"]["times"] = 100
     raise ValueError("on purpose")
 
@@ -33,11 +34,13 @@ def fail(message: Message, context: Context) -> Message:
 @app.train("nothing")
 def nothing(message: Message, context: Context) -> None:
     """Return nothing at all."""
+    del message, context
 
 
 @app.train("elsewhere")
 def elsewhere(message: Message, context: Context) -> Message:
     """Return a message of its own instead of a reply."""
+    del message, context
     return Message(RecordDict(), dst_node_id=1, message_type="train")
 
 

@@ -47,7 +47,7 @@ def log() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def grid(log: list[str], ray_instance: None) -> Iterator[RayGrid]:
+def grid(log: list[str], ray_instance: None) -> Iterator[RayGrid]:  # noqa: ARG001  (the workers' Ray)
     with RayGrid(make_app(), 20, {}, num_actors=2, log=log.append) as grid:
         yield grid
 
@@ -102,12 +102,12 @@ def test_a_client_that_hangs_is_a_failure_by_name_and_does_not_block_the_next_ro
 ) -> None:
     grid.worker_ids()  # the workers are there: only the clients' own time counts
     begun = time.monotonic()
-    replies = list(grid.send_and_receive(orders(grid, log, {0: "echo", 1: "hang", 2: "echo"}), timeout=3.0))
-    assert time.monotonic() - begun < 10
-    assert said(replies) == [0, "no answer within 3 s", 2]
+    replies = list(grid.send_and_receive(orders(grid, log, {0: "echo", 1: "hang", 2: "echo"}), timeout=5.0))
+    assert time.monotonic() - begun < 15
+    assert said(replies) == [0, "no answer within 5 s", 2]
     assert replies[1].error.code == NO_ANSWER
     assert len(log) == 1
-    assert log[0].endswith("gave no answer within 3 s and was replaced")
+    assert log[0].endswith("gave no answer within 5 s and was replaced")
     assert said(list(grid.send_and_receive(orders(grid, log, {0: "echo", 1: "echo"})))) == [0, 1]
 
 
@@ -136,7 +136,7 @@ def test_a_round_that_is_broken_off_does_not_get_into_the_next_one(grid: RayGrid
     assert said(list(grid.send_and_receive(orders(grid, log, {7: "echo", 8: "echo"})))) == [7, 8]
 
 
-def test_the_next_grid_takes_over_idle_workers_and_a_busy_one_ends_with_its_grid(ray_instance: None) -> None:
+def test_the_next_grid_takes_over_idle_workers_and_a_busy_one_ends_with_its_grid() -> None:
     log: list[str] = []
     with RayGrid(make_app(), 2, {}, num_actors=2, log=log.append) as first:
         before = first.worker_ids()

@@ -43,6 +43,14 @@ def test_the_calibration_error_of_two_bins_is_what_one_computes_by_hand() -> Non
     assert calibration_error(outputs, torch.tensor([0, 1, 0, 0]), bins=1) == pytest.approx(0.0)
 
 
+def test_confidences_that_lie_in_different_fifteenths_are_not_averaged_with_each_other() -> None:
+    confidence = torch.tensor([0.62, 0.78], dtype=torch.float64)
+    outputs = torch.stack([confidence, 1 - confidence], dim=-1).log()
+    targets = torch.tensor([0, 1])  # right, wrong
+    assert calibration_error(outputs, targets) == pytest.approx((1 - 0.62) / 2 + 0.78 / 2)
+    assert calibration_error(outputs, targets, bins=5) == pytest.approx(0.7 - 0.5)
+
+
 def test_a_certain_model_is_calibrated_where_it_is_right_and_off_by_one_where_it_is_wrong() -> None:
     outputs = torch.tensor([[100.0, 0.0], [100.0, 0.0]])
     assert calibration_error(outputs, torch.tensor([0, 0])) == pytest.approx(0.0)
