@@ -25,6 +25,9 @@ from fedkd.foundation.errors import FedkdError, InvalidOption, nearest
 GROUPS = ("method", "data", "partition", "proxy", "model", "student", "runtime")
 """The groups of recipes; each is a folder of YAML files."""
 
+PLANS = "plans of the part before"
+"""Key under which the training plans of a part stand that was given another name."""
+
 
 class UnreadableOverride(FedkdError):
     """Something on the command line that is not of the form key=value."""
@@ -143,7 +146,8 @@ def _choose(chosen: list[str], own: Path | None) -> dict[str, Any]:
 def _set(config: dict[str, Any], path: list[str], value: Any) -> None:
     """Set one value; a part that is given by its name alone becomes a mapping when an option of it is set.
 
-    Giving another name to a part that has options drops them: they were the other part's.
+    Giving another name to a part drops its options, which were the other part's, but for its training plans (`fit`, `digest`,
+    ...): those stand by under `PLANS`, for a part that has plans of the same names, so that a comparison stays one.
     """
     *parents, last = path
     place = config
@@ -156,8 +160,23 @@ def _set(config: dict[str, Any], path: list[str], value: Any) -> None:
         place[step] = inner = dict(inner)
         place = inner
     if last == "name" and place.get("name") not in {None, value}:
+        plans = _plans(place)
         place.clear()
+        place.update(plans)
+    elif (
+        isinstance(value, str)
+        and isinstance(inner := place.get(last), Mapping)
+        and inner.get("name") != value
+    ):
+        value = {"name": value, **plans} if (plans := _plans(inner)) else value
     place[last] = value
+
+
+def _plans(part: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the training plans of a part, set apart; nothing for a part without."""
+    plans = {key: value for key, value in part.items() if isinstance(value, Mapping) and key != PLANS}
+    plans = {**part.get(PLANS, {}), **plans}
+    return {PLANS: plans} if plans else {}
 
 
 def _plural(group: str) -> str:

@@ -7,12 +7,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, cast
+
+from omegaconf import OmegaConf
 
 from fedkd.aggregation import FUSIONS, WEIGHTINGS
 from fedkd.aggregation.fusions.base import Fusion
 from fedkd.aggregation.weightings.base import Weighting
 from fedkd.assembly.combinations import check
+from fedkd.assembly.compose import PLANS
 from fedkd.clients import CLIENTS, ClientStrategy
 from fedkd.data.datasets import DATASETS
 from fedkd.data.datasets.base import DataSet
@@ -246,9 +249,19 @@ class _Reader:
 def _create(spec: Any, family: Family, key: str) -> tuple[Any, dict[str, Any]]:
     if not isinstance(spec, str | Mapping):
         raise InvalidOption(key, spec, f"the name of a {family.kind}: one of {', '.join(family.names())}")
+    if not isinstance(spec, str) and PLANS in spec:
+        spec = _with_plans(spec, family, key)
     part = family.create(spec, key=key)
     name = spec if isinstance(spec, str) else spec["name"]
     return part, {"name": name, **dump(part)}
+
+
+def _with_plans(spec: Mapping[str, Any], family: Family, key: str) -> dict[str, Any]:
+    """Return a part's options over the training plans of the part that stood in its place, as far as it has such plans."""
+    own = {name: value for name, value in spec.items() if name != PLANS}
+    known = {field.name for field in fields(family.find(str(own["name"]), key=f"{key}.name"))}
+    plans = {name: plan for name, plan in spec[PLANS].items() if name in known}
+    return cast("dict[str, Any]", OmegaConf.to_container(OmegaConf.merge(plans, own)))
 
 
 def _mapping(value: Any, key: str) -> Mapping[str, Any]:

@@ -6,9 +6,12 @@
 tensor([...])
 """
 
+import functools
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -17,6 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from fedkd.foundation.errors import InvalidOption
+from fedkd.foundation.parts import dump
 from fedkd.knowledge.codecs import CODECS
 from fedkd.knowledge.codecs.base import Codec
 
@@ -95,7 +99,10 @@ def to_records(package: Package, codec: Codec) -> dict[str, ArrayRecord | Config
         encoded[_IDS] = Array(package.ids.numpy())
     if package.counts is not None:
         encoded[_COUNTS] = Array(package.counts.numpy())
-    about = ConfigRecord({"kind": package.kind, "codec": codec.name})
+    options = dump(codec)
+    # The receiver makes the codec anew, so what its decoding depends on travels along.
+    spec = json.dumps({"name": codec.name, **options}) if options else codec.name
+    about = ConfigRecord({"kind": package.kind, "codec": spec})
     return {ARRAYS: ArrayRecord(encoded), ABOUT: about}
 
 
@@ -110,7 +117,7 @@ def from_records(content: RecordDict) -> Package:
     about = content.config_records[ABOUT]
     arrays = {name: array.numpy() for name, array in content.array_records[ARRAYS].items()}
     try:
-        codec: Codec = CODECS.create(str(about["codec"]), key="codec")
+        codec: Codec = _codec(str(about["codec"]))
     except InvalidOption as error:
         raise BadPackage(f"sent knowledge under a codec that is not known here ({error})") from error
     extras = {name: torch.from_numpy(arrays.pop(name).copy()) for name in (_IDS, _COUNTS) if name in arrays}
@@ -135,3 +142,9 @@ def payload_of(content: RecordDict) -> int:
         for key, array in record.items()
         if key not in beside
     )
+
+
+@functools.lru_cache(maxsize=64)
+def _codec(spec: str) -> Codec:
+    """Return the codec that a message names, alone or as JSON with its options."""
+    return cast("Codec", CODECS.create(json.loads(spec) if spec.startswith("{") else spec, key="codec"))

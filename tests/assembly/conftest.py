@@ -1,5 +1,6 @@
 """Small runs on the digits, and what of a run must not depend on how it was computed."""
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -48,6 +49,22 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pat
         return fedkd.run(*SMALL, *overrides, output=folder).folder
 
     return run
+
+
+@pytest.fixture(scope="session")
+def processes_with() -> Callable[[str, str], list[int]]:
+    """Find the processes that were started with an environment variable set to a value, and have not ended."""
+
+    def find(name: str, value: str) -> list[int]:
+        mark = f"{name}={value}".encode()
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                if mark in (folder / "environ").read_bytes().split(b"\0"):
+                    found.append(int(folder.name))
+        return found
+
+    return find
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,15 @@ Uninterrupted = Callable[..., Path]
 Outcome = Callable[..., dict[str, object]]
 
 
+@pytest.fixture
+def nothing_left(tmp_path: Path, processes_with: Callable[[str, str], list[int]]) -> Iterator[None]:
+    """Require that every process that a test starts has ended with it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEDKD_TEST", str(tmp_path))
+        yield
+    assert processes_with("FEDKD_TEST", str(tmp_path)) == []
+
+
 class Crash(BaseException):
     """What nothing catches: the process is gone at this moment, as far as the files are concerned."""
 
@@ -37,6 +46,7 @@ def test_ray_gives_the_bytes_of_inline_with_any_number_of_actors(
     assert outcome(ray.folder) == outcome(uninterrupted("method=dsfl"))
 
 
+@pytest.mark.usefixtures("nothing_left")
 @pytest.mark.parametrize("method", ["dsfl", "feddf"])
 def test_flowers_own_runtime_gives_the_bytes_of_inline(
     method: str, small: tuple[str, ...], uninterrupted: Uninterrupted, outcome: Outcome, tmp_path: Path
@@ -48,6 +58,7 @@ def test_flowers_own_runtime_gives_the_bytes_of_inline(
     assert flower.final == json.loads((expected / "summary.json").read_text())["final"]
 
 
+@pytest.mark.usefixtures("nothing_left")
 def test_supernodes_that_are_processes_of_their_own_give_the_bytes_of_inline(
     small: tuple[str, ...], uninterrupted: Uninterrupted, outcome: Outcome, tmp_path: Path
 ) -> None:

@@ -22,7 +22,17 @@ MARK = "FEDKD_TEST_KILLED"
 
 
 @pytest.fixture(scope="module")
-def processes() -> Iterator[ForkServerContext]:
+def left_over(processes_with: Callable[[str, str], list[int]]) -> Callable[[], list[int]]:
+    """Find what was started for these tests and has not ended, besides Python's own server of forks."""
+
+    def find() -> list[int]:
+        return [pid for pid in processes_with(MARK, str(os.getpid())) if not serves_forks(pid)]
+
+    return find
+
+
+@pytest.fixture(scope="module")
+def processes(left_over: Callable[[], list[int]]) -> Iterator[ForkServerContext]:
     """Start processes by forking one that has imported everything, so that a kill costs no start of Python."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(MARK, str(os.getpid()))
@@ -72,6 +82,7 @@ def test_killing_the_driver_of_ray_ends_its_workers_and_changes_no_byte(
     small: tuple[str, ...],
     uninterrupted: Uninterrupted,
     outcome: Outcome,
+    left_over: Callable[[], list[int]],
     tmp_path: Path,
 ) -> None:
     overrides = ("method=dsfl", "rounds=8")
@@ -113,23 +124,16 @@ def rounds_of(folder: Path) -> int:
     return metrics.read_bytes().count(b'"failures"') if metrics.exists() else 0
 
 
-def left_over() -> list[int]:
-    """Return the processes, besides the server of forks, that were started for these tests and have not ended."""
-    mark = f"{MARK}={os.getpid()}".encode()
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            ours = mark in (folder / "environ").read_bytes().split(b"\0")
-            command = (folder / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if ours and b"forkserver" not in command and b"resource_tracker" not in command:
-            found.append(int(folder.name))
-    return found
+def serves_forks(pid: int) -> bool:
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it ended meanwhile
+        return True
+    return b"forkserver" in command or b"resource_tracker" in command
 
 
 def await_(condition: Callable[[], bool], seconds: float = 90.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in left_over()]
+        assert time.monotonic() < deadline
         time.sleep(0.05)
