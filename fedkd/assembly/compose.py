@@ -163,11 +163,9 @@ def _set(config: dict[str, Any], path: list[str], value: Any) -> None:
         plans = _plans(place)
         place.clear()
         place.update(plans)
-    elif (
-        isinstance(value, str)
-        and isinstance(inner := place.get(last), Mapping)
-        and inner.get("name") != value
-    ):
+    elif isinstance(value, str) and isinstance(inner := place.get(last), Mapping) and "name" in inner:
+        if inner["name"] == value:
+            return  # the part that stands there, with the recipe's options
         value = {"name": value, **plans} if (plans := _plans(inner)) else value
     place[last] = value
 

@@ -54,3 +54,10 @@ def test_a_sweep_is_every_combination_in_order() -> None:
     assert list(sweep(["method=fd,dsfl", "seed=range(0,2)", "rounds=3"])) == [
         [f"method={method}", f"seed={seed}", "rounds=3"] for method in ("fd", "dsfl") for seed in (0, 1)
     ]
+
+
+def test_naming_the_part_that_stands_there_changes_nothing() -> None:
+    assert (
+        experiment("method=dsfl", "method.client=codistillation").resolved
+        == experiment("method=dsfl").resolved
+    )
