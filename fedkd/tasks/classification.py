@@ -6,7 +6,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int, Shaped
-from sklearn.metrics import f1_score
 from torch import Tensor
 
 from fedkd.losses import kd
@@ -36,6 +35,10 @@ class Classification(Task):
         """Return accuracy, macro-F1 over the classes present, cross-entropy in nats and the calibration error (15 bins)."""
         if not len(targets):
             return dict.fromkeys(("accuracy", "macro_f1", "loss", "ece"), float("nan"))
+        from sklearn.metrics import (
+            f1_score,
+        )  # a second to import, which workers that only train need not wait for
+
         predicted = outputs.argmax(dim=-1)
         present = np.unique(targets.numpy())
         return {
