@@ -50,7 +50,8 @@ class Regression(Task):
         """Return R2, root mean squared error, mean absolute error (data's units) and the loss; R2 needs two samples."""
         if not len(targets):
             return dict.fromkeys(("r2", "rmse", "mae", "loss"), float("nan"))
-        from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error  # slow to import
+        # A second to import, which workers that only train need not wait for.
+        from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
         said = outputs.double().numpy() * self.std + self.mean
         true = targets.double().numpy() * self.std + self.mean
