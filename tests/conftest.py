@@ -1,5 +1,7 @@
 """What all tests share: annotations are checked at run time, hypothesis is repeatable, and there is one Ray."""
 
+import contextlib
+import gc
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -48,15 +50,26 @@ def ray_instance() -> Iterator[None]:
     import ray
 
     environment = {"env_vars": {"OMP_NUM_THREADS": "1"}}
-    ray.init(
-        num_cpus=2,
-        include_dashboard=False,
-        configure_logging=False,
-        log_to_driver=False,
-        runtime_env=environment,
-    )
+    with _leaving_things_open():
+        ray.init(
+            num_cpus=2,
+            include_dashboard=False,
+            configure_logging=False,
+            log_to_driver=False,
+            runtime_env=environment,
+        )
     yield
-    ray.shutdown()
+    with _leaving_things_open():
+        ray.shutdown()
+
+
+@contextlib.contextmanager
+def _leaving_things_open() -> Iterator[None]:
+    """Let Ray forget files and processes that it has not closed, which elsewhere is an error, and let them go at once."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        yield
+        gc.collect()
 
 
 @pytest.fixture(scope="session")
