@@ -43,5 +43,6 @@ class Streams:
     def initialising(self, purpose: str, *, client: int = -1) -> Iterator[None]:
         """Let modules that draw from PyTorch's global generator draw from a stream, and leave the global one untouched."""
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.key(purpose, client=client))
+            # Not torch.manual_seed, which also seeds the generators of every GPU.
+            torch.default_generator.manual_seed(self.key(purpose, client=client))
             yield

@@ -9,6 +9,7 @@ tensor([...])
 import functools
 import json
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
@@ -146,5 +147,12 @@ def payload_of(content: RecordDict) -> int:
 
 @functools.lru_cache(maxsize=64)
 def _codec(spec: str) -> Codec:
-    """Return the codec that a message names, alone or as JSON with its options."""
-    return cast("Codec", CODECS.create(json.loads(spec) if spec.startswith("{") else spec, key="codec"))
+    """Return the codec that a message names, alone or as JSON with its options.
+
+    A message must not make its receiver import anything: `module:Class` is taken of modules only that are here already.
+    """
+    described = json.loads(spec) if spec.startswith("{") else {"name": spec}
+    module, colon, _ = str(described.get("name")).partition(":")
+    if colon and module not in sys.modules:
+        raise InvalidOption("codec", described["name"], "a codec that the receiver has loaded itself")
+    return cast("Codec", CODECS.create(described, key="codec"))

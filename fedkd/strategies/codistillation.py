@@ -41,14 +41,17 @@ class CoDistillationStrategy(Federated):
         student: the server's network; its weights are the `arrays` that Flower hands from round to round.
         proxy: the public samples, whose ids both sides know.
         task: what outputs mean.
-        fusion, weighting: how answers become one; by default the mean of logits, every client alike.
-        distiller: how the student learns; none leaves it out.
+        fusion, weighting: how answers become one; by default that of the method, every client alike.
+        distiller: how the student learns; by default that of the method, which may be none.
         codec: how the consensus is sent.
         samples_per_round: how many proxy samples each round is about; none is all of them.
         send: `fused` sends what the clients said together, `student` what the student then says (as MHAT and CFD do).
         validation: data for the distiller's early stopping.
         clients_per_round, min_clients, num_clients, seed: as in `Federated`.
     """
+
+    default_fusion: ClassVar[Fusion] = MeanLogits()
+    default_distiller: ClassVar[Distiller | None] = None
 
     def __init__(
         self,
@@ -73,11 +76,8 @@ class CoDistillationStrategy(Federated):
         )
         self.student, self.proxy, self.validation = student, proxy, validation
         self.task = task or Classification()
-        self.fusion, self.weighting, self.distiller = (
-            fusion or MeanLogits(),
-            weighting or Uniform(),
-            distiller,
-        )
+        self.fusion, self.weighting = fusion or self.default_fusion, weighting or Uniform()
+        self.distiller = distiller or self.default_distiller
         self.codec, self.samples_per_round, self.send = codec or Float32(), samples_per_round, send
         self._consensus: Package | None = None
         self._asked = torch.arange(len(proxy))
@@ -189,34 +189,14 @@ class CoDistillationStrategy(Federated):
 
 
 class FedMD(CoDistillationStrategy):
-    """FedMD: the mean of logits is the consensus."""
+    """FedMD: the mean of logits is the consensus; without a distiller the server has no model of its own, as in the paper."""
 
 
 class DSFL(CoDistillationStrategy):
-    """DS-FL: the mean of probabilities, sharpened by ERA at temperature 0.1, is the consensus."""
+    """DS-FL: the mean of probabilities, sharpened by ERA at temperature 0.1, is the consensus; the server learns it too."""
 
-    def __init__(
-        self,
-        *,
-        student: nn.Module,
-        proxy: Samples,
-        fusion: Fusion | None = None,
-        distiller: Distiller | None = None,
-        seed: int = 0,
-        clients_per_round: int | None = None,
-        num_clients: int | None = None,
-        samples_per_round: int | None = None,
-    ) -> None:
-        super().__init__(
-            student=student,
-            proxy=proxy,
-            fusion=fusion or ERA(),
-            distiller=distiller or Distiller(),
-            seed=seed,
-            clients_per_round=clients_per_round,
-            num_clients=num_clients,
-            samples_per_round=samples_per_round,
-        )
+    default_fusion: ClassVar[Fusion] = ERA()
+    default_distiller: ClassVar[Distiller | None] = Distiller()
 
 
 @dataclass(frozen=True, kw_only=True)

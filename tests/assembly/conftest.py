@@ -59,8 +59,9 @@ def processes_with() -> Callable[[str, str], list[int]]:
         mark = f"{name}={value}".encode()
         found = []
         for folder in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):  # it ended meanwhile
-                if mark in (folder / "environ").read_bytes().split(b"\0"):
+            # A process may end at any point of this, which leaves even an open file unreadable.
+            with contextlib.suppress(OSError), (folder / "environ").open("rb", buffering=0) as environment:
+                if mark in (environment.read() or b"").split(b"\0"):
                     found.append(int(folder.name))
         return found
 

@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -156,3 +157,11 @@ def test_a_codec_of_another_package_is_found_again_by_its_full_name(
     codec: Codec = CODECS.create("halves_of_mine:Halves", key="codec")
     assert codec.name == "halves_of_mine:Halves"
     assert torch.allclose(across(logits(), codec).values, logits().values, rtol=1e-3)
+
+
+def test_a_message_cannot_make_its_receiver_import_a_module() -> None:
+    content = RecordDict({**to_records(logits(), Float32())})
+    content.config_records[ABOUT]["codec"] = "this:Anything"
+    with pytest.raises(BadPackage, match="loaded itself"):
+        from_records(content)
+    assert "this" not in sys.modules
