@@ -21,8 +21,8 @@ DEBUG = "FEDKD_DEBUG"
 """Environment variable; if set, errors that nobody foresaw keep their traceback."""
 
 
-class Interrupted(KeyboardInterrupt):
-    """The user stopped a run that can be continued."""
+class Interrupted(Exception):
+    """The user stopped a run that can be continued; not an error of the run, whose folder therefore stays."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(f"stopped; continue with `fedkd resume {folder}`")
@@ -45,7 +45,7 @@ def in_one_line(command: Callable[[], Any]) -> int:
             code = command()
     except click.ClickException as error:
         place = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "fedkd"
-        return say(f"{error.format_message()} See `{place} --help`", error.exit_code)
+        return say(f"{error.format_message().rstrip('. ')}. See `{place} --help`", error.exit_code)
     except FedkdError as error:
         return say(str(error), error.exit_code)
     except Interrupted as error:

@@ -18,7 +18,6 @@ import fedkd
 app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
-    suggest_commands=False,  # click suggests already
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 data = typer.Typer(help="Bring data sets to this machine, and list them.")

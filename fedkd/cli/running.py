@@ -54,6 +54,8 @@ def sweep(overrides: Sequence[str], *, own: Path | None) -> int:
         )
         try:
             rows.append(Row(combination, _one(combination, own, console)))
+        except Interrupted:
+            raise
         except FedkdError as error:
             say(f"run {number} failed: {error}", error.exit_code)
             rows.append(Row(combination, None, str(error)))

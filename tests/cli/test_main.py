@@ -51,7 +51,7 @@ def test_without_a_command_the_help_is_shown(command: Command) -> None:
 def test_a_wrong_switch_exits_with_2_and_points_at_the_help(command: Command) -> None:
     said = command("run", "--foo")
     assert said.code == 2
-    assert said.err == "fedkd: No such option '--foo'. See `fedkd run --help`\n"
+    assert said.err == "fedkd: No such option: --foo. See `fedkd run --help`\n"
 
 
 def test_the_module_is_the_command() -> None:

@@ -167,7 +167,7 @@ def test_values_of_the_run_config_stand_in_the_bundle_unchanged(tmp_path: Path) 
     bundle = _write_app(tmp_path / "app", values, tmp_path / "run", AppRef())
     app = tomllib.loads((bundle / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["flwr"]["app"]
     assert app["config"] == {"fedkd": "", **values, "fedkd-folder": str((tmp_path / "run").resolve())}
-    assert app["components"]["serverapp"] == "fedkd.runtime.apps:server_app"
+    assert app["components"]["serverapp"] == "fedkd.assembly.apps:server_app"
 
 
 def await_(condition: object, seconds: float = 60.0) -> None:
