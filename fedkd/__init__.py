@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fedkd.assembly.run import Result, resume, run
     from fedkd.clients import ClientStrategy
     from fedkd.reporting.frames import load_ledger, load_runs, load_summaries
+    from fedkd.runtime.simulate import simulate
 
 __version__ = "0.1.0"
 
@@ -25,6 +26,7 @@ _LAZY = {
     "load_summaries": "fedkd.reporting.frames",
     "resume": "fedkd.assembly.run",
     "run": "fedkd.assembly.run",
+    "simulate": "fedkd.runtime.simulate",
 }
 _MODULES = ("losses", "strategies")
 
@@ -37,6 +39,7 @@ __all__ = [
     "losses",
     "resume",
     "run",
+    "simulate",
     "strategies",
 ]
 

@@ -22,8 +22,9 @@ from fedkd.assembly.serve import serve
 from fedkd.foundation.run_folder import RunFolder
 from fedkd.foundation.watching import Watcher
 from fedkd.reporting.display import display_for
+from fedkd.runtime.runtimes.base import FOLDER
 
-FOLDER, CONFIG, OVERRIDES = "fedkd-folder", "fedkd-config", "fedkd"
+CONFIG, OVERRIDES = "fedkd-config", "fedkd"
 
 client_app = ClientApp()
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fedkd.assembly.apps import CONFIG, FOLDER, client_app, make_server_app
+from fedkd.assembly.apps import CONFIG, client_app, make_server_app
 from fedkd.assembly.baselines import add_baselines
 from fedkd.assembly.compose import compose
 from fedkd.assembly.experiment import Experiment
@@ -21,7 +21,7 @@ from fedkd.foundation.run_folder import RunFolder
 from fedkd.foundation.watching import Silent, Watcher
 from fedkd.reporting.frames import load_runs
 from fedkd.reporting.pictures import draw_run
-from fedkd.runtime.runtimes.base import Federation
+from fedkd.runtime.runtimes.base import FOLDER, Federation
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,6 @@ def _carry_on(folder: RunFolder, experiment: Experiment, watcher: Watcher | None
         client=client_app,
         num_clients=1 if experiment.method.pool else experiment.settings.clients,
         run_config={FOLDER: str(folder.path.resolve()), CONFIG: json.dumps(config)},
-        folder=folder.path,
         say=say,
         note=folder.log,
     )

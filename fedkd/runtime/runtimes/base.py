@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 from flwr.app import Context, RecordDict
@@ -14,6 +13,9 @@ from fedkd.foundation.parts import Part
 from fedkd.runtime.flower_internals import RUN_ID, SERVER_NODE_ID
 from fedkd.runtime.grid import LocalGrid, Value
 
+FOLDER = "fedkd-folder"
+"""Where the run config has the path of the run folder."""
+
 
 @dataclass(frozen=True)
 class Federation:
@@ -23,8 +25,7 @@ class Federation:
         server: the server app.
         client: the client app.
         num_clients: how many partitions there are; each is a node.
-        run_config: what both apps find in their context.
-        folder: the run folder.
+        run_config: what both apps find in their context; under `FOLDER` the path of the run folder, if there is one.
         say: told what a user should know.
         note: told what belongs into the log alone.
     """
@@ -33,7 +34,6 @@ class Federation:
     client: ClientApp
     num_clients: int
     run_config: Mapping[str, Value]
-    folder: Path
     say: Callable[[str], None]
     note: Callable[[str], None]
 

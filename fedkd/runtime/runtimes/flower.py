@@ -2,11 +2,12 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from fedkd.foundation.options import Count, NonNegative
 from fedkd.runtime.flower import run_with_flower
-from fedkd.runtime.runtimes.base import Federation, Runtime
+from fedkd.runtime.runtimes.base import FOLDER, Federation, Runtime
 
 _ROUND = re.compile(r"round +\d+/\d+ ")
 
@@ -37,7 +38,7 @@ class Flower(Runtime):
 
         run_with_flower(
             {},
-            federation.folder.resolve(),
+            Path(str(federation.run_config[FOLDER])),
             num_clients=federation.num_clients,
             num_actors=self.num_actors,
             num_gpus=self.num_gpus,
