@@ -11,7 +11,8 @@ from simulations.study import Interval, Study, choose, seeds_from_command_line
 ALPHAS = (0.1, 1.0, 100.0)
 COMMON = [
     "data=fashion_mnist", "data.samples=4000", "data.test_samples=2000", "partition=dirichlet", "proxy.size=1000",
-    "model=mlp", "clients=10", "rounds=10", "evaluate_every=10", "runtime=inline", "method.client.fit.epochs=5",
+    "model=mlp", "clients=10", "rounds=10", "evaluate_every=10", "runtime=inline", "method.client.fit.optimizer.clip_norm=null",
+    "method.client.fit.epochs=5",
 ]  # fmt: skip
 ARMS = {
     "FedAvg": ["method=fedavg"],

@@ -9,7 +9,8 @@ from simulations.study import Interval, Study, choose, seeds_from_command_line
 ALPHAS = (0.1, 100.0)
 COMMON = [
     "data=fashion_mnist", "data.samples=4000", "data.test_samples=2000", "partition=dirichlet", "model=mlp", "clients=10",
-    "rounds=20", "evaluate_every=20", "runtime=inline", "method.client.fit.epochs=2",
+    "rounds=20", "evaluate_every=20", "runtime=inline", "method.client.fit.optimizer.clip_norm=null",
+    "method.client.fit.epochs=2",
 ]  # fmt: skip
 GRID = [f"method.client.fit.optimizer.lr={rate}" for rate in (0.01, 0.03, 0.1)]
 ARMS = {"FD": "clients_mean", "local": "clients_mean", "FedAvg": "student"}
