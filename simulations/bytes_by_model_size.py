@@ -1,6 +1,6 @@
 """Claim 4: the bytes of logits do not depend on the size of the model; those of weights do.
 
-100 clients, 1,000 public samples of Fashion-MNIST, one round, networks from 8 thousand to 1.6 million weights. Payload is
+100 clients, 1,000 public samples of Fashion-MNIST, one round, networks from 8 thousand to 1.7 million weights. Payload is
 read off the ledger of real runs and held against the formulas: weights 2K|w|b, logits 2KPCb (the first round has no
 down-link of logits, so two rounds are run and the second is taken); with multicast the down-link counts once.
 """

@@ -1,6 +1,6 @@
 """Claim 5: ERA helps with 10 classes and can hurt with many.
 
-DS-FL with its entropy-reduction aggregation at 0.1 against the plain mean of probabilities and against sharpening by a
+DS-FL with its entropy reduction averaging at 0.1 against the plain mean of probabilities and against sharpening by a
 power, everything else alike: Fashion-MNIST (10 classes) and pairs of MNIST digits (100 classes), Dirichlet 0.3.
 """
 

@@ -16,8 +16,5 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """A number, zero included."""
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
-"""A share of a whole, both ends included."""
-
 OpenFraction = Annotated[float, Field(ge=0, lt=1)]
 """A share of a whole that never is the whole."""

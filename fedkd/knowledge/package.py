@@ -68,10 +68,6 @@ class Package:
             return self.values
         return self.values.clamp_min(torch.finfo(self.values.dtype).tiny).log()
 
-    def payload(self, codec: Codec) -> int:
-        """Return the exact size of the arrays in bytes under a codec; ids, counts and the envelope are not knowledge."""
-        return sum(codec.num_bytes(tuple(array.shape)) for array in self.arrays.values())
-
     def require(self, kind: str, shape: tuple[int, ...]) -> None:
         """Refuse a package of another kind or shape, or with a number that is not finite.
 

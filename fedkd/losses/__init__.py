@@ -4,6 +4,6 @@
 tensor(...)
 """
 
-from fedkd.losses.response import kd, mae, mse, soft_cross_entropy
+from fedkd.losses.response import kd, mae, mse
 
-__all__ = ["kd", "mae", "mse", "soft_cross_entropy"]
+__all__ = ["kd", "mae", "mse"]

@@ -36,24 +36,13 @@ def kd(
     return _reduce(divergence * temperature**2, reduction)
 
 
-def soft_cross_entropy(
-    student_logits: Float[Tensor, "batch classes"],
-    teacher_probabilities: Float[Tensor, "batch classes"],
-    *,
-    reduction: Reduction = "mean",
-) -> Float[Tensor, "*batch"]:
-    """Cross-entropy against probabilities, `-sum_c t_c log s_c`; targets must be non-negative and sum to 1."""
-    log_probabilities = F.log_softmax(student_logits, dim=-1)
-    return _reduce(-(teacher_probabilities.detach() * log_probabilities).sum(dim=-1), reduction)
-
-
 def mae(
     student: Float[Tensor, "batch outputs"],
     teacher: Float[Tensor, "batch outputs"],
     *,
     reduction: Reduction = "mean",
 ) -> Float[Tensor, "*batch"]:
-    """Mean absolute error over the outputs: how FedMD's clients match the consensus of logits (Li & Wang, 2019, section 3)."""
+    """Mean absolute error over the outputs: how FedMD's clients match the consensus of logits (Li & Wang, 2019)."""
     return _reduce((student - teacher.detach()).abs().mean(dim=-1), reduction)
 
 

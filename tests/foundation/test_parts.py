@@ -1,10 +1,11 @@
 from dataclasses import FrozenInstanceError, dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import pytest
+from pydantic import Field
 
 from fedkd.foundation.errors import FedkdError, InvalidOption, nearest
-from fedkd.foundation.options import Count, Fraction, Index, NonNegative, OpenFraction, Positive
+from fedkd.foundation.options import Count, Index, NonNegative, OpenFraction, Positive
 from fedkd.foundation.parts import Part, build, dump, options_of, summary_of
 
 
@@ -47,7 +48,7 @@ class Hike(Walk):
     names: dict[str, Positive] = field(default_factory=dict)
     """Words."""
 
-    snack: Fraction | None = None
+    snack: Annotated[float, Field(ge=0, le=1)] | None = None
     """Share that is eaten; none eats nothing."""
 
     weight: NonNegative = 0.0

@@ -92,7 +92,7 @@ def test_the_payload_is_what_arrays_weigh_without_ids_counts_and_envelope() -> N
     package = logits(100, 10)
     for codec, size in ((Float32(), 4), (Float16(), 2)):
         content = RecordDict({**to_records(package, codec)})
-        assert payload_of(content) == package.payload(codec) == size * 100 * 10
+        assert payload_of(content) == size * 100 * 10
         assert len(serialise(content)) > payload_of(content)
 
 

@@ -172,16 +172,16 @@ def test_flowers_fedavg_averages_by_samples_the_weights_that_can_be_used(
     assert all(reason in reasons[client] for client, reason in expected.items())
 
 
+def echo(client: int, content: RecordDict) -> RecordDict:
+    """Send back the weights that came, as a client that learns nothing."""
+    del client
+    return RecordDict({"arrays": content.array_records["arrays"], "metrics": CALM.metric_records["metrics"]})
+
+
 def test_what_crosses_in_a_round_of_fedavg_is_the_same_for_every_participant(
     grid_saying: GridMaker, play: Any
 ) -> None:
-    def say(client: int, content: RecordDict) -> RecordDict:
-        del client
-        return RecordDict(
-            {"arrays": content.array_records["arrays"], "metrics": CALM.metric_records["metrics"]}
-        )
-
-    game = play(FedAvg(clients_per_round=2), grid_saying(say, 5), weights(2.0)).round()
+    game = play(FedAvg(clients_per_round=2), grid_saying(echo, 5), weights(2.0)).round()
     assert len(game.down) == 2
     for content in game.down.values():
         assert content.config_records["config"]["server-round"] == 1
@@ -206,13 +206,7 @@ def test_the_mean_of_evaluations_counts_held_out_samples_and_skips_what_is_not_k
 def test_flowers_loop_lets_clients_judge_the_global_weights_and_fedkds_own_those_they_trained(
     grid_saying: GridMaker, play: Any
 ) -> None:
-    def say(client: int, content: RecordDict) -> RecordDict:
-        del client
-        return RecordDict(
-            {"arrays": content.array_records["arrays"], "metrics": CALM.metric_records["metrics"]}
-        )
-
-    game = play(FedAvg(), grid_saying(say, 2), weights(2.0)).round()
+    game = play(FedAvg(), grid_saying(echo, 2), weights(2.0)).round()
     for config, holds in ((ConfigRecord(), True), (ConfigRecord({"splits": ["test"]}), False)):
         for message in game.strategy.configure_evaluate(1, game.arrays, config, game.grid):
             assert ("arrays" in message.content) == holds

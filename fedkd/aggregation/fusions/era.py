@@ -1,4 +1,4 @@
-"""Entropy-reduction aggregation (DS-FL: Itahara et al., 2020, equation 12)."""
+"""Entropy reduction averaging, ERA, of DS-FL (Itahara et al., 2020)."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ class ERA(Fusion):
     """
 
     temperature: Positive = 0.1
-    """Below about 0.3 it sharpens a ten-class mean; the paper takes 0.1."""
+    """Smaller sharpens more; the paper takes 0.1."""
 
     def fuse(
         self, outputs: Float[Tensor, "teachers n outputs"], weights: Float[Tensor, "teachers n"]
