@@ -54,7 +54,7 @@ def test_every_part_of_a_kind_is_explained(kind: str, command: Command) -> None:
 
 def test_an_option_is_shown_with_its_default_range_and_source(command: Command) -> None:
     text = " ".join(command("list", "fusions").out.split())
-    assert "Itahara et al., 2020, equation 12" in text
+    assert "ERA, of DS-FL (Itahara et al., 2020)" in text
     assert "method.fusion.temperature float 0.1 > 0 " in text
 
 
