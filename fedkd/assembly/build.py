@@ -44,6 +44,7 @@ def client_side(experiment: Experiment, data: FederatedData) -> ClientSide:
         task=task_of(data),
         streams=Streams(experiment.settings.seed),
         device=experiment.runtime.device,
+        engine=experiment.engine,
     )
 
 

@@ -7,6 +7,7 @@ import torch
 
 from fedkd.aggregation.weightings.uniform import Uniform
 from fedkd.data import federated
+from fedkd.engine.engines.vectorised import Vectorised
 from fedkd.foundation.errors import IllegalCombination, InvalidOption, RuntimeUnavailable
 from fedkd.foundation.seeding import Streams
 from fedkd.models.base import Model, predict
@@ -48,6 +49,16 @@ def _check_runtime(experiment: "Experiment") -> None:
     if isinstance(experiment.runtime, Ray) and importlib.util.find_spec("ray") is None:
         raise RuntimeUnavailable(
             "runtime=ray needs Ray, which is not installed: `pip install 'flwr[simulation]'`, or take runtime=inline"
+        )
+    if experiment.runtime.one_by_one and isinstance(experiment.engine, Vectorised):
+        raise IllegalCombination(
+            f"engine=vectorised: runtime={experiment.resolved['runtime']['name']} hands over one client at a time; take engine=auto or "
+            "engine=sequential, or runtime=ray"
+        )
+    if isinstance(experiment.engine, Vectorised) and not experiment.method.client.vectorises:
+        raise IllegalCombination(
+            f"engine=vectorised: method.client={_name(experiment, 'client')} says that its clients cannot be trained at once; "
+            "take engine=auto or engine=sequential"
         )
 
 

@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 import fedkd
 from fedkd.foundation.errors import FedkdError, InvalidOption, nearest
 
-GROUPS = ("method", "data", "partition", "proxy", "model", "student", "runtime")
+GROUPS = ("method", "data", "partition", "proxy", "model", "student", "engine", "runtime")
 """The groups of recipes; each is a folder of YAML files."""
 
 PLANS = "plans of the part before"

@@ -16,6 +16,7 @@ from fedkd.aggregation.fusions.base import Fusion
 from fedkd.aggregation.weightings.base import Weighting
 from fedkd.assembly.combinations import check
 from fedkd.assembly.compose import PLANS
+from fedkd.assembly.settling import settled
 from fedkd.clients import CLIENTS, ClientStrategy
 from fedkd.data.datasets import DATASETS
 from fedkd.data.datasets.base import DataSet
@@ -24,6 +25,8 @@ from fedkd.data.partitions.base import Partitioner
 from fedkd.data.proxies import PROXIES
 from fedkd.data.proxies.base import Proxy
 from fedkd.distillation import Distiller
+from fedkd.engine.engines import ENGINES
+from fedkd.engine.engines.base import Engine
 from fedkd.foundation.errors import InvalidOption, nearest
 from fedkd.foundation.options import Count, Index, Positive
 from fedkd.foundation.parts import Part, build, dump
@@ -102,6 +105,7 @@ class Experiment:
     proxy: Proxy | None
     model: Model
     student: Model | None
+    engine: Engine
     runtime: Runtime
     baselines: tuple[Baseline, ...]
     resolved: Mapping[str, Any] = field(repr=False)
@@ -121,6 +125,7 @@ class Experiment:
         proxy = reader.part("proxy", PROXIES)
         model = reader.part("model", MODELS)
         student = reader.student()
+        engine = reader.part("engine", ENGINES)
         runtime = reader.part("runtime", RUNTIMES)
         settings = reader.settings()
         reader.refuse_unknown()
@@ -132,12 +137,13 @@ class Experiment:
             proxy=None if reader.name("proxy") == "none" else proxy,
             model=model,
             student=student,
+            engine=engine,
             runtime=runtime,
             baselines=_baselines(settings.baselines),
             resolved=reader.resolved,
         )
         check(experiment)
-        return experiment
+        return settled(experiment)
 
 
 class _Reader:
@@ -219,7 +225,7 @@ class _Reader:
         return Method(name=resolved["name"], pool=pool, **parts)
 
     def settings(self) -> Settings:
-        groups = {"method", "data", "partition", "proxy", "model", "student", "runtime"}
+        groups = {"method", "data", "partition", "proxy", "model", "student", "engine", "runtime"}
         own = {key: value for key, value in self._config.items() if key not in groups}
         known = [*sorted(groups), *(option.name for option in fields(Settings))]
         for key, value in own.items():

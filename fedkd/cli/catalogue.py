@@ -22,6 +22,7 @@ from fedkd.data.datasets import DATASETS
 from fedkd.data.partitions import PARTITIONS
 from fedkd.data.proxies import PROXIES
 from fedkd.distillation import Distiller
+from fedkd.engine.engines import ENGINES
 from fedkd.foundation.errors import InvalidOption, nearest
 from fedkd.foundation.parts import options_of, summary_of
 from fedkd.foundation.registry import Family
@@ -35,6 +36,7 @@ FAMILIES: dict[str, tuple[str, Family]] = {
     "partitions": ("partition", PARTITIONS),
     "proxies": ("proxy", PROXIES),
     "models": ("model", MODELS),
+    "engines": ("engine", ENGINES),
     "runtimes": ("runtime", RUNTIMES),
     "clients": ("method.client", CLIENTS),
     "strategies": ("method.strategy", STRATEGIES),

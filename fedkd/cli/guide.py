@@ -18,6 +18,7 @@ LISTS = {
     "proxy": "proxies",
     "model": "models",
     "student": "models",
+    "engine": "engines",
     "runtime": "runtimes",
 }
 """Which `fedkd list` explains a group of recipes."""

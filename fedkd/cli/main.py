@@ -110,7 +110,7 @@ def list_(
 ) -> None:
     """Explain what can be chosen: recipes and parts, with every option, its default, range and source.
 
-    KIND is methods, datasets, partitions, proxies, models, runtimes, clients, strategies, fusions, weightings, codecs,
+    KIND is methods, datasets, partitions, proxies, models, engines, runtimes, clients, strategies, fusions, weightings, codecs,
     knowledge or baselines; without it all kinds are listed with their names.
     """
     from fedkd.cli.catalogue import list_kind, list_kinds

@@ -9,7 +9,7 @@
 from abc import ABC
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeVar
 
 from jaxtyping import Float, Shaped
 from torch import Tensor
@@ -57,6 +57,19 @@ class Situation:
     start: Mapping[str, Tensor]
 
 
+Loss = TypeVar("Loss", bound=Callable[..., Float[Tensor, ""]])
+
+
+def samplewise(loss: Loss) -> Loss:
+    """Mark a loss whose value on a batch is the mean of its values on the single samples of the batch.
+
+    Such a loss lets the vectorised engine fill up the short batches of some clients to the length of the others'. It is a
+    matter of speed alone: an unmarked loss, and one that compares the samples of a batch, sees batches as they are.
+    """
+    loss.samplewise = True  # type: ignore[attr-defined]
+    return loss
+
+
 @dataclass(frozen=True)
 class Stage:
     """One part of a client's round.
@@ -73,6 +86,11 @@ class Stage:
     source: Literal["private", "proxy", "public"]
     loss: Callable[[Step], Float[Tensor, ""]]
     plan: Fit
+
+    @property
+    def samplewise(self) -> bool:
+        """Whether the loss of a batch is the mean of the losses of its samples."""
+        return getattr(self.loss, "samplewise", False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +114,10 @@ class ClientStrategy(Part, ABC):
         """Whether true labels of the proxy set are learned from."""
         return False
 
+    vectorises: ClassVar[bool] = True
+    """Whether many clients may be trained at once; no for a loss that decides by values (`if loss > 1`)."""
+
+    @samplewise
     def train_loss(self, step: Step) -> Float[Tensor, ""]:
         """Return the mean loss of a batch of the client's own samples."""
         return step.task.supervised(step.outputs.logits, step.targets).mean()

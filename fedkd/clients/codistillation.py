@@ -15,7 +15,7 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from fedkd.clients.base import ClientStrategy, Situation, Stage, Step
+from fedkd.clients.base import ClientStrategy, Situation, Stage, Step, samplewise
 from fedkd.foundation.options import Positive
 from fedkd.tasks import Divergence
 from fedkd.training import Fit
@@ -45,6 +45,7 @@ class CoDistillation(ClientStrategy):
         """Whether there is a pre-training on public labels."""
         return self.pretrain.epochs > 0
 
+    @samplewise
     def digest_loss(self, step: Step) -> Float[Tensor, ""]:
         """Return the mean divergence from the consensus."""
         assert step.teacher is not None

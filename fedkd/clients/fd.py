@@ -14,7 +14,7 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from fedkd.clients.base import ClientStrategy, Situation, Step
+from fedkd.clients.base import ClientStrategy, Situation, Step, samplewise
 from fedkd.foundation.options import NonNegative, Positive
 
 
@@ -31,6 +31,7 @@ class FD(ClientStrategy):
     persistent: ClassVar[bool] = True
     needs_classes: ClassVar[bool] = True
 
+    @samplewise
     def train_loss(self, step: Step) -> Float[Tensor, ""]:
         """Return `CE + gamma KL(softmax(mean logits of the label) || p)`."""
         loss = super().train_loss(step)

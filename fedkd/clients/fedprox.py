@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fedkd.clients.base import ClientStrategy, Situation, Step
+from fedkd.clients.base import ClientStrategy, Situation, Step, samplewise
 from fedkd.foundation.options import NonNegative
 
 
@@ -21,6 +21,7 @@ class FedProx(ClientStrategy):
     mu: NonNegative = 0.01
     """Strength of the proximal term; 0 is FedAvg."""
 
+    @samplewise
     def train_loss(self, step: Step) -> Float[Tensor, ""]:
         """Return the task's loss plus the proximal term."""
         pulls = [(weight - step.memory[name]).square().sum() for name, weight in step.parameters.items()]

@@ -5,7 +5,7 @@
 (71, 400)
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -57,6 +57,19 @@ class FederatedData:
     def client_holdout(self, client: int) -> Samples:
         """Return what a client evaluates itself on, as it sees it; may be empty."""
         return self._seen(self.holdouts[client], client, "holdout")
+
+    def pool(self, clients: Sequence[int]) -> tuple[Samples, list[Indices]]:
+        """Return samples among which are those that these clients train on, and where in them each client's are.
+
+        Nothing is copied, unless clients see the samples each in their own way.
+        """
+        if self.shift is None:
+            return self.train, [self.assignments[client] for client in clients]
+        parts = [self.client_train(client) for client in clients]
+        ends = np.cumsum([len(part) for part in parts])
+        return concatenate(parts), [
+            np.arange(end - len(part), end) for end, part in zip(ends, parts, strict=True)
+        ]
 
     def pooled(self) -> "FederatedData":
         """Return the same data in one client that sees what all clients see: the upper reference.

@@ -1,6 +1,7 @@
-"""The engine: runs client strategies, one client after the other, and keeps what a client knows between rounds."""
+"""The engine: runs client strategies, many clients at once or one after the other, and what a client keeps between rounds."""
 
+from fedkd.engine.beginning import Turn, turns_of
 from fedkd.engine.client import ClientSide
-from fedkd.engine.handlers import evaluate, train
+from fedkd.engine.handlers import evaluate, evaluate_together, train, train_together
 
-__all__ = ["ClientSide", "evaluate", "train"]
+__all__ = ["ClientSide", "Turn", "evaluate", "evaluate_together", "train", "train_together", "turns_of"]

@@ -1,8 +1,8 @@
 """Everything that the client side of a run needs, the same in every process, and one client's network and data."""
 
 import functools
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -11,14 +11,17 @@ from torch import Tensor, nn
 from fedkd.clients import ClientStrategy
 from fedkd.data.federated import FederatedData
 from fedkd.data.samples import Samples
+from fedkd.engine.dropout import calls_in
+from fedkd.engine.engines.base import Engine
+from fedkd.engine.engines.sequential import Sequential
 from fedkd.foundation.seeding import Streams
 from fedkd.knowledge.codecs.base import Codec
 from fedkd.knowledge.kinds.base import Kind
-from fedkd.models.base import Model, predict
+from fedkd.models.base import Model, predict, run_network
 from fedkd.tasks import Task
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ClientSide:
     """The client side of a run.
 
@@ -31,6 +34,7 @@ class ClientSide:
         task: what outputs mean.
         streams: the random streams of the run.
         device: where clients train.
+        engine: how clients are trained.
     """
 
     data: FederatedData
@@ -41,6 +45,7 @@ class ClientSide:
     task: Task
     streams: Streams
     device: str = "cpu"
+    engine: Engine = Sequential()  # noqa: RUF009  (a frozen dataclass)
 
     def network(self, client: int) -> nn.Module:
         """Build a client's network with its initial weights: its own, or those that its architecture shares."""
@@ -48,19 +53,83 @@ class ClientSide:
         owner = client if self.strategy.own_initialisation else -1
         return initial_network(model, self.data, self.streams, client=owner).to(self.device)
 
+    def template(self, model: Model) -> nn.Module:
+        """Return this process's network of an architecture; whoever uses it gives it weights first."""
+        key = repr(model)
+        if key not in self._templates:
+            self._templates[key] = initial_network(model, self.data, self.streams).to(self.device)
+        return self._templates[key]
+
+    def initial_weights(self, client: int) -> Mapping[str, Tensor]:
+        """Return the weights and buffers that a client's network begins with; not to be written to."""
+        if self.strategy.own_initialisation:
+            return self.network(client).state_dict()
+        key = repr(self.models[client])
+        if key not in self._initial:
+            self._initial[key] = self.network(client).state_dict()
+        return self._initial[key]
+
+    def drops(self, model: Model) -> bool:
+        """Return whether dropout is at work in networks of this architecture while they train."""
+        key = repr(model)
+        if key not in self._drops:
+            network = self.template(model).train()
+            some = self.resident(self.data.validation.take(torch.arange(2).clamp(max=len(self.data.validation) - 1)))
+            self._drops[key] = bool(calls_in(lambda: run_network(network, some.inputs)))
+        return self._drops[key]
+
+    def resident(self, samples: Samples) -> Samples:
+        """Return samples where clients train."""
+        if self.device == "cpu":
+            return samples
+        inputs = {view: x.to(self.device) for view, x in samples.inputs.items()}
+        return replace(samples, inputs=inputs, targets=samples.targets.to(self.device))
+
+    def pool(self, clients: Sequence[int]) -> tuple[Samples, list[Int[Tensor, " n"]]]:
+        """Return samples among which are those that these clients train on, and where in them each client's are."""
+        samples, positions = self.data.pool(clients)
+        where = [torch.from_numpy(rows) for rows in positions]
+        return (self._train if samples is self.data.train else self.resident(samples)), where
+
+    @functools.cached_property
+    def _train(self) -> Samples:
+        """The training pool, which lies where clients train once for this process."""
+        return self.resident(self.data.train)
+
+    @functools.cached_property
+    def proxy_here(self) -> Samples:
+        """The proxy set, which lies where clients train once for this process."""
+        return self.resident(self.proxy())
+
+    @functools.cached_property
+    def _templates(self) -> dict[str, nn.Module]:
+        return {}
+
+    @functools.cached_property
+    def _initial(self) -> dict[str, Mapping[str, Tensor]]:
+        return {}
+
+    @functools.cached_property
+    def _drops(self) -> dict[str, bool]:
+        return {}
+
     @functools.cached_property
     def proxy_rows(self) -> Mapping[int, int]:
         """Position of each proxy sample by its id."""
         ids = () if self.data.proxy is None else self.data.proxy.ids.tolist()
         return {sample: row for row, sample in enumerate(ids)}
 
+    def rows_of(self, ids: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
+        """Return the positions of these proxy samples."""
+        proxy = self.proxy()
+        if ids is proxy.ids or torch.equal(ids, proxy.ids):
+            return torch.arange(len(ids))
+        return torch.tensor([self.proxy_rows[sample] for sample in ids.tolist()], dtype=torch.long)
+
     def proxy(self, ids: Int[Tensor, " n"] | None = None) -> Samples:
         """Return these proxy samples in this order, or the whole proxy set."""
         assert self.data.proxy is not None
-        if ids is None:
-            return self.data.proxy
-        rows = torch.tensor([self.proxy_rows[sample] for sample in ids.tolist()], dtype=torch.long)
-        return self.data.proxy.take(rows)
+        return self.data.proxy if ids is None else self.data.proxy.take(self.rows_of(ids))
 
 
 def initial_network(
@@ -71,27 +140,43 @@ def initial_network(
         return model.network(next(iter(data.info.views.values())), data.info.num_outputs)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trained:
-    """A client after its training, as knowledge is read off it."""
+    """A client after its training, as knowledge is read off it.
+
+    Args:
+        side: the client side of the run.
+        client: number of its partition.
+        state: its network's weights and buffers by name.
+        answer: returns its raw outputs on proxy samples, by their ids.
+        outputs: returns its raw outputs on any samples.
+    """
 
     side: ClientSide
-    samples: Samples
-    network: nn.Module
+    client: int
+    state: Mapping[str, Tensor]
+    answer: Callable[[Int[Tensor, " n"]], Float[Tensor, "n outputs"]]
+    outputs: Callable[[Samples], Float[Tensor, "n outputs"]]
+
+    @classmethod
+    def of(cls, side: ClientSide, client: int, network: nn.Module, state: Mapping[str, Tensor]) -> "Trained":
+        """Return a client whose outputs are those of a network with these weights and buffers."""
+
+        def outputs(samples: Samples) -> Float[Tensor, "n outputs"]:
+            network.load_state_dict(state)
+            return predict(network, side.resident(samples).inputs).cpu()
+
+        return cls(side, client, state, lambda ids: outputs(side.proxy(ids)), outputs)
 
     def weights(self) -> Mapping[str, Tensor]:
         """Return the network's weights by name."""
-        return {name: weight.detach().cpu() for name, weight in self.network.state_dict().items()}
-
-    def outputs(self, samples: Samples) -> Float[Tensor, "n outputs"]:
-        """Return the raw outputs on any samples."""
-        inputs = {view: x.to(self.side.device) for view, x in samples.inputs.items()}
-        return predict(self.network, inputs).cpu()
+        return {name: weight.detach().cpu() for name, weight in self.state.items()}
 
     def on_proxy(self, ids: Int[Tensor, " n"]) -> Float[Tensor, "n outputs"]:
         """Return the raw outputs on proxy samples."""
-        return self.outputs(self.side.proxy(ids))
+        return self.answer(ids)
 
     def on_private(self) -> tuple[Float[Tensor, "n outputs"], Shaped[Tensor, "n ..."]]:
         """Return the raw outputs on the client's own training samples, and their targets."""
-        return self.outputs(self.samples), self.samples.targets
+        own = self.side.data.client_train(self.client)
+        return self.outputs(own), own.targets

@@ -1,152 +1,160 @@
-"""What a client does with a Flower message: train and share, or evaluate. The same code under every runtime.
+"""What clients do with Flower messages: train and share, or evaluate. The same code under every runtime.
 
-A train message holds `config` (round, keep), and what the method sends: `weights`, `arrays` + `about` (knowledge), or
-`ask` (the ids of the proxy samples that the server wants to hear about). Weights under `arrays` without `about` are
-taken as well, as Flower's own strategies send them. A reply holds `arrays` + `about`, and `metrics`.
+A cohort of clients is handled at once; those of one architecture with the same stages are trained together where the
+engine says so. What goes wrong for one client is that client's failure alone.
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
-from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, MetricRecord, RecordDict
 from torch import Tensor
 
-from fedkd.clients import Situation, Stage
-from fedkd.data.samples import Samples
-from fedkd.engine.client import ClientSide, Trained
-from fedkd.engine.sequential import run_stage
-from fedkd.knowledge import ABOUT, ARRAYS, Package, from_records, to_records
+from fedkd.engine.beginning import MODEL, Begun, Turn, alike, begin, weights_of
+from fedkd.engine.client import ClientSide
+from fedkd.engine.mail import METRICS, NUM_EXAMPLES, PREDICTIONS, Mail, encode
+from fedkd.engine.stages import Fitted, train_alone, train_group
+from fedkd.knowledge import to_records
+from fedkd.knowledge.arrays import LocalArray
+from fedkd.models.base import predict
+from fedkd.prediction import predict_stacked
 
-CONFIG, WEIGHTS, ASK, METRICS, PREDICTIONS = "config", "weights", "ask", "metrics", "predictions"
-NUM_EXAMPLES = "num-examples"
-_MODEL = "fedkd.model"
+_LOG = logging.getLogger(__name__)
+
+Outcome = RecordDict | Exception
+"""What a client answers, or what went wrong for it."""
 
 
 def train(side: ClientSide, client: int, content: RecordDict, state: RecordDict) -> RecordDict:
-    """Run a client's round and return what it shares.
-
-    Args:
-        side: the client side of the run.
-        client: number of the client's partition.
-        content: the server's message.
-        state: what this client keeps between rounds; changed in place.
-    """
-    options = content.config_records[CONFIG]
-    current_round = _whole(options["server-round"])
-    received = from_records(content) if ABOUT in content.config_records else None
-    network = side.network(client)
-    weights = _received_weights(content)
-    first = _MODEL not in state.array_records
-    if side.strategy.persistent and not first:
-        network.load_state_dict(_decode(state.array_records[_MODEL]))
-    elif weights is not None:
-        network.load_state_dict(weights)
-    start = {name: weight.detach().clone() for name, weight in network.named_parameters()}
-    situation = Situation(first, received, start)
-    memory = {name: tensor.to(side.device) for name, tensor in side.strategy.remember(situation).items()}
-    own = side.data.client_train(client)
-    loss = float("nan")
-    for stage in side.strategy.stages(situation):
-        samples, teacher = _samples_of(stage, side, own, received)
-        generator = side.streams.torch(stage.name, round=current_round, client=client)
-        loss = run_stage(
-            stage, network, samples, teacher=teacher, memory=memory, task=side.task, generator=generator
-        )
-    if side.strategy.persistent or options.get("keep", False):
-        state[_MODEL] = ArrayRecord(network.state_dict())
-    metrics = MetricRecord({NUM_EXAMPLES: len(own), "train-loss": loss})
-    return RecordDict({**_shared(side, Trained(side, own, network), content), METRICS: metrics})
+    """Run one client's round and return what it shares; see `train_together`."""
+    return _only(train_together(side, [Turn(client, Mail(content), state)]))
 
 
 def evaluate(side: ClientSide, client: int, content: RecordDict, state: RecordDict) -> RecordDict:
-    """Return a client's metrics on its own held-out samples and its raw outputs on the global splits that are asked for.
+    """Return one client's evaluation; see `evaluate_together`."""
+    return _only(evaluate_together(side, [Turn(client, Mail(content), state)]))
+
+
+def train_together(side: ClientSide, turns: Sequence[Turn]) -> list[Outcome]:
+    """Run the round of a cohort of clients and return what each shares.
+
+    Args:
+        side: the client side of the run.
+        turns: the clients, with their messages and what they keep between rounds, which is changed in place.
+    """
+    outcomes: dict[int, Outcome] = {}
+    begun: dict[int, Begun] = {}
+    for place, turn in enumerate(turns):
+        try:
+            begun[place] = begin(side, turn)
+        except Exception as error:  # noqa: BLE001, PERF203  (strategies are the user's: whatever they raise is that client's failure)
+            outcomes[place] = error
+    for places in alike(side, begun):
+        outcomes |= zip(places, _train_alike(side, [begun[place] for place in places]), strict=True)
+    return [outcomes[place] for place in range(len(turns))]
+
+
+def _train_alike(side: ClientSide, group: list[Begun]) -> list[Outcome]:
+    """Train clients of one architecture and the same stages, at once where that can be done."""
+    architecture = repr(side.models[group[0].client])
+    if len(group) == 1 or not (side.strategy.vectorises and side.engine.vectorises(architecture)):
+        return [_train_one(side, one) for one in group]
+    try:
+        fitted = train_group(side, group)
+    except torch.OutOfMemoryError:
+        _LOG.warning("%d clients at once need more memory than there is; they go on in two halves", len(group))
+        middle = len(group) // 2
+        return [*_train_alike(side, group[:middle]), *_train_alike(side, group[middle:])]
+    except Exception as error:  # noqa: BLE001  (not every network and loss can be vectorised, and one client may be at fault)
+        _LOG.warning("%d clients are trained one after the other, since at once: %s", len(group), error)
+        return [_train_one(side, one) for one in group]
+    return [_finish(side, one, result) for one, result in zip(group, fitted, strict=True)]
+
+
+def _train_one(side: ClientSide, one: Begun) -> Outcome:
+    try:
+        fitted = train_alone(side, one)
+    except Exception as error:  # noqa: BLE001  (see train_together)
+        return error
+    return _finish(side, one, fitted)
+
+
+def _finish(side: ClientSide, one: Begun, fitted: Fitted) -> Outcome:
+    """Return what a trained client shares, and keep its network if it is to be kept."""
+    mail, records = one.turn.mail, dict[str, Any]()
+    try:
+        if side.kind is not None:
+            ids = None
+            if side.kind.needs_proxy:
+                ids = side.proxy().ids if mail.asked is None else mail.asked
+            records |= to_records(side.kind.extract(fitted.trained, ids), side.codec)
+    except Exception as error:  # noqa: BLE001  (kinds and codecs are the user's too)
+        return error
+    if side.strategy.persistent or mail.options.get("keep", False):
+        one.turn.state[MODEL] = encode(fitted.trained.state)
+    size = len(side.data.assignments[one.client])
+    return RecordDict({**records, METRICS: MetricRecord({NUM_EXAMPLES: size, "train-loss": fitted.loss})})
+
+
+def evaluate_together(side: ClientSide, turns: Sequence[Turn]) -> list[Outcome]:
+    """Return each client's metrics on its own held-out samples and its raw outputs on the global splits that are asked for.
 
     A client without a network of its own (it was never trained, or keeps none) evaluates the weights in the message, or
     its initial ones.
     """
-    network = side.network(client)
-    weights = _received_weights(content)
-    if _MODEL in state.array_records:
-        network.load_state_dict(_decode(state.array_records[_MODEL]))
-        if not side.strategy.persistent:
-            del state[_MODEL]
-    elif weights is not None:
-        network.load_state_dict(weights)
-    own = side.data.client_holdout(client)
-    trained = Trained(side, own, network)
-    said = {
-        split: Array(
-            trained.outputs({"validation": side.data.validation, "test": side.data.test}[split]).numpy()
-        )
-        for split in _words(content.config_records[CONFIG].get("splits", []))
+    outcomes: dict[int, Outcome] = {}
+    groups: dict[tuple[str, tuple[str, ...]], dict[int, Mapping[str, Tensor]]] = {}
+    for place, turn in enumerate(turns):
+        try:
+            weights = weights_of(side, turn, kept=MODEL in turn.state.array_records)
+            if MODEL in turn.state.array_records and not side.strategy.persistent:
+                del turn.state[MODEL]
+            splits = tuple(str(split) for split in turn.mail.options.get("splits", []))
+            groups.setdefault((repr(side.models[turn.client]), splits), {})[place] = weights
+        except Exception as error:  # noqa: BLE001  (see train_together)
+            outcomes[place] = error
+    for (architecture, splits), weights_by_place in groups.items():
+        together = side.engine.vectorises(architecture) and len(weights_by_place) > 1
+        pieces = [weights_by_place] if together else [{place: own} for place, own in weights_by_place.items()]
+        for piece in pieces:
+            outcomes |= _evaluate_alike(side, splits, {place: turns[place] for place in piece}, piece)
+    return [outcomes[place] for place in range(len(turns))]
+
+
+def _evaluate_alike(
+    side: ClientSide,
+    splits: tuple[str, ...],
+    turns: Mapping[int, Turn],
+    weights: Mapping[int, Mapping[str, Tensor]],
+) -> dict[int, Outcome]:
+    template = side.template(side.models[next(iter(turns.values())).client])
+    stacks = {
+        name: torch.stack([own[name] for own in weights.values()]).to(side.device)
+        for name in template.state_dict()
     }
-    values = (
-        side.task.metrics(trained.outputs(own), own.targets)
-        if len(own)
-        else side.task.metrics(torch.empty(0, 1), own.targets)
-    )
-    metrics = MetricRecord({NUM_EXAMPLES: len(own), **values})
-    return RecordDict({PREDICTIONS: ArrayRecord(said), METRICS: metrics})
+    said = {}
+    for split in splits:
+        samples = {"validation": side.data.validation, "test": side.data.test}[split]
+        if len(turns) == 1:
+            template.load_state_dict(next(iter(weights.values())))
+            said[split] = predict(template, side.resident(samples).inputs).cpu()[None]
+        else:
+            said[split] = predict_stacked(template, stacks, side.resident(samples).inputs).cpu()
+    outcomes: dict[int, Outcome] = {}
+    for row, (place, turn) in enumerate(turns.items()):
+        own = side.data.client_holdout(turn.client)
+        template.load_state_dict(weights[place])
+        outputs = predict(template, side.resident(own).inputs).cpu() if len(own) else torch.empty(0, 1)
+        metrics = MetricRecord({NUM_EXAMPLES: len(own), **side.task.metrics(outputs, own.targets)})
+        arrays = {split: LocalArray(values[row].numpy()) for split, values in said.items()}
+        outcomes[place] = RecordDict({PREDICTIONS: ArrayRecord(arrays), METRICS: metrics})
+    return outcomes
 
 
-def _received_weights(content: RecordDict) -> Mapping[str, Tensor] | None:
-    if WEIGHTS in content.array_records:
-        return _decode(content.array_records[WEIGHTS])
-    if ARRAYS in content.array_records and ABOUT not in content.config_records:
-        return _decode(content.array_records[ARRAYS])
-    return None
-
-
-def _decode(record: ArrayRecord) -> dict[str, Tensor]:
-    return {name: torch.from_numpy(np.array(array.numpy())) for name, array in record.items()}
-
-
-def _samples_of(
-    stage: Stage, side: ClientSide, own: Samples, received: Package | None
-) -> tuple[Samples, Tensor | None]:
-    if stage.source == "private":
-        samples, teacher = own, None
-    elif stage.source == "public":
-        samples, teacher = side.proxy(), None
-    else:
-        assert received is not None
-        samples, teacher = side.proxy(received.ids), received.scores().to(side.device)
-    if side.device == "cpu":
-        return samples, teacher
-    inputs = {view: x.to(side.device) for view, x in samples.inputs.items()}
-    return replace(samples, inputs=inputs, targets=samples.targets.to(side.device)), teacher
-
-
-def _shared(side: ClientSide, trained: Trained, content: RecordDict) -> dict[str, Any]:
-    if side.kind is None:
-        return {}
-    ids = None
-    if side.kind.needs_proxy:
-        asked = content.array_records.get(ASK)
-        ids = side.proxy().ids if asked is None else torch.from_numpy(np.array(asked["ids"].numpy()))
-    return to_records(side.kind.extract(trained, ids), side.codec)
-
-
-def _whole(value: object) -> int:
-    assert isinstance(value, int)
-    return value
-
-
-def _words(value: object) -> list[str]:
-    return [str(word) for word in value] if isinstance(value, list) else []
-
-
-__all__ = [
-    "ASK",
-    "CONFIG",
-    "METRICS",
-    "NUM_EXAMPLES",
-    "PREDICTIONS",
-    "WEIGHTS",
-    "ConfigRecord",
-    "evaluate",
-    "train",
-]
+def _only(outcomes: list[Outcome]) -> RecordDict:
+    [outcome] = outcomes
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome

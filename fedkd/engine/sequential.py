@@ -1,5 +1,6 @@
 """The readable engine: one client after the other, one stage after the other, plain PyTorch."""
 
+import contextlib
 from collections.abc import Mapping
 
 import torch
@@ -7,7 +8,9 @@ from torch import Tensor, nn
 
 from fedkd.clients import Stage, Step
 from fedkd.data.samples import Samples
-from fedkd.models.base import run_network
+from fedkd.engine.dropout import drawing
+from fedkd.engine.precision import Precision, channels_last, in_precision, laid_out
+from fedkd.models.base import Outputs, run_network
 from fedkd.tasks import Task
 from fedkd.training import fit
 
@@ -21,6 +24,8 @@ def run_stage(
     memory: Mapping[str, Tensor],
     task: Task,
     generator: torch.Generator,
+    dropout: torch.Generator | None = None,
+    precision: Precision = "float32",
 ) -> float:
     """Train a client's network in place through one stage.
 
@@ -32,15 +37,28 @@ def run_stage(
         memory: what the strategy remembered.
         task: passed on to the loss.
         generator: draws the order of the samples.
+        dropout: draws what dropout leaves out; none for networks without dropout.
+        precision: of forward and backward passes.
 
     Returns:
         Mean loss over the last pass, NaN without samples.
     """
     parameters = dict(network.named_parameters())
+    inputs = dict(samples.inputs)
+    if precision != "float32":
+        channels_last(network)
+        inputs = {view: laid_out(x) for view, x in inputs.items()}
+    dtype = next(iter(parameters.values())).dtype
+
+    def forward(rows: Tensor) -> Outputs:
+        with in_precision(precision, samples.targets.device.type):
+            said = run_network(network, {view: x[rows] for view, x in inputs.items()})
+        return said if precision == "float32" else Outputs(*(value.to(dtype) for value in said))
 
     def loss(rows: Tensor) -> Tensor:
-        outputs = run_network(network, {view: x[rows] for view, x in samples.inputs.items()})
+        outputs = forward(rows)
         said = None if teacher is None else teacher[rows]
         return stage.loss(Step(outputs, samples.targets[rows], said, parameters, memory, task))
 
-    return fit(network, loss, size=len(samples), plan=stage.plan, generator=generator)
+    with contextlib.nullcontext() if dropout is None else drawing(dropout):
+        return fit(network, loss, size=len(samples), plan=stage.plan, generator=generator)

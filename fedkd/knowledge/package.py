@@ -16,12 +16,13 @@ from typing import cast
 
 import numpy as np
 import torch
-from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from fedkd.foundation.errors import InvalidOption
 from fedkd.foundation.parts import dump
+from fedkd.knowledge.arrays import LocalArray, numbers_of
 from fedkd.knowledge.codecs import CODECS
 from fedkd.knowledge.codecs.base import Codec
 
@@ -89,13 +90,13 @@ class Package:
 
 def to_records(package: Package, codec: Codec) -> dict[str, ArrayRecord | ConfigRecord]:
     """Return the Flower records of a package: its arrays, encoded, and what they are."""
-    encoded = {
-        name: Array(np.asarray(codec.encode(array), order="C")) for name, array in package.arrays.items()
+    encoded: dict[str, LocalArray] = {
+        name: LocalArray(np.asarray(codec.encode(array), order="C")) for name, array in package.arrays.items()
     }
     if package.ids is not None:
-        encoded[_IDS] = Array(package.ids.numpy())
+        encoded[_IDS] = LocalArray(package.ids.numpy())
     if package.counts is not None:
-        encoded[_COUNTS] = Array(package.counts.numpy())
+        encoded[_COUNTS] = LocalArray(package.counts.numpy())
     options = dump(codec)
     # The receiver makes the codec anew, so what its decoding depends on travels along.
     spec = json.dumps({"name": codec.name, **options}) if options else codec.name
@@ -112,7 +113,7 @@ def from_records(content: RecordDict) -> Package:
     if ARRAYS not in content.array_records or ABOUT not in content.config_records:
         raise BadPackage(f"sent no knowledge (records {sorted(content)})")
     about = content.config_records[ABOUT]
-    arrays = {name: array.numpy() for name, array in content.array_records[ARRAYS].items()}
+    arrays = {name: numbers_of(array) for name, array in content.array_records[ARRAYS].items()}
     try:
         codec: Codec = _codec(str(about["codec"]))
     except InvalidOption as error:

@@ -69,9 +69,18 @@ def run_network(network: nn.Module, inputs: Mapping[str, Tensor]) -> Outputs:
 
     A network that returns a bare tensor is taken to return logits, which then also serve as features.
     """
-    view = getattr(network, "view", None) or next(iter(inputs))
-    said = network(inputs[view])
+    said = network(inputs[_view(network, inputs)])
     return said if isinstance(said, Outputs) else Outputs(said, said)
+
+
+def run_with(network: nn.Module, weights: Mapping[str, Tensor], inputs: Mapping[str, Tensor]) -> Outputs:
+    """Apply a network as `run_network` does, with other parameters and buffers than its own."""
+    said = torch.func.functional_call(network, dict(weights), (inputs[_view(network, inputs)],))
+    return said if isinstance(said, Outputs) else Outputs(said, said)
+
+
+def _view(network: nn.Module, inputs: Mapping[str, Tensor]) -> str:
+    return getattr(network, "view", None) or next(iter(inputs))
 
 
 @torch.no_grad()

@@ -62,10 +62,10 @@ def clients_are_left_as_they_are(kind: Kind) -> None:
     for data in _grounds(kind):
         trained = _trained(data, USUAL)
         ids = data.proxy.ids if kind.needs_proxy and data.proxy is not None else None
-        before = {name: weight.clone() for name, weight in trained.network.state_dict().items()}
+        before = {name: weight.clone() for name, weight in trained.state.items()}
         with generators_left_alone():
             first, second = kind.extract(trained, ids), kind.extract(trained, ids)
-        for name, weight in trained.network.state_dict().items():
+        for name, weight in trained.state.items():
             require(torch.equal(weight, before[name]), f"reading changes the weights {name}")
         for name, array in first.arrays.items():
             require(torch.equal(array, second.arrays[name]), "it says something else when it is asked again")
@@ -92,7 +92,8 @@ def _grounds(kind: Kind) -> Iterator[FederatedData]:
 
 def _trained(data: FederatedData, client: int) -> Trained:
     side = client_side(Supervised(), data)
-    return Trained(side, data.client_train(client), side.network(client))
+    network = side.network(client)
+    return Trained.of(side, client, network, network.state_dict())
 
 
 def _extract(kind: Kind, data: FederatedData, client: int, ids: torch.Tensor | None = None) -> Package:

@@ -14,7 +14,7 @@ from torch import nn
 from fedkd.clients import ClientStrategy, Situation, Stage, Step
 from fedkd.data.federated import FederatedData
 from fedkd.engine import ClientSide, train
-from fedkd.engine.handlers import CONFIG, WEIGHTS
+from fedkd.engine.mail import CONFIG, WEIGHTS
 from fedkd.foundation.parts import build, dump
 from fedkd.foundation.seeding import Streams
 from fedkd.knowledge import Package, to_records

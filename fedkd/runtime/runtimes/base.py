@@ -56,6 +56,9 @@ class Runtime(Part, ABC):
     keeps_client_states: ClassVar[bool] = True
     """Whether what clients keep between rounds is checkpointed; else a run of such clients starts over when it is resumed."""
 
+    one_by_one: ClassVar[bool] = False
+    """Whether the client app gets one client at a time, so that none can be trained together."""
+
     @property
     def device(self) -> str:
         """Where clients train."""

@@ -23,6 +23,7 @@ class Flower(Runtime):
     """GPUs of this machine that the nodes share equally."""
 
     keeps_client_states: ClassVar[bool] = False
+    one_by_one: ClassVar[bool] = True
 
     @property
     def device(self) -> str:

@@ -1,0 +1,108 @@
+"""How a client's round begins: which weights it starts from, what it remembers, which stages it will go through."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flwr.app import RecordDict
+from torch import Tensor
+
+from fedkd.clients import Situation, Stage
+from fedkd.engine.client import ClientSide
+from fedkd.engine.mail import Mail, decode
+
+MODEL = "fedkd.model"
+"""Record of a client's state that holds its network."""
+
+
+@dataclass(frozen=True, eq=False)
+class Turn:
+    """A client whose turn it is: what it was sent, and what it keeps between rounds."""
+
+    client: int
+    mail: Mail
+    state: RecordDict
+
+
+@dataclass(frozen=True, eq=False)
+class Begun:
+    """A client that is ready to train.
+
+    Args:
+        turn: the client.
+        weights: its network's weights and buffers; not to be written to.
+        memory: what its strategy remembers, where it trains.
+        stages: what it will go through.
+    """
+
+    turn: Turn
+    weights: Mapping[str, Tensor]
+    memory: Mapping[str, Tensor]
+    stages: tuple[Stage, ...]
+
+    @property
+    def client(self) -> int:
+        """Number of the client's partition."""
+        return self.turn.client
+
+
+def begin(side: ClientSide, turn: Turn) -> Begun:
+    """Make a client ready; it starts from the network that it kept, from what it was sent, or from its initial weights."""
+    first = MODEL not in turn.state.array_records
+    kept = side.strategy.persistent and not first
+    weights = weights_of(side, turn, kept=kept)
+    learned = [name for name, _ in side.template(side.models[turn.client]).named_parameters()]
+    situation = Situation(first, turn.mail.package, {name: weights[name].to(side.device) for name in learned})
+    memory = {name: tensor.to(side.device) for name, tensor in side.strategy.remember(situation).items()}
+    return Begun(turn, weights, memory, side.strategy.stages(situation))
+
+
+def weights_of(side: ClientSide, turn: Turn, *, kept: bool) -> Mapping[str, Tensor]:
+    """Return the weights and buffers of a client's network: those that it kept, was sent, or begins with."""
+    sent = turn.mail.weights
+    if kept:
+        return _fitting(decode(turn.state.array_records[MODEL]), side, turn.client)
+    return side.initial_weights(turn.client) if sent is None else _fitting(sent, side, turn.client)
+
+
+def _fitting(weights: Mapping[str, Tensor], side: ClientSide, client: int) -> Mapping[str, Tensor]:
+    """Refuse weights that are not those of the client's network, as `load_state_dict` does."""
+    own = side.template(side.models[client]).state_dict()
+    if weights.keys() != own.keys():
+        odd = min(weights.keys() ^ own.keys())
+        raise ValueError(f"weights {odd!r} are {'missing' if odd in own else 'not of this network'}")
+    for name, tensor in own.items():
+        if weights[name].shape != tensor.shape:
+            raise ValueError(
+                f"weights {name!r} have shape {list(weights[name].shape)}, this network's have {list(tensor.shape)}"
+            )
+    return weights
+
+
+def alike(side: ClientSide, begun: Mapping[int, Begun]) -> list[list[int]]:
+    """Return the places of the clients that can be trained at once, group by group."""
+    groups: dict[Hashable, list[int]] = {}
+    for place, one in begun.items():
+        groups.setdefault(_signature(side, place, one), []).append(place)
+    return list(groups.values())
+
+
+def _signature(side: ClientSide, place: int, one: Begun) -> Hashable:
+    """Return what clients must have in common to be trained at once; a place of its own where that cannot be told."""
+    memory = sorted((name, tuple(tensor.shape), str(tensor.dtype)) for name, tensor in one.memory.items())
+    stages = tuple((stage.name, stage.source, stage.loss, stage.plan) for stage in one.stages)
+    signature: tuple[Any, ...] = (repr(side.models[one.client]), one.turn.mail.round, stages, tuple(memory))
+    try:
+        hash(signature)
+    except TypeError:
+        return place
+    return signature
+
+
+def turns_of(clients: Sequence[int], contents: Sequence[RecordDict], states: Sequence[RecordDict]) -> list[Turn]:
+    """Return the turns of a cohort; a content that several clients were sent is decoded once."""
+    mails: dict[int, Mail] = {}
+    return [
+        Turn(client, mails.setdefault(id(content), Mail(content)), state)
+        for client, content, state in zip(clients, contents, states, strict=True)
+    ]

@@ -1,0 +1,83 @@
+"""The engine that a rule, or a measurement that was made before, says is the faster one; never timed within a run.
+
+The rule is derived from `python -m simulations.bench engines`; `docs/performance.md` explains it, and `fedkd calibrate`
+puts a measurement on this machine in its place.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from fedkd.engine.calibration import verdict
+from fedkd.engine.engines.base import Engine, Work
+from fedkd.engine.engines.sequential import Sequential
+from fedkd.engine.engines.vectorised import Vectorised
+from fedkd.foundation.options import Count
+from fedkd.models.base import count_parameters
+
+MOST_WORK = 8_000_000
+"""Weights x samples of a batch up to which a step is so short that starting its kernels costs more than running them."""
+
+_ALONE = (nn.modules.batchnorm._BatchNorm, nn.RNNBase, nn.RNNCellBase)  # noqa: SLF001  (the common base of BatchNorm1d to 3d)
+"""Layers that `vmap` cannot carry: running statistics are written in place, recurrent kernels are fused."""
+
+_CONVOLUTIONS = (nn.modules.conv._ConvNd,)  # noqa: SLF001  (the common base of all convolutions)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the choice for one architecture depends on.
+
+    Args:
+        architecture: `repr` of the model.
+        network: a network of it.
+        shape: of one input.
+        batch_size: of the clients' training.
+        device: where clients train.
+    """
+
+    architecture: str
+    network: nn.Module
+    shape: tuple[int, ...]
+    batch_size: int
+    device: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Auto(Engine):
+    """Chooses between sequential and vectorised; the resolved config holds what was chosen."""
+
+    cohort_size: Count | None = None
+    """Clients that are trained at once where that is chosen; none as for `vectorised`."""
+
+    def chosen(self, questions: Iterable[Question]) -> Engine:
+        """Return the engine for clients of these architectures."""
+        answers: Mapping[str, bool] = {one.architecture: vectorising_pays(one) for one in questions}
+        if not any(answers.values()):
+            return Sequential(precision=self.precision)
+        alone = tuple(sorted(name for name, pays in answers.items() if not pays))
+        return Vectorised(precision=self.precision, cohort_size=self.cohort_size, one_by_one=alone)
+
+    def cohorts(self, works: Sequence[Work]) -> list[list[int]]:
+        """Refuse: what is chosen runs, not the choice."""
+        raise NotImplementedError("engine=auto is settled when the config is resolved")
+
+    def vectorises(self, architecture: str) -> bool:
+        """Refuse: what is chosen runs, not the choice."""
+        raise NotImplementedError("engine=auto is settled when the config is resolved")
+
+
+def vectorising_pays(question: Question) -> bool:
+    """Return whether training many clients at once is faster: as measured on this machine, or else by the rule."""
+    modules = list(question.network.modules())
+    if any(isinstance(module, _ALONE) for module in modules):
+        return False
+    measured = verdict(question.architecture, question.shape, question.batch_size, question.device)
+    if measured is not None:
+        return measured
+    if question.device != "cpu":
+        return True
+    if any(isinstance(module, _CONVOLUTIONS) for module in modules):
+        return False
+    return count_parameters(question.network) * question.batch_size <= MOST_WORK

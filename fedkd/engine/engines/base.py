@@ -1,0 +1,40 @@
+"""What an engine must say: which clients are trained together, and in what precision."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fedkd.engine.precision import Precision
+from fedkd.foundation.parts import Part
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is known of a client before its round.
+
+    Args:
+        architecture: its network's architecture, as `repr` of the model.
+        size: number of its training samples.
+    """
+
+    architecture: str
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine(Part, ABC):
+    """How the clients of a process are trained; every engine gives the same result, to float tolerance."""
+
+    precision: Precision = "float32"
+    """Precision of forward and backward passes while clients train; weights and optimisers stay in float32."""
+
+    @abstractmethod
+    def cohorts(self, works: Sequence[Work]) -> list[list[int]]:
+        """Return which clients are trained together, as positions, in the order in which their answers count.
+
+        It follows from the clients alone and never from the number of workers, so results do not depend on that either.
+        """
+
+    @abstractmethod
+    def vectorises(self, architecture: str) -> bool:
+        """Return whether clients of this architecture are trained at once."""

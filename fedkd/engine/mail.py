@@ -1,0 +1,86 @@
+"""What a message says to a client, decoded once for all clients that get the same.
+
+A train message holds `config` (round, keep), and what the method sends: `weights`, `arrays` + `about` (knowledge), or
+`ask` (the ids of the proxy samples that the server wants to hear about). Weights under `arrays` without `about` are
+taken as well, as Flower's own strategies send them. A reply holds `arrays` + `about`, and `metrics`.
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from flwr.app import ArrayRecord, RecordDict
+from jaxtyping import Int
+from torch import Tensor
+
+from fedkd.knowledge import ABOUT, ARRAYS, Package, from_records
+from fedkd.knowledge.arrays import LocalArray, numbers_of, tensor_of
+
+CONFIG, WEIGHTS, ASK, METRICS, PREDICTIONS = "config", "weights", "ask", "metrics", "predictions"
+NUM_EXAMPLES = "num-examples"
+
+
+class Mail:
+    """The content of one message; nothing is decoded before it is asked for.
+
+    Args:
+        content: the message's records.
+    """
+
+    def __init__(self, content: RecordDict) -> None:
+        self._content = content
+
+    @functools.cached_property
+    def options(self) -> Mapping[str, Any]:
+        """The settings of the round."""
+        return dict(self._content.config_records[CONFIG])
+
+    @property
+    def round(self) -> int:
+        """The number of the round."""
+        return int(self.options["server-round"])
+
+    @functools.cached_property
+    def package(self) -> Package | None:
+        """The knowledge that came, if any."""
+        return from_records(self._content) if ABOUT in self._content.config_records else None
+
+    @functools.cached_property
+    def weights(self) -> Mapping[str, Tensor] | None:
+        """The weights that came, if any."""
+        if WEIGHTS in self._content.array_records:
+            return decode(self._content.array_records[WEIGHTS])
+        if ARRAYS in self._content.array_records and ABOUT not in self._content.config_records:
+            return decode(self._content.array_records[ARRAYS])
+        return None
+
+    @functools.cached_property
+    def asked(self) -> Int[Tensor, " n"] | None:
+        """The ids of the proxy samples that the server asks about; none is all."""
+        record = self._content.array_records.get(ASK)
+        return None if record is None else tensor_of(record["ids"])
+
+
+def decode(record: ArrayRecord) -> dict[str, Tensor]:
+    """Return the tensors of a record, in memory of their own."""
+    return {name: tensor_of(array) for name, array in record.items()}
+
+
+def encode(weights: Mapping[str, Tensor]) -> ArrayRecord:
+    """Return a record of tensors, in memory of its own."""
+    return ArrayRecord({name: LocalArray(tensor.detach().cpu().numpy().copy()) for name, tensor in weights.items()})
+
+
+__all__ = [
+    "ASK",
+    "CONFIG",
+    "METRICS",
+    "NUM_EXAMPLES",
+    "PREDICTIONS",
+    "WEIGHTS",
+    "Mail",
+    "decode",
+    "encode",
+    "numbers_of",
+]

@@ -1,0 +1,168 @@
+"""Training clients through the stages of their round: one alone, or several at once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from fedkd.clients import Stage
+from fedkd.data.samples import Samples
+from fedkd.engine.beginning import Begun
+from fedkd.engine.client import ClientSide, Trained
+from fedkd.engine.sequential import run_stage
+from fedkd.engine.vectorised import Networks, Source, run_stage_together
+from fedkd.prediction import predict_stacked
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A client after its stages, with the mean loss of the last one."""
+
+    trained: Trained
+    loss: float
+
+
+def train_alone(side: ClientSide, one: Begun) -> Fitted:
+    """Train a client in this process's network of its architecture."""
+    model = side.models[one.client]
+    network = side.template(model)
+    network.load_state_dict(one.weights)
+    loss = float("nan")
+    for stage in one.stages:
+        samples, teacher = _samples_of(side, stage, one)
+        order, dropout = _generators(side, stage, [one])
+        loss = run_stage(
+            stage,
+            network,
+            samples,
+            teacher=teacher,
+            memory=one.memory,
+            task=side.task,
+            generator=order[0],
+            dropout=dropout[0] if dropout else None,
+            precision=side.engine.precision,
+        )
+    state = {
+        name: weight.detach().clone(memory_format=torch.contiguous_format)
+        for name, weight in network.state_dict().items()
+    }
+    return Fitted(Trained.of(side, one.client, network, state), loss)
+
+
+def train_group(side: ClientSide, group: Sequence[Begun]) -> list[Fitted]:
+    """Train clients of one architecture and the same stages at once."""
+    template = side.template(side.models[group[0].client])
+    learning = {name: weight.requires_grad for name, weight in template.named_parameters()}
+    stacks = {name: _stack([one.weights[name].to(side.device) for one in group]) for name in template.state_dict()}
+    networks = Networks(
+        template,
+        {name: stacks[name] for name, learns in learning.items() if learns},
+        {name: stacks[name] for name, learns in learning.items() if not learns},
+        {name: stack for name, stack in stacks.items() if name not in learning},
+    )
+    memory = {name: torch.stack([one.memory[name] for one in group]) for name in group[0].memory}
+    losses = [float("nan")] * len(group)
+    for place, stage in enumerate(group[0].stages):
+        order, dropout = _generators(side, stage, group)
+        losses = run_stage_together(
+            stage,
+            networks,
+            _source_of(side, place, group),
+            memory=memory,
+            task=side.task,
+            generators=order,
+            dropout=dropout,
+            precision=side.engine.precision,
+        )
+    answers = _Answers(side, networks, stacks)
+    return [
+        Fitted(answers.of(place, one.client), loss)
+        for place, (one, loss) in enumerate(zip(group, losses, strict=True))
+    ]
+
+
+class _Answers:
+    """What the networks of a cohort say; about proxy samples they are asked all at once."""
+
+    def __init__(self, side: ClientSide, networks: Networks, stacks: Mapping[str, Tensor]) -> None:
+        self._side, self._template, self._stacks = side, networks.template, stacks
+        self._ids: Tensor | None = None
+        self._said = torch.empty(0)
+
+    def of(self, place: int, client: int) -> Trained:
+        """Return what can be read off one client."""
+        state = {name: stack[place] for name, stack in self._stacks.items()}
+        alone = Trained.of(self._side, client, self._template, state)
+        return replace(alone, answer=lambda ids: self._on_proxy(ids)[place])
+
+    def _on_proxy(self, ids: Int[Tensor, " n"]) -> Float[Tensor, "clients n outputs"]:
+        if self._ids is None or not (ids is self._ids or torch.equal(ids, self._ids)):
+            samples = self._side.resident(self._side.proxy(ids))
+            self._ids, self._said = ids, predict_stacked(self._template, self._stacks, samples.inputs).cpu()
+        return self._said
+
+
+def _generators(
+    side: ClientSide, stage: Stage, group: Sequence[Begun]
+) -> tuple[list[torch.Generator], list[torch.Generator]]:
+    """Return each client's generator for the order of its samples, and that of its dropout, if there is any."""
+    drops = side.drops(side.models[group[0].client])
+    current = group[0].turn.mail.round
+    order = [side.streams.torch(stage.name, round=current, client=one.client) for one in group]
+    if not drops:
+        return order, []
+    purpose = f"{stage.name}/dropout"
+    return order, [side.streams.torch(purpose, round=current, client=one.client) for one in group]
+
+
+def _samples_of(side: ClientSide, stage: Stage, one: Begun) -> tuple[Samples, Tensor | None]:
+    match stage.source:
+        case "private":
+            return side.resident(side.data.client_train(one.client)), None
+        case "public":
+            return side.proxy_here, None
+        case "proxy":
+            package = one.turn.mail.package
+            assert package is not None
+            assert package.ids is not None
+            return side.resident(side.proxy(package.ids)), package.scores().to(side.device)
+
+
+def _source_of(side: ClientSide, place: int, group: Sequence[Begun]) -> Source:
+    """Return where the batches of a stage are gathered from."""
+    source = group[0].stages[place].source
+    if source == "private":
+        samples, positions = side.pool([one.client for one in group])
+        return Source(samples.inputs, samples.targets, positions)
+    samples = side.proxy_here
+    if source == "public":
+        everything = torch.arange(len(samples))
+        return Source(samples.inputs, samples.targets, [everything] * len(group))
+    rows: dict[int, Tensor] = {}
+    starts: dict[int, int] = {}
+    scores: list[Tensor] = []
+    for mail in (one.turn.mail for one in group):
+        if id(mail) not in rows:
+            assert mail.package is not None
+            assert mail.package.ids is not None
+            rows[id(mail)] = side.rows_of(mail.package.ids)
+            starts[id(mail)] = sum(map(len, scores))
+            scores.append(mail.package.scores().to(side.device))
+    mails = [id(one.turn.mail) for one in group]
+    return Source(
+        samples.inputs,
+        samples.targets,
+        [rows[mail] for mail in mails],
+        torch.cat(scores),
+        [starts[mail] for mail in mails],
+    )
+
+
+def _stack(tensors: list[Tensor]) -> Tensor:
+    """Return the tensors as one, in memory of its own."""
+    first = tensors[0]
+    if all(tensor is first for tensor in tensors):
+        return first.expand(len(tensors), *first.shape).clone()
+    return torch.stack(tensors)
