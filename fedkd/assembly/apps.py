@@ -5,50 +5,88 @@ Their run config holds one of two things: `fedkd-folder`, the path of a run fold
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
-from flwr.app import ConfigRecord, Context, Message, RecordDict
-from flwr.clientapp import ClientApp
+from flwr.app import ConfigRecord, Context, Message, MessageType, RecordDict
 from flwr.serverapp import Grid, ServerApp
 from rich.console import Console
 
 from fedkd import engine
-from fedkd.assembly.build import client_side_of
+from fedkd.assembly.build import borrow_data, client_side_of, lend_data
 from fedkd.assembly.compose import compose
 from fedkd.assembly.experiment import Experiment
 from fedkd.assembly.folders import start_folder
 from fedkd.assembly.serve import serve
+from fedkd.engine.engines.base import Work
 from fedkd.foundation.run_folder import RunFolder
 from fedkd.foundation.watching import Watcher
 from fedkd.reporting.display import display_for
+from fedkd.runtime.cohort_app import CohortApp
 from fedkd.runtime.runtimes.base import FOLDER
+from fedkd.runtime.values import Value
 
 CONFIG, OVERRIDES = "fedkd-config", "fedkd"
 
-client_app = ClientApp()
+
+class FedkdClientApp(CohortApp):
+    """The client side: trains, evaluates, and says which partition a node holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.train()(_one)
+        self.evaluate()(_one)
+        self.query()(_query)
+
+    def cohorts(self, run_config: Mapping[str, Value], clients: Sequence[int]) -> list[list[int]]:
+        """Return the cohorts of the config's engine."""
+        side = client_side_of(_config(run_config))
+        return side.engine.cohorts(
+            [Work(repr(side.models[client]), len(side.data.assignments[client])) for client in clients]
+        )
+
+    def together(self, messages: Sequence[Message], contexts: Sequence[Context]) -> list[Message | Exception]:
+        """Train or evaluate a cohort."""
+        if messages[0].metadata.message_type == MessageType.QUERY:
+            return [_query(message, context) for message, context in zip(messages, contexts, strict=True)]
+        return _together(messages, contexts)
+
+    def lend(self, run_config: Mapping[str, Value]) -> object:
+        """Return the partitioned data, so that no other process has to load it."""
+        return lend_data(_config(run_config))
+
+    def borrow(self, run_config: Mapping[str, Value], lent: object) -> None:
+        """Take up the partitioned data."""
+        borrow_data(_config(run_config), lent)
 
 
-@client_app.train()
-def train(message: Message, context: Context) -> Message:
-    """Run one client's round."""
+def _together(messages: Sequence[Message], contexts: Sequence[Context]) -> list[Message | Exception]:
     torch.set_num_threads(1)
-    side = client_side_of(_config(context))
-    return Message(engine.train(side, _partition(context), message.content, context.state), reply_to=message)
-
-
-@client_app.evaluate()
-def evaluate(message: Message, context: Context) -> Message:
-    """Evaluate one client."""
-    torch.set_num_threads(1)
-    side = client_side_of(_config(context))
-    return Message(
-        engine.evaluate(side, _partition(context), message.content, context.state), reply_to=message
+    side = client_side_of(_config(contexts[0].run_config))
+    turns = engine.turns_of(
+        [_partition(context) for context in contexts],
+        [message.content for message in messages],
+        [context.state for context in contexts],
     )
+    trains = messages[0].metadata.message_type == MessageType.TRAIN
+    outcomes = (engine.train_together if trains else engine.evaluate_together)(side, turns)
+    return [
+        outcome if isinstance(outcome, Exception) else Message(outcome, reply_to=message)
+        for message, outcome in zip(messages, outcomes, strict=True)
+    ]
 
 
-@client_app.query()
-def query(message: Message, context: Context) -> Message:
+def _one(message: Message, context: Context) -> Message:
+    """Train or evaluate one client."""
+    [outcome] = _together([message], [context])
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
+
+
+def _query(message: Message, context: Context) -> Message:
     """Say which partition this node holds."""
     answer = RecordDict({"config": ConfigRecord({"partition-id": _partition(context)})})
     return Message(answer, reply_to=message)
@@ -70,6 +108,7 @@ def make_server_app(watcher: Watcher | None = None) -> ServerApp:
     return app
 
 
+client_app = FedkdClientApp()
 server_app = make_server_app()
 
 
@@ -77,9 +116,8 @@ def _partition(context: Context) -> int:
     return int(context.node_config["partition-id"])
 
 
-def _config(context: Context) -> str:
+def _config(given: Mapping[str, Any]) -> str:
     """Return the resolved config as JSON text, from wherever the run config has it."""
-    given = context.run_config
     if given.get(CONFIG):
         return str(given[CONFIG])
     if given.get(FOLDER):

@@ -9,6 +9,7 @@ from torch import nn
 
 from fedkd.assembly.experiment import Experiment
 from fedkd.data.federated import FederatedData, federate
+from fedkd.data.lending import Shareable, restored, shareable
 from fedkd.engine import ClientSide
 from fedkd.engine.client import initial_network
 from fedkd.foundation.seeding import Streams
@@ -17,13 +18,40 @@ from fedkd.strategies import Federated, ServerSide
 from fedkd.tasks import Classification, Regression, Task
 
 
+_DATA: dict[str, FederatedData] = {}
+"""The data that this process has loaded, or was lent, last."""
+
+
 def load(experiment: Experiment) -> FederatedData:
-    """Load and partition the data."""
-    settings = experiment.settings
-    data = federate(
-        experiment.data, experiment.partition, experiment.proxy, settings.clients, Streams(settings.seed)
-    )
-    return data.pooled() if experiment.method.pool else data
+    """Load and partition the data; what was loaded last for the same data, partition, proxy set and seed is not loaded again."""
+    settings, key = experiment.settings, _data_key(experiment)
+    if key not in _DATA:
+        data = federate(
+            experiment.data, experiment.partition, experiment.proxy, settings.clients, Streams(settings.seed)
+        )
+        _hold(key, data.pooled() if experiment.method.pool else data)
+    return _DATA[key]
+
+
+def lend_data(config: str) -> Shareable:
+    """Return the data of a resolved config in a form that other processes can share."""
+    return shareable(client_side_of(config).data)
+
+
+def borrow_data(config: str, lent: object) -> None:
+    """Take up the data of a resolved config that another process has loaded."""
+    assert isinstance(lent, Shareable)
+    _hold(_data_key(Experiment.from_config(json.loads(config))), restored(lent))
+
+
+def _hold(key: str, data: FederatedData) -> None:
+    _DATA.clear()
+    _DATA[key] = data
+
+
+def _data_key(experiment: Experiment) -> str:
+    parts = {name: experiment.resolved[name] for name in ("data", "partition", "proxy", "clients", "seed")}
+    return json.dumps([parts, experiment.method.pool], sort_keys=True)
 
 
 def task_of(data: FederatedData) -> Task:

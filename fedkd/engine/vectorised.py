@@ -37,7 +37,7 @@ class Source:
 
     inputs: Mapping[str, Shaped[Tensor, "rows ..."]]
     targets: Shaped[Tensor, "rows ..."]
-    positions: Sequence[Int[Tensor, " samples"]]
+    positions: Sequence[Int[Tensor, " _"]]
     teacher: Float[Tensor, "said outputs"] | None = None
     said: Sequence[int] = ()
 
@@ -77,7 +77,7 @@ def run_stage_together(
     networks: Networks,
     source: Source,
     *,
-    memory: Mapping[str, Shaped[Tensor, "clients ..."]],
+    memory: Mapping[str, Shaped[Tensor, "_ ..."]],
     task: Task,
     generators: Sequence[torch.Generator],
     dropout: Sequence[torch.Generator] = (),

@@ -19,11 +19,11 @@ class LocalArray(Array):
     """An `Array` that holds numbers; its bytes are made when somebody asks for them.
 
     Args:
-        values: not copied; whoever made them must leave them as they are.
+        values: not copied if their memory is in order; whoever made them must leave them as they are.
     """
 
     def __init__(self, values: npt.NDArray[Any]) -> None:
-        self.values = values
+        self.values = np.asarray(values, order="C")
         self.dtype, self.shape, self.stype = str(values.dtype), tuple(values.shape), "numpy.ndarray"
 
     @property

@@ -28,9 +28,7 @@ from fedkd.runtime.flower_processes import (
     superlink,
     supernodes,
 )
-
-Value = bool | int | float | str
-"""What a value of Flower's run config may be."""
+from fedkd.runtime.values import Value
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _STARTED = re.compile(r"Successfully started run (\d+)")

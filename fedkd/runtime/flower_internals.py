@@ -3,11 +3,16 @@
 A test checks each against the installed version, so that an upgrade that moves them is noticed at once.
 """
 
-from flwr.app import RecordDict
+import functools
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
 from flwr.proto.recorddict_pb2 import RecordDict as ProtoRecordDict
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
+
+from fedkd.knowledge.arrays import LocalArray
 
 RUN_ID = 1
 SERVER_NODE_ID = 1
@@ -36,5 +41,20 @@ def deserialise(data: bytes) -> RecordDict:
 
 
 def message_bytes(content: RecordDict) -> int:
-    """Return the exact size of a message's serialised records; the envelope (ids, times) is not counted."""
-    return int(recorddict_to_proto(content).ByteSize())
+    """Return the exact size of a message's serialised records; the envelope (ids, times) is not counted.
+
+    Records add up. That of local arrays follows from their names, types and shapes, so it is measured once for each form.
+    """
+    return sum(_record_bytes(name, record) for name, record in content.items())
+
+
+def _record_bytes(name: str, record: ArrayRecord | ConfigRecord | MetricRecord) -> int:
+    if isinstance(record, ArrayRecord) and all(type(array) is LocalArray for array in record.values()):
+        return _array_bytes(name, tuple((key, array.dtype, array.shape) for key, array in record.items()))
+    return int(recorddict_to_proto(RecordDict({name: record})).ByteSize())
+
+
+@functools.lru_cache(maxsize=1024)
+def _array_bytes(name: str, form: tuple[tuple[str, str, tuple[int, ...]], ...]) -> int:
+    record = ArrayRecord({key: Array(np.zeros(shape, dtype)) for key, dtype, shape in form})
+    return int(recorddict_to_proto(RecordDict({name: record})).ByteSize())

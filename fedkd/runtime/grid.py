@@ -1,24 +1,24 @@
 """A Flower grid of ours: nodes are the partitions, in order; the driver owns what clients keep between rounds.
 
-A subclass says how a batch of jobs is carried out. Replies come in the order of the messages, whatever order the work is
-done in, so nothing above can depend on how many workers there are.
+A subclass says how cohorts of jobs are carried out. Replies come in the order of the cohorts, which follow from the messages
+alone, whatever order the work is done in: so nothing above can depend on how many workers there are.
 """
 
-import copy
 import itertools
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
+from fedkd.runtime.cohort_app import CohortApp
 from fedkd.runtime.flower_internals import RUN_ID, empty_run, identify
+from fedkd.runtime.values import Value
 
-Value = bool | int | float | str
 CLIENT_RAISED = 2
 """Flower's error code for a client app that raised."""
 
@@ -29,22 +29,44 @@ FIRST_NODE = 1000
 """Node id of partition 0, clear of the small ids that Flower gives to servers."""
 
 
+class Kept(Protocol):
+    """What a client keeps between rounds, wherever that is."""
+
+    def content(self) -> RecordDict:
+        """Return it; not to be changed."""
+
+
+@dataclass(frozen=True)
+class Here:
+    """Something kept, in the memory of this process."""
+
+    records: RecordDict
+
+    def content(self) -> RecordDict:
+        """Return it."""
+        return self.records
+
+
+NOTHING = Here(RecordDict())
+"""What a client keeps that has kept nothing yet."""
+
+
 @dataclass(frozen=True)
 class Job:
     """One client's work: its number, the message it gets, and what it kept from before."""
 
     client: int
     message: Message
-    state: RecordDict
+    state: Kept
 
 
 @dataclass(frozen=True)
 class Done:
-    """What came of a job: the reply, and what the client keeps."""
+    """What came of a job: the reply, and what the client keeps; none is nothing at all."""
 
     client: int
     reply: Message
-    state: RecordDict
+    state: Kept | None
 
 
 def failed(job: Job, reason: str, code: int = CLIENT_RAISED) -> Done:
@@ -52,30 +74,54 @@ def failed(job: Job, reason: str, code: int = CLIENT_RAISED) -> Done:
     return Done(job.client, Message(Error(code, reason), reply_to=job.message), job.state)
 
 
-def perform(app: ClientApp, job: Job, num_clients: int, run_config: Mapping[str, Value]) -> Done:
-    """Run the client app on one message; an app that raises, or returns no reply, gives an error and keeps what it had.
+def perform(
+    app: ClientApp, jobs: Sequence[Job], num_clients: int, run_config: Mapping[str, Value]
+) -> list[Done]:
+    """Run the client app on the messages of a cohort; where it raises, or gives no reply, the client keeps what it had."""
+    if isinstance(app, CohortApp):
+        # Such an app promises to leave contents alone, and replaces whole records of a state.
+        contexts = [_context(job, RecordDict({**job.state.content()}), num_clients, run_config) for job in jobs]
+        outcomes = app.together([job.message for job in jobs], contexts)
+        return [_done(job, *pair) for job, pair in zip(jobs, zip(outcomes, contexts, strict=True), strict=True)]
+    return [_perform_one(app, job, num_clients, run_config) for job in jobs]
 
-    The app gets copies of the records: what it changes in them reaches neither another client nor a second attempt.
-    """
-    message = copy.copy(job.message)
-    message.content = _copied(job.message.content)
-    context = Context(
+
+def _perform_one(app: ClientApp, job: Job, num_clients: int, run_config: Mapping[str, Value]) -> Done:
+    """Run any client app; it gets copies of the records: what it changes in them reaches neither another client nor a second attempt."""
+    message = Message(
+        _copied(job.message.content),
+        dst_node_id=job.message.metadata.dst_node_id,
+        message_type=job.message.metadata.message_type,
+        ttl=job.message.metadata.ttl,
+        group_id=job.message.metadata.group_id,
+    )
+    context = _context(job, _copied(job.state.content()), num_clients, run_config)
+    try:
+        outcome: Message | Exception = app(message, context)
+    except Exception as error:  # noqa: BLE001  (the app is the user's: whatever it raises is that client's failure)
+        outcome = error
+    return _done(job, outcome, context)
+
+
+def _context(job: Job, state: RecordDict, num_clients: int, run_config: Mapping[str, Value]) -> Context:
+    return Context(
         run_id=RUN_ID,
         node_id=FIRST_NODE + job.client,
         node_config={"partition-id": job.client, "num-partitions": num_clients},
-        state=_copied(job.state),
+        state=state,
         run_config=dict(run_config),
     )
-    try:
-        reply = app(message, context)
-    except Exception as error:  # noqa: BLE001  (the app is the user's: whatever it raises is that client's failure)
-        return failed(job, f"{type(error).__name__}: {error}")
-    if not isinstance(reply, Message) or reply.metadata.src_node_id != job.message.metadata.dst_node_id:
-        return failed(job, f"returned {type(reply).__name__}, expected a Message in reply to the one it got")
+
+
+def _done(job: Job, outcome: object, context: Context) -> Done:
+    if isinstance(outcome, Exception):
+        return failed(job, f"{type(outcome).__name__}: {outcome}")
+    if not isinstance(outcome, Message) or outcome.metadata.src_node_id != job.message.metadata.dst_node_id:
+        return failed(job, f"returned {type(outcome).__name__}, expected a Message in reply to the one it got")
     state: object = context.state
     if not isinstance(state, RecordDict):
         return failed(job, f"left a {type(state).__name__} as its state, expected a RecordDict")
-    return Done(job.client, reply, state)
+    return Done(job.client, outcome, Here(state) if state else None)
 
 
 def _copied(records: RecordDict) -> RecordDict:
@@ -86,22 +132,24 @@ class LocalGrid(Grid):
     """A grid whose nodes are simulated by us.
 
     Args:
+        app: the client app.
         num_clients: how many partitions there are; each is a node.
         run_config: what Flower's context holds as `run_config`.
     """
 
-    def __init__(self, num_clients: int, run_config: Mapping[str, Value]) -> None:
+    def __init__(self, app: ClientApp, num_clients: int, run_config: Mapping[str, Value]) -> None:
         identify()
-        self.num_clients, self.run_config = num_clients, dict(run_config)
+        self.app, self.num_clients, self.run_config = app, num_clients, dict(run_config)
         self._run = empty_run()
-        self._states: dict[int, RecordDict] = {}
+        self._states: dict[int, Kept] = {}
         self._changed: set[int] = set()
         self._replies: dict[str, Message] = {}
         self._numbers = itertools.count()
+        self._partitions = {client: FIRST_NODE + client for client in range(num_clients)}
 
     @abstractmethod
-    def carry_out(self, jobs: list[Job], timeout: float | None) -> Iterator[Done]:
-        """Do the jobs and yield what came of them in the same order."""
+    def carry_out(self, cohorts: list[list[Job]], timeout: float | None) -> Iterator[Done]:
+        """Do the jobs, cohort by cohort, and yield what came of them in the same order."""
 
     def close(self) -> None:
         """End everything that the grid started."""
@@ -114,17 +162,19 @@ class LocalGrid(Grid):
 
     def partitions(self) -> Mapping[int, int]:
         """Return the node of each partition."""
-        return {client: FIRST_NODE + client for client in range(self.num_clients)}
+        return self._partitions
 
     def take_changed_states(self) -> dict[int, RecordDict]:
         """Return what clients keep that has changed since the last call; an empty record means nothing is kept."""
-        changed = {client: self._states.get(client, RecordDict()) for client in sorted(self._changed)}
+        changed = {
+            client: self._states.get(client, NOTHING).content() for client in sorted(self._changed)
+        }
         self._changed.clear()
         return changed
 
     def load_states(self, states: Mapping[int, RecordDict]) -> None:
         """Take up what clients kept, as `take_changed_states` gave it."""
-        self._states = dict(states)
+        self._states = {client: Here(state) for client, state in states.items()}
         self._changed.clear()
 
     def set_run(self, run: Run) -> None:
@@ -168,7 +218,7 @@ class LocalGrid(Grid):
     def send_and_receive(
         self, messages: Iterable[Message], *, timeout: float | None = None
     ) -> Iterable[Message]:
-        """Yield the reply to each message, in the messages' order, as the work proceeds."""
+        """Yield the reply to each message as the work proceeds, in an order that follows from the messages alone."""
         jobs = []
         for message in messages:
             client = message.metadata.dst_node_id - FIRST_NODE
@@ -176,9 +226,26 @@ class LocalGrid(Grid):
                 raise ValueError(
                     f"no node {message.metadata.dst_node_id}: this grid has {self.num_clients} nodes from {FIRST_NODE}"
                 )
-            jobs.append(Job(client, message, self._states.get(client, RecordDict())))
-        for done in self.carry_out(jobs, timeout):
-            if done.state or done.client in self._states:
-                self._states[done.client] = done.state
-                self._changed.add(done.client)
+            jobs.append(Job(client, message, self._states.get(client, NOTHING)))
+        for done in self.carry_out(self._cohorts(jobs), timeout):
+            self._keep(done)
             yield done.reply
+
+    def _keep(self, done: Done) -> None:
+        before = self._states.get(done.client)
+        if done.state is (before or NOTHING) or (before is None and done.state is None):
+            return
+        self._states[done.client] = done.state or NOTHING
+        self._changed.add(done.client)
+
+    def _cohorts(self, jobs: Sequence[Job]) -> list[list[Job]]:
+        if not isinstance(self.app, CohortApp):
+            return [[job] for job in jobs]
+        cohorts = []
+        for kind in dict.fromkeys(job.message.metadata.message_type for job in jobs):
+            mine = [job for job in jobs if job.message.metadata.message_type == kind]
+            planned = self.app.cohorts(self.run_config, [job.client for job in mine])
+            if sorted(itertools.chain(*planned)) != list(range(len(mine))):
+                raise ValueError(f"cohorts {planned!r} do not hold each of {len(mine)} clients once")
+            cohorts += [[mine[position] for position in cohort] for cohort in planned]
+        return cohorts

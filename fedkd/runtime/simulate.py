@@ -9,7 +9,7 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import ServerApp
 
 from fedkd.foundation.errors import InvalidOption, nearest
-from fedkd.runtime.grid import Value
+from fedkd.runtime.values import Value
 from fedkd.runtime.runtimes.base import Federation
 from fedkd.runtime.runtimes.inline import Inline
 from fedkd.runtime.runtimes.ray import Ray

@@ -11,7 +11,8 @@ from flwr.serverapp import ServerApp
 
 from fedkd.foundation.parts import Part
 from fedkd.runtime.flower_internals import RUN_ID, SERVER_NODE_ID
-from fedkd.runtime.grid import LocalGrid, Value
+from fedkd.runtime.grid import LocalGrid
+from fedkd.runtime.values import Value
 
 FOLDER = "fedkd-folder"
 """Where the run config has the path of the run folder."""

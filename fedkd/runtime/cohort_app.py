@@ -1,0 +1,42 @@
+"""A client app that can be given the messages of several clients at once.
+
+It is a Flower `ClientApp` like any other: Flower's own runtime calls it with one message at a time. Our grids ask it which
+clients belong together and give it those at once; each still has a message, a context and a reply of its own.
+"""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+
+from flwr.app import Context, Message
+from flwr.clientapp import ClientApp
+
+from fedkd.runtime.values import Value
+
+
+class CohortApp(ClientApp):
+    """A client app that works on cohorts."""
+
+    @abstractmethod
+    def cohorts(self, run_config: Mapping[str, Value], clients: Sequence[int]) -> list[list[int]]:
+        """Return which clients are handled at once, as positions in `clients`, in the order in which replies count.
+
+        It must follow from its arguments alone: then results do not depend on who carries which cohort.
+        """
+
+    @abstractmethod
+    def together(
+        self, messages: Sequence[Message], contexts: Sequence[Context]
+    ) -> list[Message | Exception]:
+        """Return each client's reply, or what went wrong for it; contexts hold states of their own, to be changed.
+
+        Messages of one kind that were sent with one content share the object, which must not be changed.
+        """
+
+    def lend(self, run_config: Mapping[str, Value]) -> object:
+        """Return what every process needs to work, made once by the driver; it must be picklable. None is nothing."""
+        del run_config
+        return None
+
+    def borrow(self, run_config: Mapping[str, Value], lent: object) -> None:
+        """Take up what the driver lent; arrays in it are shared between processes and must not be written to."""
+        del run_config, lent

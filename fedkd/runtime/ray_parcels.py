@@ -1,0 +1,129 @@
+"""Parcels: the cohorts that a worker of the Ray grid gets at once, and how they are addressed."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from flwr.app import RecordDict
+
+from fedkd.runtime.grid import NOTHING, Job
+from fedkd.runtime.packing import Packed, pack
+from fedkd.runtime.ray_states import There
+
+@dataclass(frozen=True, eq=False)
+class Parcel:
+    """What a worker gets at once: cohorts, each job with its position in the round, and how often it was tried before."""
+
+    cohorts: tuple[tuple[tuple[int, Job], ...], ...]
+    attempt: int = 1
+
+    @property
+    def jobs(self) -> list[tuple[int, Job]]:
+        """All jobs with their positions."""
+        return [numbered for cohort in self.cohorts for numbered in cohort]
+
+    def named(self) -> str:
+        """Return the clients, for people."""
+        clients = sorted(job.client for _, job in self.jobs)
+        if len(clients) == 1:
+            return f"client {clients[0]}"
+        return f"{len(clients)} clients from {clients[0]} to {clients[-1]}"
+
+    def one_by_one(self) -> "list[Parcel]":
+        """Return a parcel for each client."""
+        return [Parcel(((numbered,),)) for numbered in self.jobs]
+
+
+@dataclass(frozen=True)
+class Slip:
+    """One job within a parcel.
+
+    Args:
+        client, node: the number of the partition, and its node.
+        kind, group, ttl: type, group and time to live of the message.
+        content: pack and row of the message's records.
+        state: pack and row of what the client has kept, if anything.
+    """
+
+    client: int
+    node: int
+    kind: str
+    group: str
+    ttl: float
+    content: tuple[int, int]
+    state: tuple[int, int] | None
+
+
+class Contents:
+    """What the messages of a round hold; a content that several clients are sent goes into the object store once.
+
+    Args:
+        contents: that of each message.
+    """
+
+    def __init__(self, contents: Iterable[RecordDict]) -> None:
+        self._all = list(contents)  # alive while their ids are looked at
+        self._times = Counter(map(id, self._all))
+        self._references: dict[int, Any] = {}
+
+    def reference(self, content: RecordDict) -> Any:
+        """Return where a shared content lies; none for one that is a single client's."""
+        if self._times[id(content)] < 2:
+            return None
+        if id(content) not in self._references:
+            self._references[id(content)] = ray.put(pack([content]))
+        return self._references[id(content)]
+
+
+def parcels_of(cohorts: Sequence[Sequence[Job]], wanted: int) -> Iterator[Parcel]:
+    """Yield parcels of one or several whole cohorts, of at least so many jobs each but for the last."""
+    position, parcel, size = 0, list[tuple[tuple[int, Job], ...]](), 0
+    for cohort in cohorts:
+        parcel.append(tuple(enumerate(cohort, start=position)))
+        position, size = position + len(cohort), size + len(cohort)
+        if size >= wanted:
+            yield Parcel(tuple(parcel))
+            parcel, size = [], 0
+    if parcel:
+        yield Parcel(tuple(parcel))
+
+
+def addressed(parcel: Parcel, contents: Contents) -> tuple[list[list[Slip]], list[Any]]:
+    """Return the slips of a parcel and the packs that they speak of: its own first, then references to shared ones."""
+    own: list[RecordDict] = []
+    references: list[Any] = []
+    index: dict[Any, int] = {}
+
+    def at(reference: Any) -> int:
+        if reference not in index:
+            index[reference] = len(references) + 1
+            references.append(reference)
+        return index[reference]
+
+    def packed_here(records: RecordDict) -> tuple[int, int]:
+        own.append(records)
+        return 0, len(own) - 1
+
+    def slip(job: Job) -> Slip:
+        shared = contents.reference(job.message.content)
+        state = None
+        if isinstance(job.state, There):
+            state = (at(job.state.pack.reference), job.state.row)
+        elif job.state is not NOTHING:
+            state = packed_here(job.state.content())
+        about = job.message.metadata
+        return Slip(
+            job.client,
+            about.dst_node_id,
+            about.message_type,
+            about.group_id,
+            about.ttl,
+            packed_here(job.message.content) if shared is None else (at(shared), 0),
+            state,
+        )
+
+    slips = [[slip(job) for _, job in cohort] for cohort in parcel.cohorts]
+    own_pack: Packed = pack(own)
+    return slips, [own_pack, *references]

@@ -1,0 +1,105 @@
+"""What clients keep between rounds, in packs in Ray's object store, which moves to the disk what memory has no room for.
+
+A pack holds what the clients of a parcel kept. When later rounds have replaced much of it, what is left moves to a new one:
+all packs together are at most `SLACK` times as large as what is kept.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import ray
+from flwr.app import RecordDict
+
+from fedkd.runtime.grid import Kept
+from fedkd.runtime.packing import Packed, pack, unpack
+
+SLACK = 1.2
+_AT_ONCE = 256
+
+
+@dataclass(eq=False)
+class Pack:
+    """A pack in the object store.
+
+    Args:
+        reference: to a `Packed`.
+        num_bytes: size of its arrays.
+        rows: how many clients' states it was made of.
+    """
+
+    reference: Any
+    num_bytes: int
+    rows: int
+    alive: set[int] = field(default_factory=set)
+
+    @property
+    def wasted(self) -> float:
+        """Bytes of states that are out of date."""
+        return self.num_bytes * (1 - len(self.alive) / self.rows)
+
+    def fetch(self) -> Packed:
+        """Return the pack; its arrays lie in the object store."""
+        return cast("Packed", ray.get(self.reference))
+
+
+@dataclass(frozen=True, eq=False)
+class There:
+    """What a client keeps: a row of a pack."""
+
+    pack: Pack
+    row: int
+
+    def content(self) -> RecordDict:
+        """Fetch it."""
+        [records] = unpack(self.pack.fetch(), [self.row])
+        return records
+
+
+class Packs:
+    """All packs of a grid; knows which rows count."""
+
+    def __init__(self) -> None:
+        self._packs: set[Pack] = set()
+
+    def add(self, reference: Any, num_bytes: int, rows: int) -> Pack:
+        """Take up a pack that a worker made."""
+        made = Pack(reference, num_bytes, rows)
+        self._packs.add(made)
+        return made
+
+    def count(self, kept: Kept | None) -> None:
+        """Note that this is what a client keeps from now on."""
+        if isinstance(kept, There):
+            kept.pack.alive.add(kept.row)
+
+    def forget(self, kept: Kept | None) -> None:
+        """Note that this is no longer what a client keeps; a pack that nobody needs is dropped."""
+        if isinstance(kept, There):
+            kept.pack.alive.discard(kept.row)
+            if not kept.pack.alive:
+                self._packs.discard(kept.pack)
+
+    def tidy(self, states: Mapping[int, Kept]) -> dict[int, Kept]:
+        """Return what moves where, so that no more than `SLACK` times what is kept is stored."""
+        self._packs = {pack for pack in self._packs if pack.alive}
+        total = sum(pack.num_bytes for pack in self._packs)
+        waste = sum(pack.wasted for pack in self._packs)
+        if total <= SLACK * (total - waste):
+            return {}
+        worst = sorted(self._packs, key=lambda pack: -pack.wasted)
+        leaving: set[Pack] = set()
+        while waste > (SLACK - 1) / 2 * (total - waste) and len(leaving) < len(worst):
+            leaving.add(worst[len(leaving)])
+            waste -= worst[len(leaving) - 1].wasted
+        moving = [
+            (client, kept) for client, kept in states.items() if isinstance(kept, There) and kept.pack in leaving
+        ]
+        moved: dict[int, Kept] = {}
+        for start in range(0, len(moving), _AT_ONCE):
+            some = moving[start : start + _AT_ONCE]
+            packed = pack([kept.content() for _, kept in some])
+            target = self.add(ray.put(packed), packed.num_bytes, len(packed))
+            for row, (client, _) in enumerate(some):
+                moved[client] = There(target, row)
+        return moved
