@@ -10,6 +10,7 @@ from torch import Tensor
 from fedkd.clients import Situation, Stage
 from fedkd.engine.client import ClientSide
 from fedkd.engine.mail import Mail, decode
+from fedkd.knowledge.arrays import arrays_in
 
 MODEL = "fedkd.model"
 """Record of a client's state that holds its network."""
@@ -48,7 +49,7 @@ class Begun:
 
 def begin(side: ClientSide, turn: Turn) -> Begun:
     """Make a client ready; it starts from the network that it kept, from what it was sent, or from its initial weights."""
-    first = MODEL not in turn.state.array_records
+    first = MODEL not in turn.state
     kept = side.strategy.persistent and not first
     weights = weights_of(side, turn, kept=kept)
     learned = [name for name, _ in side.template(side.models[turn.client]).named_parameters()]
@@ -60,8 +61,9 @@ def begin(side: ClientSide, turn: Turn) -> Begun:
 def weights_of(side: ClientSide, turn: Turn, *, kept: bool) -> Mapping[str, Tensor]:
     """Return the weights and buffers of a client's network: those that it kept, was sent, or begins with."""
     sent = turn.mail.weights
-    if kept:
-        return _fitting(decode(turn.state.array_records[MODEL]), side, turn.client)
+    kept_network = arrays_in(turn.state, MODEL)
+    if kept and kept_network is not None:
+        return _fitting(decode(kept_network), side, turn.client)
     return side.initial_weights(turn.client) if sent is None else _fitting(sent, side, turn.client)
 
 

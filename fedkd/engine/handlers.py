@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from flwr.app import ArrayRecord, MetricRecord, RecordDict
+from flwr.app import MetricRecord, RecordDict
 from torch import Tensor
 
 from fedkd.engine.beginning import MODEL, Begun, Turn, alike, begin, weights_of
@@ -17,7 +17,7 @@ from fedkd.engine.client import ClientSide
 from fedkd.engine.mail import METRICS, NUM_EXAMPLES, PREDICTIONS, Mail, encode
 from fedkd.engine.stages import Fitted, train_alone, train_group
 from fedkd.knowledge import to_records
-from fedkd.knowledge.arrays import LocalArray
+from fedkd.knowledge.arrays import record_of
 from fedkd.models.base import predict
 from fedkd.prediction import predict_stacked
 
@@ -108,8 +108,8 @@ def evaluate_together(side: ClientSide, turns: Sequence[Turn]) -> list[Outcome]:
     groups: dict[tuple[str, tuple[str, ...]], dict[int, Mapping[str, Tensor]]] = {}
     for place, turn in enumerate(turns):
         try:
-            weights = weights_of(side, turn, kept=MODEL in turn.state.array_records)
-            if MODEL in turn.state.array_records and not side.strategy.persistent:
+            weights = weights_of(side, turn, kept=MODEL in turn.state)
+            if MODEL in turn.state and not side.strategy.persistent:
                 del turn.state[MODEL]
             splits = tuple(str(split) for split in turn.mail.options.get("splits", []))
             groups.setdefault((repr(side.models[turn.client]), splits), {})[place] = weights
@@ -148,8 +148,8 @@ def _evaluate_alike(
         template.load_state_dict(weights[place])
         outputs = predict(template, side.resident(own).inputs).cpu() if len(own) else torch.empty(0, 1)
         metrics = MetricRecord({NUM_EXAMPLES: len(own), **side.task.metrics(outputs, own.targets)})
-        arrays = {split: LocalArray(values[row].numpy()) for split, values in said.items()}
-        outcomes[place] = RecordDict({PREDICTIONS: ArrayRecord(arrays), METRICS: metrics})
+        arrays = record_of({split: values[row].numpy() for split, values in said.items()})
+        outcomes[place] = RecordDict({PREDICTIONS: arrays, METRICS: metrics})
     return outcomes
 
 

@@ -15,7 +15,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from fedkd.knowledge import ABOUT, ARRAYS, Package, from_records
-from fedkd.knowledge.arrays import LocalArray, numbers_of, tensor_of
+from fedkd.knowledge.arrays import arrays_in, record_of, tensor_of
 
 CONFIG, WEIGHTS, ASK, METRICS, PREDICTIONS = "config", "weights", "ask", "metrics", "predictions"
 NUM_EXAMPLES = "num-examples"
@@ -44,21 +44,20 @@ class Mail:
     @functools.cached_property
     def package(self) -> Package | None:
         """The knowledge that came, if any."""
-        return from_records(self._content) if ABOUT in self._content.config_records else None
+        return from_records(self._content) if ABOUT in self._content else None
 
     @functools.cached_property
     def weights(self) -> Mapping[str, Tensor] | None:
         """The weights that came, if any."""
-        if WEIGHTS in self._content.array_records:
-            return decode(self._content.array_records[WEIGHTS])
-        if ARRAYS in self._content.array_records and ABOUT not in self._content.config_records:
-            return decode(self._content.array_records[ARRAYS])
-        return None
+        record = arrays_in(self._content, WEIGHTS)
+        if record is None and ABOUT not in self._content:
+            record = arrays_in(self._content, ARRAYS)
+        return None if record is None else decode(record)
 
     @functools.cached_property
     def asked(self) -> Int[Tensor, " n"] | None:
         """The ids of the proxy samples that the server asks about; none is all."""
-        record = self._content.array_records.get(ASK)
+        record = arrays_in(self._content, ASK)
         return None if record is None else tensor_of(record["ids"])
 
 
@@ -69,18 +68,5 @@ def decode(record: ArrayRecord) -> dict[str, Tensor]:
 
 def encode(weights: Mapping[str, Tensor]) -> ArrayRecord:
     """Return a record of tensors, in memory of its own."""
-    return ArrayRecord({name: LocalArray(tensor.detach().cpu().numpy().copy()) for name, tensor in weights.items()})
+    return record_of({name: tensor.detach().cpu().numpy().copy() for name, tensor in weights.items()})
 
-
-__all__ = [
-    "ASK",
-    "CONFIG",
-    "METRICS",
-    "NUM_EXAMPLES",
-    "PREDICTIONS",
-    "WEIGHTS",
-    "Mail",
-    "decode",
-    "encode",
-    "numbers_of",
-]

@@ -5,13 +5,13 @@
 ((2, 3), 152)
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from flwr.app import Array
+from flwr.app import Array, ArrayRecord, RecordDict
 from torch import Tensor
 
 
@@ -23,8 +23,15 @@ class LocalArray(Array):
     """
 
     def __init__(self, values: npt.NDArray[Any]) -> None:
-        self.values = np.asarray(values, order="C")
-        self.dtype, self.shape, self.stype = str(values.dtype), tuple(values.shape), "numpy.ndarray"
+        # Not one by one: Flower's Array notes every change of its fields, which costs more than the rest.
+        self.__dict__.update(
+            values=np.asarray(values, order="C"),
+            dtype=str(values.dtype),
+            shape=tuple(values.shape),
+            stype="numpy.ndarray",
+        )
+
+    values: npt.NDArray[Any]
 
     @property
     def data(self) -> bytes:  # type: ignore[override]
@@ -51,6 +58,20 @@ class LocalArray(Array):
 
     def __reduce__(self) -> tuple[Callable[[npt.NDArray[Any]], "LocalArray"], tuple[npt.NDArray[Any]]]:
         return LocalArray, (self.values,)
+
+
+def record_of(arrays: Mapping[str, npt.NDArray[Any]]) -> ArrayRecord:
+    """Return a record of local arrays; Flower's constructor would serialise each of them."""
+    record = ArrayRecord()
+    for name, values in arrays.items():
+        record[name] = LocalArray(values)
+    return record
+
+
+def arrays_in(content: RecordDict, name: str) -> ArrayRecord | None:
+    """Return the arrays that stand under a name, if they do; `content.array_records` copies all of them at every look."""
+    record = content.get(name)
+    return record if isinstance(record, ArrayRecord) else None
 
 
 def numbers_of(array: Array) -> npt.NDArray[Any]:

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from fedkd.foundation.errors import InvalidOption
 from fedkd.foundation.parts import dump
-from fedkd.knowledge.arrays import LocalArray, numbers_of
+from fedkd.knowledge.arrays import arrays_in, numbers_of, record_of
 from fedkd.knowledge.codecs import CODECS
 from fedkd.knowledge.codecs.base import Codec
 
@@ -90,18 +90,16 @@ class Package:
 
 def to_records(package: Package, codec: Codec) -> dict[str, ArrayRecord | ConfigRecord]:
     """Return the Flower records of a package: its arrays, encoded, and what they are."""
-    encoded: dict[str, LocalArray] = {
-        name: LocalArray(np.asarray(codec.encode(array), order="C")) for name, array in package.arrays.items()
-    }
+    encoded = {name: np.asarray(codec.encode(array), order="C") for name, array in package.arrays.items()}
     if package.ids is not None:
-        encoded[_IDS] = LocalArray(package.ids.numpy())
+        encoded[_IDS] = package.ids.numpy()
     if package.counts is not None:
-        encoded[_COUNTS] = LocalArray(package.counts.numpy())
+        encoded[_COUNTS] = package.counts.numpy()
     options = dump(codec)
     # The receiver makes the codec anew, so what its decoding depends on travels along.
     spec = json.dumps({"name": codec.name, **options}) if options else codec.name
     about = ConfigRecord({"kind": package.kind, "codec": spec})
-    return {ARRAYS: ArrayRecord(encoded), ABOUT: about}
+    return {ARRAYS: record_of(encoded), ABOUT: about}
 
 
 def from_records(content: RecordDict) -> Package:
@@ -110,10 +108,10 @@ def from_records(content: RecordDict) -> Package:
     Raises:
         BadPackage: the message carries none, or one that cannot be decoded.
     """
-    if ARRAYS not in content.array_records or ABOUT not in content.config_records:
+    sent, about = arrays_in(content, ARRAYS), content.get(ABOUT)
+    if sent is None or not isinstance(about, ConfigRecord):
         raise BadPackage(f"sent no knowledge (records {sorted(content)})")
-    about = content.config_records[ABOUT]
-    arrays = {name: numbers_of(array) for name, array in content.array_records[ARRAYS].items()}
+    arrays = {name: numbers_of(array) for name, array in sent.items()}
     try:
         codec: Codec = _codec(str(about["codec"]))
     except InvalidOption as error:
@@ -132,12 +130,11 @@ def payload_of(content: RecordDict) -> int:
 
     What is measured are the arrays that cross, after encoding; ids and counts beside knowledge are not knowledge.
     """
-    beside = {_IDS, _COUNTS} if ABOUT in content.config_records else set()
+    beside = {_IDS, _COUNTS} if isinstance(content.get(ABOUT), ConfigRecord) else set()
     return sum(
         math.prod(array.shape) * np.dtype(array.dtype).itemsize
-        for name, record in content.array_records.items()
-        if name in {ARRAYS, WEIGHTS}
-        for key, array in record.items()
+        for name in (ARRAYS, WEIGHTS)
+        for key, array in (arrays_in(content, name) or {}).items()
         if key not in beside
     )
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
-from fedkd.knowledge.arrays import LocalArray
+from fedkd.knowledge.arrays import LocalArray, record_of
 
 Form = tuple[tuple[str, type, tuple[tuple[str, str, tuple[int, ...]], ...]], ...]
 """For each record its name and type and, for arrays, the name, dtype and shape of each."""
@@ -115,7 +115,7 @@ def _content(packed: Packed, group: int, row: int) -> RecordDict:
     records: dict[str, ArrayRecord | ConfigRecord | MetricRecord] = {}
     for name, kind, arrays in alike.form:
         if kind is ArrayRecord:
-            records[name] = ArrayRecord({key: LocalArray(next(stacks)[row]) for key, _, _ in arrays})
+            records[name] = record_of({key: next(stacks)[row] for key, _, _ in arrays})
         else:
             records[name] = kind(next(plain))
     return RecordDict(records)
