@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from fedkd.aggregation.fusions.base import Fusion, MeanFusion
@@ -101,7 +101,7 @@ class _Summed(_Way):
     def __init__(self, fusion: MeanFusion, weighting: LoneWeighting, samples: int) -> None:
         self._fusion, self._weighting, self._samples, self._width = fusion, weighting, samples, 0
         self._total, self._weight = Sum(0), Sum(samples)
-        self._silent: Bool[Tensor, " n"] = torch.ones(samples, dtype=torch.bool)
+        self._silent = torch.ones(samples, dtype=torch.bool)
         self._counted: dict[int, _Teacher] = {}
 
     def add(
@@ -119,14 +119,14 @@ class _Summed(_Way):
         self._weight.add(_whole(weights, rows, self._samples).numpy())
         self._silent[slice(None) if rows is None else rows] = False
         alike = bool((weights == weights[:1]).all())
-        self._counted[client] = _Teacher(rows, weights[:1] if alike else weights.clone(), size)
+        self._counted[client] = _Teacher(rows, (weights[:1] if alike else weights).clone(), size)
 
     def result(self) -> Fused:
         heard = (~self._silent).nonzero().flatten()
-        weight = torch.from_numpy(self._weight.result()).clamp_min(torch.finfo(torch.float64).tiny)
+        weight = torch.from_numpy(self._weight.result())
+        share = torch.where(weight > 0, 1.0 / weight, 0.0)
         total = torch.from_numpy(self._total.result()).reshape(self._samples, self._width)
-        mean = total / weight[:, None]
-        share = 1.0 / weight
+        mean = total * share[:, None]
         whole = _mean(share, heard)
         means = {
             client: float(said) * whole

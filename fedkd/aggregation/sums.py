@@ -62,7 +62,7 @@ class RunningMean:
     """The weighted mean of named arrays, such as the weights of networks; of all that was added only the sum is held."""
 
     def __init__(self) -> None:
-        self._weight = Sum(1)
+        self._weight = 0
         self._sum, self._term = Sum(0), np.empty(0)
         self._dtypes: dict[str, np.dtype[Any]] = {}
         self._views: dict[str, Doubles] = {}
@@ -78,13 +78,13 @@ class RunningMean:
             view[...] = array
         self._term *= weight
         self._sum.add(self._term)
-        self._weight.add(np.array([float(weight)]))
+        self._weight += weight
 
     def result(self) -> dict[str, Array]:
         """Return the mean of each array in its own precision, that of whole numbers as float64; nothing of nothing."""
         if not self._views:
             return {}
-        self._term[...] = self._sum.result() / self._weight.result()
+        self._term[...] = self._sum.result() / self._weight
         return {
             name: view.astype(self._dtypes[name] if self._dtypes[name].kind == "f" else np.float64)
             for name, view in self._views.items()

@@ -83,7 +83,9 @@ class Package:
     def require_finite(self) -> None:
         """Refuse a package that holds NaN or infinity."""
         for name, array in self.arrays.items():
-            if array.is_floating_point() and not bool(array.isfinite().all()):
+            # A sum is finite only where all its terms are; where it is not, it may have overflowed.
+            quick = not array.is_floating_point() or math.isfinite(float(array.double().sum()))
+            if not quick and not bool(array.isfinite().all()):
                 raise BadPackage(f"sent values that are not finite (in {name!r})")
 
 
@@ -109,10 +111,10 @@ def from_records(content: RecordDict) -> Package:
     Raises:
         BadPackage: the message carries none, or one that cannot be decoded.
     """
-    if ARRAYS not in content.array_records or ABOUT not in content.config_records:
+    sent, about = content.get(ARRAYS), content.get(ABOUT)
+    if not isinstance(sent, ArrayRecord) or not isinstance(about, ConfigRecord):
         raise BadPackage(f"sent no knowledge (records {sorted(content)})")
-    about = content.config_records[ABOUT]
-    arrays = {name: array.numpy() for name, array in content.array_records[ARRAYS].items()}
+    arrays = {name: array.numpy() for name, array in sent.items()}
     try:
         codec: Codec = _codec(str(about["codec"]))
     except InvalidOption as error:

@@ -11,37 +11,47 @@ from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
 from fedkd.knowledge import ARRAYS, BadPackage
 
 Shapes = Mapping[str, tuple[int, ...]]
+Numbers = list[int] | list[float]
+
+SINGLE = -1
+"""Stands for the length of a metric that is no list."""
 
 
 class MeanMetrics:
-    """The mean of every single-valued metric over messages, by their number of samples; NaN and 0 samples count nothing.
+    """The mean of every metric over messages, by their number of samples; NaN and 0 samples count nothing.
 
-    Of each message only its numbers are held, so that the mean does not depend on the order in which they came.
+    It is what Flower's own strategies give, lists included. Of each message only its numbers are held, so that the mean does
+    not depend on the order in which they came.
     """
 
     def __init__(self) -> None:
-        self._said: dict[str, list[tuple[float, float]]] = {}
+        self._said: dict[tuple[str, int], list[tuple[Numbers, float]]] = {}
 
     def add(self, content: RecordDict) -> None:
         """Count the metrics of a message."""
         for record in content.values():
             if isinstance(record, MetricRecord):
-                weight = float(str(record.get("num-examples", 1)))
-                for name, value in record.items():
-                    if name == "num-examples" or not isinstance(value, int | float):
-                        continue
-                    if weight > 0 and not math.isnan(value):
-                        self._said.setdefault(name, []).append((float(value), weight))
+                self._count(dict(record.items()))
 
     def result(self) -> MetricRecord:
         """Return the means so far."""
-        return MetricRecord(
-            {
-                name: math.fsum(value * weight for value, weight in said)
-                / math.fsum(weight for _, weight in said)
-                for name, said in sorted(self._said.items())
-            }
-        )
+        means: dict[str, float | list[float]] = {}
+        for (name, length), said in sorted(self._said.items()):
+            total = math.fsum(weight for _, weight in said)
+            mean = [
+                math.fsum(value[place] * weight for value, weight in said) / total
+                for place in range(abs(length))
+            ]
+            means[name] = mean[0] if length == SINGLE else mean
+        return MetricRecord({**means})
+
+    def _count(self, record: Mapping[str, int | float | list[int] | list[float]]) -> None:
+        weight = float(str(record.get("num-examples", 1)))
+        for name, value in record.items():
+            if name != "num-examples" and weight > 0:
+                numbers, length = (value, len(value)) if isinstance(value, list) else ([value], SINGLE)
+                if not any(map(math.isnan, numbers)):
+                    self._said.setdefault((name, length), []).append((numbers, weight))
 
 
 def shapes_of(weights: ArrayRecord) -> Shapes:
@@ -55,9 +65,10 @@ def read_weights(content: RecordDict, shapes: Shapes) -> dict[str, npt.NDArray[A
     Raises:
         BadPackage: there are none, or they are not finite numbers of the form that was sent out.
     """
-    weights = content.get(ARRAYS)
-    if not isinstance(weights, ArrayRecord):
+    record = content.get(ARRAYS)
+    if not isinstance(record, ArrayRecord):
         raise BadPackage("sent no weights")
+    weights = dict(record.items())  # a record of Flower's takes its time
     if unknown := weights.keys() - shapes.keys():
         raise BadPackage(f"sent weights {min(unknown)!r} that nobody asked for")
     arrays = {}

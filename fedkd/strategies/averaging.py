@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 
 import flwr.serverapp.strategy as flower
 import numpy.typing as npt
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 
 from fedkd.aggregation.sums import RunningMean
 from fedkd.knowledge import BadPackage
-from fedkd.strategies._replies import Shapes, read_weights, shapes_of
+from fedkd.strategies._replies import MeanMetrics, Shapes, read_weights, shapes_of
 from fedkd.strategies.base import Federated, ServerSide, ServerStrategy
 
 
@@ -58,16 +58,13 @@ class FedAvg(Federated, flower.FedAvg):
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Return the mean of the weights, and of the metrics, by number of samples."""
         del server_round
-        mean = RunningMean()
-        metrics: dict[int, MetricRecord] = {}
+        mean, metrics = RunningMean(), MeanMetrics()
         for answer in self.sift(replies, self._read):
             mean.add(answer.said, answer.size)
-            metrics[answer.client] = answer.content.metric_records["metrics"]
+            metrics.add(answer.content)
             del answer  # else it would be held until the next one is there
-        if not metrics:
-            return None, None
-        arrays = ArrayRecord({name: Array(array) for name, array in mean.result().items()})
-        return arrays, self._mean_metrics([metrics[client] for client in sorted(metrics)])
+        arrays = {name: Array(array) for name, array in mean.result().items()}
+        return ArrayRecord(arrays) if arrays else None, metrics.result()
 
     def judged(self, client: int, arrays: ArrayRecord) -> Mapping[str, ArrayRecord]:
         """Return the global weights."""
@@ -80,15 +77,6 @@ class FedAvg(Federated, flower.FedAvg):
         if kinds.count(ArrayRecord) > 1 or kinds.count(MetricRecord) > 1:
             raise BadPackage("sent more than one record of arrays or metrics")
         return read_weights(message.content, self._shapes)
-
-    def _mean_metrics(self, records: list[MetricRecord]) -> MetricRecord:
-        """Return what Flower, or the function that it was given, makes of the metrics that every client sent."""
-        common = set(records[0]).intersection(*records[1:])
-        contents = [
-            RecordDict({"metrics": MetricRecord({name: record[name] for name in record if name in common})})
-            for record in records
-        ]
-        return self.train_metrics_aggr_fn(contents, self.weighted_by_key)
 
 
 @dataclass(frozen=True, kw_only=True)
