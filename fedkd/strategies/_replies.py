@@ -37,21 +37,22 @@ class MeanMetrics:
         """Return the means so far."""
         means: dict[str, float | list[float]] = {}
         for (name, length), said in sorted(self._said.items()):
-            total = math.fsum(weight for _, weight in said)
             mean = [
-                math.fsum(value[place] * weight for value, weight in said) / total
+                _mean([(float(value[place]), weight) for value, weight in said])
                 for place in range(abs(length))
             ]
             means[name] = mean[0] if length == SINGLE else mean
         return MetricRecord({**means})
 
     def _count(self, record: Mapping[str, int | float | list[int] | list[float]]) -> None:
-        weight = float(str(record.get("num-examples", 1)))
+        weight = record.get("num-examples", 1)
+        if isinstance(weight, list) or not 0 < weight < math.inf:
+            return
         for name, value in record.items():
-            if name != "num-examples" and weight > 0:
+            if name != "num-examples":
                 numbers, length = (value, len(value)) if isinstance(value, list) else ([value], SINGLE)
                 if not any(map(math.isnan, numbers)):
-                    self._said.setdefault((name, length), []).append((numbers, weight))
+                    self._said.setdefault((name, length), []).append((numbers, float(weight)))
 
 
 def shapes_of(weights: ArrayRecord) -> Shapes:
@@ -100,6 +101,14 @@ def checked_size(message: Message) -> int:
     if not isinstance(said, int | float) or said < 0 or not float(said).is_integer():
         raise BadPackage(f"sent 'num-examples' {said!r}, expected a whole number of at least 0")
     return int(said)
+
+
+def _mean(said: list[tuple[float, float]]) -> float:
+    """Return the mean of (value, weight), rounded once; NaN of values whose sum is beyond all numbers."""
+    try:
+        return math.fsum(value * weight for value, weight in said) / math.fsum(weight for _, weight in said)
+    except (OverflowError, ValueError):
+        return math.nan
 
 
 def _finite(array: npt.NDArray[Any]) -> bool:

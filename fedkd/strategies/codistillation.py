@@ -164,12 +164,12 @@ class CoDistillationStrategy(Federated):
     def _read(self, message: Message) -> Opinion:
         package = from_records(message.content)
         ids = package.ids
-        if package.kind not in {"logits", "probabilities"} or ids is None:
+        if package.kind not in {"logits", "probabilities"} or ids is None or ids.dim() != 1:
             raise BadPackage(
                 f"sent {package.kind} without ids, expected logits or probabilities of proxy samples"
             )
         package.require(package.kind, (len(ids), self._width))
-        return Opinion(package.scores().float(), self._rows(ids))
+        return Opinion(package.scores().float(), self._rows(ids.long()))
 
     def _rows(self, ids: Int[Tensor, " m"]) -> Int[Tensor, " m"] | None:
         """Return which of the samples that were asked about these are."""

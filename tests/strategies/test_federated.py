@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 
@@ -174,6 +175,8 @@ SENT = {
     6: ({}, "sent no weights"),
     7: ({"arrays": weights(1.0), "more": weights(2.0)}, "more than one record"),
     8: ({"arrays": weights(5.0)}, None),
+    9: ({"arrays": ArrayRecord({"w": Array("float32", (2,), "numpy.ndarray", b"")})}, "No data left"),
+    10: ({"arrays": ArrayRecord({"w": Array(np.array(["a", "b"]))})}, "'w' of type <U1, expected numbers"),
 }
 
 
@@ -186,7 +189,7 @@ def test_flowers_fedavg_averages_by_samples_the_weights_that_can_be_used(
         metrics = MetricRecord({"num-examples": 3 if client else 1})
         return RecordDict({**SENT[client][0], "metrics": metrics})
 
-    game = play(FedAvg(), grid_saying(say, 9, scattered=scattered), weights(0.0)).round()
+    game = play(FedAvg(), grid_saying(say, len(SENT), scattered=scattered), weights(0.0)).round()
     assert game.arrays.to_torch_state_dict()["w"].tolist() == [4.0, 4.0]  # (1 x 1 + 3 x 5) / 4
     reasons = {failure.client: failure.reason for failure in game.strategy.failures}
     expected = {client: reason for client, (_, reason) in SENT.items() if reason is not None}

@@ -224,6 +224,21 @@ def test_too_few_usable_replies_are_noticed_when_all_have_come(grid: Grid) -> No
         next(stream)
 
 
+def test_metrics_beyond_all_numbers_do_not_end_the_round(grid: Grid) -> None:
+    strategy = Local()
+    messages = asked(strategy, grid)
+    said = [{"loss": float("inf")}, {"loss": float("-inf")}, {"gap": 1e308}, {"gap": 1e308}]
+    replies = [
+        Message(RecordDict({"metrics": MetricRecord({"num-examples": 9, **each})}), reply_to=message)
+        for message, each in zip(messages, said, strict=False)
+    ]
+    replies[0].content["more"] = MetricRecord({"num-examples": [1, 2], "loss": 1.0})
+    _, metrics = strategy.aggregate_train(1, replies)
+    assert metrics is not None
+    assert np.isnan(metrics["loss"])
+    assert metrics["gap"] == float("inf")
+
+
 def test_metrics_that_not_every_client_sends_are_means_over_those_that_do(grid: Grid) -> None:
     strategy = FedAvg()
     messages = asked(strategy, grid)
