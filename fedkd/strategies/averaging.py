@@ -1,20 +1,25 @@
-"""Averaging of weights: Flower's own FedAvg, with clients sampled by our named stream (McMahan et al., 2017)."""
+"""Averaging of weights (McMahan et al., 2017): Flower's FedAvg, with clients sampled by our named stream.
+
+The mean is Flower's up to rounding, but of all replies only a sum is held, and their order does not matter.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import flwr.serverapp.strategy as flower
-from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
+import numpy.typing as npt
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 
-from fedkd.knowledge import ARRAYS, BadPackage
-from fedkd.strategies._replies import require_like
+from fedkd.aggregation.sums import RunningMean
+from fedkd.knowledge import BadPackage
+from fedkd.strategies._replies import MeanMetrics, Shapes, read_weights, shapes_of
 from fedkd.strategies.base import Federated, ServerSide, ServerStrategy
 
 
 class FedAvg(Federated, flower.FedAvg):
-    """Flower's FedAvg over usable answers in the order of their partitions.
+    """Flower's FedAvg over usable answers, taken one by one.
 
     Args:
         clients_per_round, min_clients, num_clients, seed: as in `Federated`.
@@ -36,7 +41,7 @@ class FedAvg(Federated, flower.FedAvg):
             seed=seed,
         )
         flower.FedAvg.__init__(self)
-        self._sent = ArrayRecord()
+        self._shapes: Shapes = {}
 
     def summary(self) -> None:
         """Say nothing: fedkd reports runs in its own way."""
@@ -45,28 +50,33 @@ class FedAvg(Federated, flower.FedAvg):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """Send the global weights to the round's clients."""
-        self._sent = arrays
+        self._shapes = shapes_of(arrays)
         return self.broadcast(server_round, config, grid, {self.arrayrecord_key: arrays})
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Return the mean of the weights by number of samples, computed by Flower."""
-        answers = self.sift(replies, self._require_usable)
-        return flower.FedAvg.aggregate_train(self, server_round, [answer.message for answer in answers])
+        """Return the mean of the weights, and of the metrics, by number of samples."""
+        del server_round
+        mean, metrics = RunningMean(), MeanMetrics()
+        for answer in self.sift(replies, self._read):
+            mean.add(answer.said, answer.size)
+            metrics.add(answer.content)
+            del answer  # else it would be held until the next one is there
+        arrays = {name: Array(array) for name, array in mean.result().items()}
+        return ArrayRecord(arrays) if arrays else None, metrics.result()
 
     def judged(self, client: int, arrays: ArrayRecord) -> Mapping[str, ArrayRecord]:
         """Return the global weights."""
         del client
         return {self.arrayrecord_key: arrays}
 
-    def _require_usable(self, message: Message) -> None:
-        if ARRAYS not in message.content.array_records:
-            raise BadPackage("sent no weights")
-        # Flower averages whatever arrays a reply holds, and gives up the round where one reply holds another number of them.
-        if len(message.content.array_records) > 1 or len(message.content.metric_records) > 1:
+    def _read(self, message: Message) -> dict[str, npt.NDArray[Any]]:
+        kinds = [type(record) for record in message.content.values()]
+        # Flower averages whatever a reply holds, and gives up the round where one reply holds another number of records.
+        if kinds.count(ArrayRecord) > 1 or kinds.count(MetricRecord) > 1:
             raise BadPackage("sent more than one record of arrays or metrics")
-        require_like(message.content.array_records[ARRAYS], self._sent)
+        return read_weights(message.content, self._shapes)
 
 
 @dataclass(frozen=True, kw_only=True)

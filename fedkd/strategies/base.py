@@ -4,11 +4,11 @@ Clients are known by the number of their partition, never by Flower's node ids, 
 and never by order of arrival: so a round is the same under every runtime.
 """
 
-import time
+import bisect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Generic, TypeVar
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 from flwr.serverapp import Grid
@@ -24,16 +24,11 @@ from fedkd.foundation.parts import Part
 from fedkd.foundation.seeding import Streams
 from fedkd.knowledge import BadPackage
 from fedkd.knowledge.codecs.base import Codec
-from fedkd.strategies._replies import checked_size, mean_metrics
+from fedkd.strategies._nodes import Roster, roster_of
+from fedkd.strategies._replies import MeanMetrics, checked_size
 from fedkd.tasks import Task
 
-
-@runtime_checkable
-class KnowsPartitions(Protocol):
-    """A grid that can say which partition each of its nodes holds; of another grid the nodes themselves are asked."""
-
-    def partitions(self) -> Mapping[int, int]:
-        """Return the node of each partition."""
+Said = TypeVar("Said")
 
 
 @dataclass(frozen=True)
@@ -45,21 +40,17 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A usable reply: the client, how many samples it trained on, and what it says."""
+class Answer(Generic[Said]):
+    """A usable reply: the client, how many samples it trained on, its records, and what was read from them."""
 
     client: int
     size: int
-    message: Message
-
-    @property
-    def content(self) -> RecordDict:
-        """The records of the reply."""
-        return self.message.content
+    content: RecordDict
+    said: Said
 
 
 class Federated(Strategy):
-    """Samples clients by the named stream, sorts replies by partition, and leaves out what cannot be used.
+    """Samples clients by the named stream, takes replies one by one, and leaves out what cannot be used.
 
     Args:
         clients_per_round: how many clients take part in a round; none is all of them.
@@ -82,8 +73,8 @@ class Federated(Strategy):
         self.num_clients, self.patience = num_clients, patience
         self.streams = Streams(seed)
         self.failures: list[Failure] = []
-        self._nodes: dict[int, int] = {}
-        self._clients: dict[int, int] = {}
+        self._grid: Grid | None = None
+        self._roster = Roster({})
         self._usable: list[int] = []
 
     def summary(self) -> None:
@@ -91,11 +82,11 @@ class Federated(Strategy):
 
     def client_of(self, node_id: int) -> int:
         """Return the partition that a node holds."""
-        return self._clients[node_id]
+        return self._roster.client_of[node_id]
 
     def participants(self, server_round: int, grid: Grid) -> list[int]:
         """Return the clients of a round, drawn without replacement and sorted."""
-        everyone = sorted(self._connect(grid))
+        everyone = self._connect(grid).clients
         wanted = (
             len(everyone) if self.clients_per_round is None else min(self.clients_per_round, len(everyone))
         )
@@ -107,7 +98,7 @@ class Federated(Strategy):
     def messages(self, contents: Mapping[int, RecordDict], kind: str) -> list[Message]:
         """Return one message for each client."""
         return [
-            Message(content, dst_node_id=self._nodes[client], message_type=kind)
+            Message(content, dst_node_id=self._roster.node_of[client], message_type=kind)
             for client, content in contents.items()
         ]
 
@@ -124,40 +115,46 @@ class Federated(Strategy):
         content = RecordDict({**records, "config": options})
         return self.messages(dict.fromkeys(self.participants(server_round, grid), content), MessageType.TRAIN)
 
-    def sift(
-        self, replies: Iterable[Message], check: Callable[[Message], None] | None = None
-    ) -> list[Answer]:
-        """Return the usable replies sorted by client; the others are named in `failures`.
+    def sift(self, replies: Iterable[Message], read: Callable[[Message], Said]) -> Iterator[Answer[Said]]:
+        """Yield the usable replies as they come; the others are named in `failures`, which is sorted by client.
 
-        Clients without samples have nothing to say: they are left out without being a failure.
+        Nothing is held of a reply once the next one is asked for, so a consumer that lets it go too holds one at a time. It must
+        go on to the end, and its result must not depend on the order. Clients without samples have nothing to say: they are
+        left out without being a failure, and are not looked into.
 
         Args:
             replies: what came back, in any order.
-            check: raises `BadPackage` for a reply that cannot be used.
+            read: returns what a reply says, or raises `BadPackage` for one that cannot be used.
 
         Raises:
-            RoundFailed: fewer than `min_clients` are usable.
+            RoundFailed: at the end, if fewer than `min_clients` were usable.
         """
-        answers = []
-        for message in sorted(replies, key=lambda reply: self.client_of(reply.metadata.src_node_id)):
-            client = self.client_of(message.metadata.src_node_id)
+        usable = []
+        for message in replies:
+            client, answer = self.client_of(message.metadata.src_node_id), None
             try:
-                size = checked_size(message, check)
-            except (BadPackage, KeyError, ValueError, TypeError) as error:
-                self.failures.append(Failure(client, " ".join(str(error).split())))
-                continue
-            if size:
-                answers.append(Answer(client, size, message))
-        self._usable = [answer.client for answer in answers]
-        if len(answers) < self.min_clients:
+                if size := checked_size(message):
+                    answer = Answer(client, size, message.content, read(message))
+            except (BadPackage, EOFError, KeyError, TypeError, ValueError) as error:
+                failure = Failure(client, " ".join(str(error).split()))
+                bisect.insort(self.failures, failure, key=lambda failure: failure.client)
+            del message
+            if answer is not None:
+                usable.append(client)
+                yield answer
+                del answer
+        self._usable = sorted(usable)
+        self._require_enough(len(usable))
+
+    def _require_enough(self, usable: int) -> None:
+        if usable < self.min_clients:
             named = "; ".join(
                 f"client {failure.client}: {failure.reason[:300]}" for failure in self.failures[:3]
             )
             raise RoundFailed(
-                f"only {len(answers)} clients gave a usable answer, at least {self.min_clients} are needed"
+                f"only {usable} clients gave a usable answer, at least {self.min_clients} are needed"
                 + (f" ({named})" if named else "")
             )
-        return answers
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -169,12 +166,13 @@ class Federated(Strategy):
         """
         del grid
         options = ConfigRecord({**config, "server-round": server_round})
-        contents = {
-            client: RecordDict(
-                {**({} if "splits" in config else self.judged(client, arrays)), "config": options}
-            )
-            for client in self._usable
-        }
+        if "splits" in config:
+            contents = dict.fromkeys(self._usable, RecordDict({"config": options}))
+        else:
+            contents = {
+                client: RecordDict({**self.judged(client, arrays), "config": options})
+                for client in self._usable
+            }
         return self.messages(contents, MessageType.EVALUATE)
 
     def judged(self, client: int, arrays: ArrayRecord) -> Mapping[str, ArrayRecord]:
@@ -185,7 +183,11 @@ class Federated(Strategy):
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
         """Return each metric's mean over clients, by their number of held-out samples."""
         del server_round
-        return mean_metrics([reply.content for reply in replies if reply.has_content()])
+        metrics = MeanMetrics()
+        for reply in replies:
+            if reply.has_content():
+                metrics.add(reply.content)
+        return metrics.result()
 
     def state(self) -> dict[str, Tensor]:
         """Return what the strategy must remember to go on after a restart, besides the student's weights."""
@@ -198,32 +200,12 @@ class Federated(Strategy):
         """Return how much each client counted in the last round, on average over samples; none is alike."""
         return None
 
-    def _connect(self, grid: Grid) -> dict[int, int]:
-        if not self._nodes:
-            self._nodes = (
-                dict(grid.partitions()) if isinstance(grid, KnowsPartitions) else self._ask_partitions(grid)
-            )
-            self._clients = {node: client for client, node in self._nodes.items()}
-        return self._nodes
-
-    def _ask_partitions(self, grid: Grid) -> dict[int, int]:
-        deadline = time.monotonic() + self.patience
-        while len(nodes := sorted(grid.get_node_ids())) < (self.num_clients or 1):
-            if time.monotonic() > deadline:
-                raise RoundFailed(
-                    f"{len(nodes)} of {self.num_clients or 1} nodes connected within {self.patience:.0f} s"
-                )
-            time.sleep(0.1)
-        question = RecordDict({"config": ConfigRecord({"ask": "partition-id"})})
-        asked = [Message(question, dst_node_id=node, message_type=MessageType.QUERY) for node in nodes]
-        told: dict[int, int] = {}
-        for reply in grid.send_and_receive(asked, timeout=self.patience):
-            if reply.has_content() and "partition-id" in reply.content.config_records.get("config", {}):
-                told[int(str(reply.content.config_records["config"]["partition-id"]))] = (
-                    reply.metadata.src_node_id
-                )
-        # Apps that do not answer the question still have an order: that of their node ids.
-        return told if len(told) == len(nodes) else dict(enumerate(nodes))
+    def _connect(self, grid: Grid) -> Roster:
+        """Return who is there; a grid is asked once, since it may have very many nodes."""
+        if grid is not self._grid:
+            self._roster = roster_of(grid, at_least=self.num_clients or 1, patience=self.patience)
+            self._grid = grid
+        return self._roster
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,14 @@ from typing import ClassVar
 import torch
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 from flwr.serverapp import Grid
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from fedkd.aggregation.class_means import mean_of_others
 from fedkd.knowledge import BadPackage, Package, from_records, to_records
 from fedkd.knowledge.codecs.base import Codec
 from fedkd.knowledge.codecs.float32 import Float32
-from fedkd.strategies._replies import mean_metrics
+from fedkd.strategies._replies import MeanMetrics
 from fedkd.strategies.base import Federated, ServerSide, ServerStrategy
 
 
@@ -40,7 +41,7 @@ class FD(Federated):
             clients_per_round=clients_per_round, min_clients=min_clients, num_clients=num_clients, seed=seed
         )
         self.num_classes, self.codec = num_classes, codec or Float32()
-        self._said: dict[int, Package] = {}
+        self._said: dict[int, Package] = {}  # sorted by client
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -49,9 +50,9 @@ class FD(Federated):
         del arrays
         self.failures = []
         options = ConfigRecord({**config, "server-round": server_round})
-        contents = {}
+        contents, values, counts = {}, self._values(), self._counts()
         for client in self.participants(server_round, grid):
-            records = to_records(self._for(client), self.codec) if self._said else {}
+            records = to_records(self._for(client, values, counts), self.codec) if self._said else {}
             contents[client] = RecordDict({**records, "config": options})
         return self.messages(contents, MessageType.TRAIN)
 
@@ -60,17 +61,21 @@ class FD(Federated):
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Remember what each client said about each label; there is no student."""
         del server_round
-        answers = self.sift(replies, self._require_usable)
-        self._said = {answer.client: from_records(answer.content) for answer in answers}
-        return None, mean_metrics(answer.content for answer in answers)
+        said, metrics = {}, MeanMetrics()
+        for answer in self.sift(replies, self._read):
+            said[answer.client] = answer.said
+            metrics.add(answer.content)
+            del answer  # else it would be held until the next one is there
+        self._said = {client: said[client] for client in sorted(said)}
+        return None, metrics.result()
 
     def state(self) -> dict[str, Tensor]:
         """Return the last round's packages."""
         if not self._said:
             return {}
         return {
-            "clients": torch.tensor(sorted(self._said)),
-            "values": torch.stack([self._said[client].values for client in sorted(self._said)]),
+            "clients": torch.tensor(list(self._said)),
+            "values": self._values(),
             "counts": self._counts(),
         }
 
@@ -82,21 +87,24 @@ class FD(Federated):
             for row, client in enumerate(clients)
         }
 
-    def _require_usable(self, message: Message) -> None:
+    def _read(self, message: Message) -> Package:
         package = from_records(message.content)
         package.require("class_means", (self.num_classes, self.num_classes))
         if package.counts is None or package.counts.shape != (self.num_classes,):
             raise BadPackage(f"sent class means without a count for each of {self.num_classes} labels")
+        return package
 
-    def _counts(self) -> Tensor:
-        counts = [self._said[client].counts for client in sorted(self._said)]
-        return torch.stack([count for count in counts if count is not None])
+    def _values(self) -> Float[Tensor, "clients labels classes"]:
+        said = [package.values for package in self._said.values()]
+        return torch.stack(said) if said else torch.zeros(0, self.num_classes, self.num_classes)
 
-    def _for(self, client: int) -> Package:
-        teachers = sorted(self._said)
-        values = torch.stack([self._said[teacher].values for teacher in teachers])
-        own = teachers.index(client) if client in self._said else None
-        means, known = mean_of_others(values, self._counts(), without=own)
+    def _counts(self) -> Int[Tensor, "clients labels"]:
+        counts = [package.counts for package in self._said.values() if package.counts is not None]
+        return torch.stack(counts) if counts else torch.zeros(0, self.num_classes, dtype=torch.long)
+
+    def _for(self, client: int, values: Tensor, counts: Tensor) -> Package:
+        own = list(self._said).index(client) if client in self._said else None
+        means, known = mean_of_others(values, counts, without=own)
         return Package("class_means", {"values": means}, counts=known.long())
 
 

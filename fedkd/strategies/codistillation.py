@@ -4,10 +4,12 @@ FedMD: Li & Wang (2019), Algorithm 1. DS-FL: Itahara et al. (2020), Algorithm 1.
 on the consensus; FedMD has none, and here it gets one, so that there is a student to report: no client ever sees it.
 """
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord
@@ -15,6 +17,7 @@ from flwr.serverapp import Grid
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from fedkd.aggregation.folding import Folding, Fused
 from fedkd.aggregation.fusions.base import Fusion
 from fedkd.aggregation.fusions.era import ERA
 from fedkd.aggregation.fusions.mean_logits import MeanLogits
@@ -27,11 +30,23 @@ from fedkd.knowledge import BadPackage, Package, from_records, to_records
 from fedkd.knowledge.codecs.base import Codec
 from fedkd.knowledge.codecs.float32 import Float32
 from fedkd.models.base import predict
-from fedkd.strategies._replies import mean_metrics
-from fedkd.strategies.base import Answer, Federated, ServerSide, ServerStrategy
+from fedkd.strategies._replies import MeanMetrics
+from fedkd.strategies.base import Federated, ServerSide, ServerStrategy
 from fedkd.tasks import Classification, Task
 
 Broadcast = Literal["fused", "student"]
+
+
+class Opinion(NamedTuple):
+    """What a client says about the samples that it was asked about.
+
+    Attributes:
+        scores: its outputs in log space.
+        rows: the places of the samples among those that were asked about; none where it speaks about all, in order.
+    """
+
+    scores: Float[Tensor, "m outputs"]
+    rows: Int[Tensor, " m"] | None
 
 
 class CoDistillationStrategy(Federated):
@@ -81,7 +96,7 @@ class CoDistillationStrategy(Federated):
         self.codec, self.samples_per_round, self.send = codec or Float32(), samples_per_round, send
         self._consensus: Package | None = None
         self._asked = torch.arange(len(proxy))
-        self._weights: dict[int, float] = {}
+        self._weights: Mapping[int, float] = {}
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -100,8 +115,9 @@ class CoDistillationStrategy(Federated):
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Fuse the answers, distil the student, and return its weights."""
-        answers = self.sift(replies, self._require_usable)
-        asked, fused = self._fuse(answers)
+        metrics = MeanMetrics()
+        said = self._fuse(replies, metrics)
+        asked, fused = self.proxy.take(self._asked[said.heard]), said.scores
         if self.distiller is not None:
             self.distiller.distil(
                 self.student,
@@ -112,7 +128,8 @@ class CoDistillationStrategy(Federated):
                 validate=None if self.validation is None else self._validate,
             )
         self._consensus = self._to_send(fused, asked)
-        return ArrayRecord(self.student.state_dict()), mean_metrics(answer.content for answer in answers)
+        self._weights = said.weights
+        return ArrayRecord(self.student.state_dict()), metrics.result()
 
     def state(self) -> dict[str, Tensor]:
         """Return the consensus that the next round begins with."""
@@ -135,45 +152,42 @@ class CoDistillationStrategy(Federated):
         order = torch.randperm(len(self.proxy), generator=self.streams.torch("ask", round=server_round))
         return order[: self.samples_per_round].sort().values
 
-    def _require_usable(self, message: Message) -> None:
+    def _fuse(self, replies: Iterable[Message], metrics: MeanMetrics) -> Fused:
+        """Return what the clients say together about the samples that somebody spoke about."""
+        folding = Folding(self.fusion, self.weighting, samples=len(self._asked))
+        for answer in self.sift(replies, self._read):
+            folding.add(answer.client, answer.said.scores, size=answer.size, rows=answer.said.rows)
+            metrics.add(answer.content)
+            del answer  # else it would be held until the next one is there
+        return folding.result()
+
+    def _read(self, message: Message) -> Opinion:
         package = from_records(message.content)
-        if package.kind not in {"logits", "probabilities"} or package.ids is None:
+        ids = package.ids
+        if package.kind not in {"logits", "probabilities"} or ids is None or ids.dim() != 1:
             raise BadPackage(
                 f"sent {package.kind} without ids, expected logits or probabilities of proxy samples"
             )
-        package.require(package.kind, (len(package.ids), self._width))
-        named = set(package.ids.tolist())
-        if not named or len(named) < len(package.ids):
-            raise BadPackage(f"sent {len(package.ids)} answers about {len(named)} samples")
-        unknown = named - set(self.proxy.ids[self._asked].tolist())
-        if unknown:
-            raise BadPackage(f"sent answers about {len(unknown)} samples that were not asked for")
+        package.require(package.kind, (len(ids), self._width))
+        return Opinion(package.scores().float(), self._rows(ids.long()))
 
-    @property
+    def _rows(self, ids: Int[Tensor, " m"]) -> Int[Tensor, " m"] | None:
+        """Return which of the samples that were asked about these are."""
+        asked = self.proxy.ids[self._asked]
+        if len(ids) and torch.equal(ids, asked):
+            return None
+        distinct = len(np.unique(ids.numpy()))
+        if not distinct or distinct < len(ids):
+            raise BadPackage(f"sent {len(ids)} answers about {distinct} samples")
+        known, order = asked.sort()
+        places = torch.searchsorted(known, ids).clamp_max(len(known) - 1)
+        if unknown := int((known[places] != ids).sum()):
+            raise BadPackage(f"sent answers about {unknown} samples that were not asked for")
+        return order[places]
+
+    @functools.cached_property
     def _width(self) -> int:
         return predict(self.student, self.proxy.take(torch.arange(1)).inputs).shape[-1]
-
-    def _fuse(self, answers: list[Answer]) -> tuple[Samples, Float[Tensor, "n outputs"]]:
-        """Return those samples that somebody spoke about, and what all together say about them."""
-        asked = self.proxy.take(self._asked)
-        row_of = {sample: row for row, sample in enumerate(asked.ids.tolist())}
-        outputs = torch.zeros(len(answers), len(asked), self._width)
-        present = torch.zeros(len(answers), len(asked))
-        for teacher, answer in enumerate(answers):
-            package = from_records(answer.content)
-            assert package.ids is not None
-            rows = torch.tensor([row_of[sample] for sample in package.ids.tolist()], dtype=torch.long)
-            outputs[teacher, rows] = package.scores().to(outputs.dtype)
-            present[teacher, rows] = 1.0
-        sizes = torch.tensor([float(answer.size) for answer in answers])
-        heard = present.any(dim=0).nonzero().flatten()
-        outputs = outputs[:, heard]
-        weights = self.weighting.weigh(outputs, sizes) * present[:, heard]
-        weights = weights / weights.sum(dim=0, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)
-        self._weights = dict(
-            zip((answer.client for answer in answers), weights.mean(dim=1).tolist(), strict=True)
-        )
-        return asked.take(heard), self.fusion.fuse(outputs, weights)
 
     def _to_send(self, fused: Float[Tensor, "n outputs"], asked: Samples) -> Package:
         if self.send == "student":

@@ -14,20 +14,39 @@ from typing import ClassVar
 import torch
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 from flwr.serverapp import Grid
-from jaxtyping import Float
 from torch import Tensor, nn
 
+from fedkd.aggregation.folding import Folding
 from fedkd.aggregation.fusions.base import Fusion
 from fedkd.aggregation.fusions.mean_logits import MeanLogits
+from fedkd.aggregation.sums import Array, RunningMean
 from fedkd.aggregation.weightings.base import Weighting
 from fedkd.aggregation.weightings.uniform import Uniform
 from fedkd.data.samples import Samples
 from fedkd.distillation import Distiller
-from fedkd.knowledge import ARRAYS, BadPackage
+from fedkd.knowledge import ARRAYS
 from fedkd.models.base import predict
-from fedkd.strategies._replies import mean_metrics, require_like
+from fedkd.strategies._replies import MeanMetrics, Shapes, read_weights, shapes_of
 from fedkd.strategies.base import Answer, Federated, ServerSide, ServerStrategy
 from fedkd.tasks import Classification, Task
+
+
+class Ensemble:
+    """The clients that count in a round: their mean weights by architecture, what they say together, their metrics.
+
+    Args:
+        folding: fuses what they say about the proxy samples.
+    """
+
+    def __init__(self, folding: Folding) -> None:
+        self.folding, self.metrics = folding, MeanMetrics()
+        self.means: dict[str, RunningMean] = {}
+
+    def add(self, answer: Answer[dict[str, Array]], architecture: str, outputs: Tensor) -> None:
+        """Count a client."""
+        self.folding.add(answer.client, outputs, size=answer.size)
+        self.means.setdefault(architecture, RunningMean()).add(answer.said, answer.size)
+        self.metrics.add(answer.content)
 
 
 class FedDF(Federated):
@@ -72,7 +91,9 @@ class FedDF(Federated):
         self.proxy, self.validation, self.task = proxy, validation, task or Classification()
         self.fusion, self.weighting = fusion or MeanLogits(), weighting or Uniform()
         self.distiller, self.drop_worst = distiller or Distiller(), drop_worst
-        self._weights: dict[int, float] = {}
+        self._teachers: dict[str, nn.Module] = {}
+        self._shapes: dict[str, Shapes] = {}
+        self._weights: Mapping[int, float] = {}
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -94,25 +115,21 @@ class FedDF(Federated):
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Average, let the ensemble speak, distil, and return the reported student's weights."""
-        answers = self.sift(replies, self._require_usable)
-        teachers = {answer.client: self._network(answer) for answer in answers}
-        if self.drop_worst and self.validation is not None:
-            better = [answer for answer in answers if self._beats_chance(teachers[answer.client])]
-            answers = better or answers
-        self._average(answers)
-        fused = self._fuse(answers, teachers)
+        ensemble = self._hear(replies)
+        for name, mean in ensemble.means.items():
+            self.students[name].load_state_dict(_tensors(mean.result()))
+        fused = ensemble.folding.result()
+        self._weights = fused.weights
         for name, student in self.students.items():
             self.distiller.distil(
                 student,
                 self.proxy.inputs,
-                fused,
+                fused.scores,
                 task=self.task,
                 generator=self.streams.torch(f"distil/{name}", round=server_round),
                 validate=self._validate if self.validation is not None else None,
             )
-        return ArrayRecord(self.students[self._reported].state_dict()), mean_metrics(
-            answer.content for answer in answers
-        )
+        return ArrayRecord(self.students[self._reported].state_dict()), ensemble.metrics.result()
 
     def state(self) -> dict[str, Tensor]:
         """Return the weights of every architecture but the reported one."""
@@ -146,36 +163,35 @@ class FedDF(Federated):
     def _architecture(self, client: int) -> str:
         return self.architecture_of.get(client, self._reported)
 
-    def _require_usable(self, message: Message) -> None:
-        if ARRAYS not in message.content.array_records:
-            raise BadPackage("sent no weights")
-        name = self._architecture(self.client_of(message.metadata.src_node_id))
-        require_like(message.content.array_records[ARRAYS], ArrayRecord(self.students[name].state_dict()))
-
-    def _network(self, answer: Answer) -> nn.Module:
-        network = copy.deepcopy(self.students[self._architecture(answer.client)])
-        network.load_state_dict(answer.content.array_records[ARRAYS].to_torch_state_dict())
-        return network
-
-    def _average(self, answers: list[Answer]) -> None:
-        for name, student in self.students.items():
-            group = [answer for answer in answers if self._architecture(answer.client) == name]
-            total = sum(answer.size for answer in group)
-            mean: dict[str, Tensor] = {}
-            for answer in group:
-                for key, weight in answer.content.array_records[ARRAYS].to_torch_state_dict().items():
-                    share = weight * (answer.size / total)
-                    mean[key] = mean[key] + share if key in mean else share
-            if mean:
-                student.load_state_dict(mean)
-
-    def _fuse(self, answers: list[Answer], teachers: Mapping[int, nn.Module]) -> Float[Tensor, "n outputs"]:
-        outputs = torch.stack([predict(teachers[answer.client], self.proxy.inputs) for answer in answers])
-        weights = self.weighting.weigh(outputs, torch.tensor([float(answer.size) for answer in answers]))
-        self._weights = dict(
-            zip((answer.client for answer in answers), weights.mean(dim=1).tolist(), strict=True)
+    def _hear(self, replies: Iterable[Message]) -> Ensemble:
+        """Let each network that comes say what it has to say, and let it go; return those that count."""
+        everyone, better = (
+            Ensemble(Folding(self.fusion, self.weighting, samples=len(self.proxy))) for _ in range(2)
         )
-        return self.fusion.fuse(outputs, weights)
+        drops, found = self.drop_worst and self.validation is not None, False
+        for answer in self.sift(replies, self._read):
+            name = self._architecture(answer.client)
+            teacher = self._teacher(name, answer.said)
+            outputs = predict(teacher, self.proxy.inputs)
+            everyone.add(answer, name, outputs)
+            if drops and self._beats_chance(teacher):
+                better.add(answer, name, outputs)
+                found = True
+            del answer  # else it would be held until the next one is there
+        return better if found else everyone
+
+    def _read(self, message: Message) -> dict[str, Array]:
+        name = self._architecture(self.client_of(message.metadata.src_node_id))
+        if name not in self._shapes:
+            self._shapes[name] = shapes_of(ArrayRecord(self.students[name].state_dict()))
+        return read_weights(message.content, self._shapes[name])
+
+    def _teacher(self, name: str, weights: Mapping[str, Array]) -> nn.Module:
+        """Return a network with a client's weights; there is one of each architecture, which the next client takes over."""
+        if name not in self._teachers:
+            self._teachers[name] = copy.deepcopy(self.students[name])
+        self._teachers[name].load_state_dict(_tensors(weights))
+        return self._teachers[name]
 
     def _validate(self, network: nn.Module) -> float:
         assert self.validation is not None
@@ -186,6 +202,10 @@ class FedDF(Federated):
     def _beats_chance(self, network: nn.Module) -> bool:
         assert self.validation is not None
         return self._validate(network) > self.task.chance(self.validation.targets)
+
+
+def _tensors(arrays: Mapping[str, Array]) -> dict[str, Tensor]:
+    return {name: torch.tensor(array) for name, array in arrays.items()}
 
 
 @dataclass(frozen=True, kw_only=True)

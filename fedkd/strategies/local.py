@@ -7,7 +7,7 @@ from typing import ClassVar
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 
-from fedkd.strategies._replies import mean_metrics
+from fedkd.strategies._replies import MeanMetrics
 from fedkd.strategies.base import Federated, ServerSide, ServerStrategy
 
 
@@ -26,7 +26,10 @@ class Local(Federated):
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Return the clients' mean metrics; nothing is learned from them."""
         del server_round
-        return None, mean_metrics(answer.content for answer in self.sift(replies))
+        metrics = MeanMetrics()
+        for answer in self.sift(replies, lambda _: None):
+            metrics.add(answer.content)
+        return None, metrics.result()
 
 
 @dataclass(frozen=True, kw_only=True)

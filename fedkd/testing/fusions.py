@@ -3,8 +3,11 @@
 import torch
 from torch import Tensor
 
+from fedkd.aggregation.folding import Folding
 from fedkd.aggregation.fusions import FUSIONS
 from fedkd.aggregation.fusions.base import Fusion
+from fedkd.aggregation.weightings.base import shares
+from fedkd.aggregation.weightings.size import Size
 from fedkd.foundation.seeding import Streams
 from fedkd.testing.contract import Contract, generators_left_alone, require
 
@@ -84,6 +87,28 @@ def teachers_are_left_as_they_are(fusion: Fusion) -> None:
     require(torch.equal(first, fusion.fuse(outputs, weights)), "fusing twice gives two targets")
 
 
+def answers_can_come_one_by_one(fusion: Fusion) -> None:
+    """Answers that are added one by one, in any order, some of them partial, give the target of all at once."""
+    outputs, sizes = _outputs(), torch.arange(1.0, TEACHERS + 1.0)
+    spoken = torch.arange(SAMPLES - 1, 0, -2)
+    present = torch.ones(TEACHERS, SAMPLES)
+    present[0] = torch.zeros(SAMPLES).index_fill(0, spoken, 1.0)
+    whole = fusion.fuse(outputs * present[..., None], shares(sizes[:, None] * present))
+    for order in (range(TEACHERS), reversed(range(TEACHERS))):
+        folding = Folding(fusion, Size(), samples=SAMPLES)
+        for teacher in order:
+            rows = None if teacher else spoken
+            folding.add(
+                teacher,
+                outputs[teacher][slice(None) if rows is None else rows],
+                size=int(sizes[teacher]),
+                rows=rows,
+            )
+        require(
+            _close(folding.result().scores, whole), "answers one by one give another target than all at once"
+        )
+
+
 CONTRACT = Contract(
     FUSIONS,
     Fusion,
@@ -95,6 +120,7 @@ CONTRACT = Contract(
         teachers_that_agree_are_believed,
         extreme_outputs_stay_finite,
         teachers_are_left_as_they_are,
+        answers_can_come_one_by_one,
     ),
 )
 

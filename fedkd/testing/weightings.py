@@ -3,8 +3,10 @@
 import torch
 from torch import Tensor
 
+from fedkd.aggregation.folding import Folding
+from fedkd.aggregation.fusions.mean_logits import MeanLogits
 from fedkd.aggregation.weightings import WEIGHTINGS
-from fedkd.aggregation.weightings.base import Weighting
+from fedkd.aggregation.weightings.base import Weighting, shares
 from fedkd.foundation.seeding import Streams
 from fedkd.testing.contract import Contract, generators_left_alone, require
 
@@ -47,6 +49,30 @@ def teachers_are_left_as_they_are(weighting: Weighting) -> None:
     require(torch.equal(first, weighting.weigh(outputs, sizes)), "weighing twice gives different weights")
 
 
+def answers_can_come_one_by_one(weighting: Weighting) -> None:
+    """Teachers that are weighed one by one, in any order, some on a part of the samples, have the weights of all at once."""
+    outputs, sizes = _outputs(), _sizes()
+    spoken = torch.arange(SAMPLES - 1, 0, -2)
+    present = torch.ones(TEACHERS, SAMPLES)
+    present[0] = torch.zeros(SAMPLES).index_fill(0, spoken, 1.0)
+    outputs = outputs * present[..., None]
+    weights = shares(weighting.weigh(outputs, sizes) * present)
+    for order in (range(TEACHERS), reversed(range(TEACHERS))):
+        folding = Folding(MeanLogits(), weighting, samples=SAMPLES)
+        for teacher in order:
+            rows = None if teacher else spoken
+            said = outputs[teacher] if rows is None else outputs[teacher, rows]
+            folding.add(teacher, said, size=int(sizes[teacher]), rows=rows)
+        fused = folding.result()
+        means = torch.tensor([fused.weights[teacher] for teacher in range(TEACHERS)])
+        same = torch.allclose(means, weights.mean(dim=1), rtol=1e-4, atol=1e-6)
+        target = MeanLogits().fuse(outputs, weights)
+        require(
+            same and torch.allclose(fused.scores, target, rtol=1e-4, atol=1e-5),
+            "teachers one by one weigh something else than all at once",
+        )
+
+
 CONTRACT = Contract(
     WEIGHTINGS,
     Weighting,
@@ -55,6 +81,7 @@ CONTRACT = Contract(
         extreme_outputs_give_shares,
         weights_follow_their_teachers,
         teachers_are_left_as_they_are,
+        answers_can_come_one_by_one,
     ),
 )
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from fedkd.aggregation import FUSIONS, WEIGHTINGS
-from fedkd.aggregation.fusions.base import Fusion, log_mean_probability
+from fedkd.aggregation.fusions.base import Fusion
 from fedkd.aggregation.fusions.era import ERA
 from fedkd.aggregation.fusions.mean_logits import MeanLogits
 from fedkd.aggregation.fusions.mean_probabilities import MeanProbabilities
@@ -19,6 +19,11 @@ def answers(teachers: int = 4, n: int = 6, classes: int = 5, seed: int = 0) -> t
     outputs = 3 * torch.randn(teachers, n, classes, generator=generator, dtype=torch.float64)
     weights = torch.rand(teachers, n, generator=generator, dtype=torch.float64)
     return outputs, weights / weights.sum(0)
+
+
+def in_log_space(outputs: Tensor, weights: Tensor) -> Tensor:
+    """The logarithm of the mean probability without leaving log space: what all fusions of probabilities are held against."""
+    return torch.logsumexp(F.log_softmax(outputs, dim=-1) + weights.log()[..., None], dim=0)
 
 
 def entropy(scores: Tensor) -> Tensor:
@@ -47,7 +52,7 @@ def test_the_mean_of_probabilities_is_their_arithmetic_mean() -> None:
     outputs, weights = answers()
     mean = (F.softmax(outputs, dim=-1) * weights[..., None]).sum(0)
     assert torch.allclose(F.softmax(MeanProbabilities().fuse(outputs, weights), dim=-1), mean)
-    assert torch.allclose(log_mean_probability(outputs, weights).exp(), mean)
+    assert torch.allclose(in_log_space(outputs, weights).exp(), mean)
 
 
 def test_era_of_two_teachers_is_what_one_computes_by_hand() -> None:
@@ -59,7 +64,7 @@ def test_era_of_two_teachers_is_what_one_computes_by_hand() -> None:
 
 def test_the_power_of_the_mean_is_normalised_by_the_softmax() -> None:
     outputs, weights = answers()
-    mean = log_mean_probability(outputs, weights).exp()
+    mean = in_log_space(outputs, weights).exp()
     squared = mean**2 / (mean**2).sum(-1, keepdim=True)
     assert torch.allclose(F.softmax(Power(exponent=2.0).fuse(outputs, weights), dim=-1), squared)
 
@@ -154,3 +159,21 @@ def test_the_reported_ensemble_is_the_mean_of_probabilities() -> None:
     weights = torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64)
     fused = MeanProbabilities().fuse(outputs, weights[:, None].repeat(1, 6))
     assert torch.allclose(Classification().combine(outputs, weights), fused)
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0, 200.0])
+def test_fusions_of_probabilities_agree_with_their_formulas_in_log_space(scale: float) -> None:
+    outputs, weights = answers()
+    outputs, weights[0] = scale * outputs, 0.0
+    expected = in_log_space(outputs, weights)
+    ways = {
+        MeanProbabilities(): expected,
+        Power(exponent=2.0): 2.0 * expected,
+        ERA(temperature=0.1): expected.exp() / 0.1,
+    }
+    for fusion, scores in ways.items():
+        fused = fusion.fuse(outputs, weights)
+        possible = expected > -700.0  # elsewhere a probability is 0 in float64, and its logarithm is cut off
+        assert torch.allclose(fused[possible], scores[possible], rtol=1e-6)
+        assert torch.allclose(F.softmax(fused, dim=-1), F.softmax(scores, dim=-1), rtol=1e-6)
+    assert scale < 200.0 or not (expected > -700.0).all()

@@ -158,6 +158,7 @@ BAD = {
     7: answer(torch.zeros(2), IDS[:2]),
     8: answer(FIRST, kind="class_means"),
     9: RecordDict({"metrics": MetricRecord({"num-examples": 5})}),
+    10: answer(FIRST, IDS.int()),
 }
 REASONS = {
     1: "not finite",
@@ -173,7 +174,7 @@ REASONS = {
 
 def test_answers_that_cannot_be_used_are_named_and_left_out(grid_saying: GridMaker, play: Any) -> None:
     strategy = FedMD(student=student(), proxy=proxy())
-    game = play(strategy, grid_saying(lambda client, _: BAD[client], 10), start(strategy)).round()
+    game = play(strategy, grid_saying(lambda client, _: BAD[client], len(BAD)), start(strategy)).round()
     reasons = {failure.client: failure.reason for failure in strategy.failures}
     assert reasons.keys() == REASONS.keys() | {7}
     assert all(REASONS[client] in reasons[client] for client in REASONS)

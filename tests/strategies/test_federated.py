@@ -1,14 +1,18 @@
 """What all strategies do alike: who takes part, in which order answers count, and which are usable."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 
 from fedkd.foundation.errors import RoundFailed
+from fedkd.foundation.seeding import Streams
+from fedkd.runtime.inline import InlineGrid
 from fedkd.strategies import FedAvg, Federated, Local
 
 GridMaker = Callable[..., Grid]
@@ -61,6 +65,25 @@ def test_nodes_that_do_not_come_end_the_run_with_a_word(grid_saying: GridMaker) 
     strategy.patience = 0.0
     with pytest.raises(RoundFailed, match="3 of 4 nodes connected within 0 s"):
         strategy.participants(1, grid_saying(calm, 3, scattered=0))
+
+
+class Census(InlineGrid):
+    """A grid that counts how often it is asked for all of its nodes."""
+
+    times = 0
+
+    def partitions(self) -> Mapping[int, int]:
+        self.times += 1
+        return super().partitions()
+
+
+def test_a_grid_of_very_many_nodes_is_asked_once_and_draws_as_a_small_one_does() -> None:
+    grid, strategy = Census(ClientApp(), 100_000, {}), Local(clients_per_round=100, seed=3)
+    for number, clients in enumerate(drawn(strategy, grid), start=1):
+        stream = Streams(3).numpy("sample-clients", round=number)
+        assert clients == sorted(stream.choice(100_000, size=100, replace=False).tolist())
+    assert grid.times == 1
+    assert all(client in range(7) for client in strategy.participants(1, Census(ClientApp(), 7, {})))
 
 
 REPLIES: dict[int, RecordDict | None] = {
@@ -152,6 +175,8 @@ SENT = {
     6: ({}, "sent no weights"),
     7: ({"arrays": weights(1.0), "more": weights(2.0)}, "more than one record"),
     8: ({"arrays": weights(5.0)}, None),
+    9: ({"arrays": ArrayRecord({"w": Array("float32", (2,), "numpy.ndarray", b"")})}, "No data left"),
+    10: ({"arrays": ArrayRecord({"w": Array(np.array(["a", "b"]))})}, "'w' of type <U1, expected numbers"),
 }
 
 
@@ -164,7 +189,7 @@ def test_flowers_fedavg_averages_by_samples_the_weights_that_can_be_used(
         metrics = MetricRecord({"num-examples": 3 if client else 1})
         return RecordDict({**SENT[client][0], "metrics": metrics})
 
-    game = play(FedAvg(), grid_saying(say, 9, scattered=scattered), weights(0.0)).round()
+    game = play(FedAvg(), grid_saying(say, len(SENT), scattered=scattered), weights(0.0)).round()
     assert game.arrays.to_torch_state_dict()["w"].tolist() == [4.0, 4.0]  # (1 x 1 + 3 x 5) / 4
     reasons = {failure.client: failure.reason for failure in game.strategy.failures}
     expected = {client: reason for client, (_, reason) in SENT.items() if reason is not None}

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fedkd.aggregation.fusions.base import Fusion, log_mean_probability
-from fedkd.aggregation.weightings.base import Weighting
+from fedkd.aggregation.fusions.base import Fusion, MeanFusion
+from fedkd.aggregation.weightings.base import LoneWeighting, Weighting
 from fedkd.testing import fusions, weightings
 from fedkd.testing.contract import Clause, run_clauses
 
@@ -33,6 +33,32 @@ class Unfair(Weighting):
 
     def weigh(self, outputs: Tensor, sizes: Tensor) -> Tensor:
         return self.rule(outputs, sizes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Centred(MeanFusion):
+    """Looks at other samples, of which a client that speaks about a part has not spoken."""
+
+    def summand(self, outputs: Tensor) -> Tensor:
+        return outputs - outputs.mean(dim=0)
+
+    def finish(self, mean: Tensor) -> Tensor:
+        return mean
+
+
+@dataclass(frozen=True, kw_only=True)
+class TwoFaced(LoneWeighting):
+    """Weighs teachers in another way when they are together."""
+
+    def alone(self, outputs: Tensor, size: float) -> Tensor:
+        return outputs.new_full(outputs.shape[:1], size)
+
+    def weigh(self, outputs: Tensor, sizes: Tensor) -> Tensor:
+        return super().weigh(outputs, sizes.sqrt())
+
+
+def log_mean_probability(outputs: Tensor, weights: Tensor) -> Tensor:
+    return torch.logsumexp(F.log_softmax(outputs, dim=-1) + weights.log()[..., None], dim=0)
 
 
 def in_place(outputs: Tensor, weights: Tensor) -> Tensor:
@@ -99,6 +125,12 @@ BAD_WEIGHTINGS: list[tuple[Clause, Fuse]] = [
 ]
 
 
+ALL_AT_ONCE: list[tuple[Clause, Fusion | Weighting]] = [
+    (fusions.answers_can_come_one_by_one, Centred()),
+    (weightings.answers_can_come_one_by_one, TwoFaced()),
+]
+
+
 @pytest.mark.parametrize(("clause", "rule"), BAD_FUSIONS, ids=lambda value: value.__name__)
 def test_a_fusion_that_breaks_a_clause_is_caught_by_it(clause: Clause, rule: Fuse) -> None:
     (caught,) = run_clauses(Faulty(rule=rule), [clause])
@@ -111,8 +143,16 @@ def test_a_weighting_that_breaks_a_clause_is_caught_by_it(clause: Clause, rule: 
     assert not caught.passed
 
 
+@pytest.mark.parametrize(("clause", "part"), ALL_AT_ONCE, ids=["fusion", "weighting"])
+def test_a_part_that_says_another_thing_one_by_one_than_all_at_once_is_caught(
+    clause: Clause, part: Fusion | Weighting
+) -> None:
+    (caught,) = run_clauses(part, [clause])
+    assert "one by one" in caught.message
+
+
 def test_every_clause_about_teachers_has_a_part_that_breaks_it() -> None:
-    tried = {clause for clause, _ in (*BAD_FUSIONS, *BAD_WEIGHTINGS)}
+    tried = {clause for clause, _ in (*BAD_FUSIONS, *BAD_WEIGHTINGS, *ALL_AT_ONCE)}
     assert tried == {*fusions.CONTRACT.clauses, *weightings.CONTRACT.clauses}
 
 

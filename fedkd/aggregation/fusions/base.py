@@ -32,8 +32,45 @@ class Fusion(Part, ABC):
         """
 
 
-def log_mean_probability(
-    outputs: Float[Tensor, "teachers n classes"], weights: Float[Tensor, "teachers n"]
+class MeanFusion(Fusion):
+    """A fusion that is a mean of something that each teacher has by itself: teachers can be counted one by one."""
+
+    @abstractmethod
+    def summand(self, outputs: Float[Tensor, "n outputs"]) -> Float[Tensor, "n outputs"]:
+        """Return what the mean is taken of, sample by sample.
+
+        Args:
+            outputs: raw outputs or log-probabilities of one teacher, on any of the samples, in float64.
+        """
+
+    @abstractmethod
+    def finish(self, mean: Float[Tensor, "n outputs"]) -> Float[Tensor, "n outputs"]:
+        """Return the fused scores.
+
+        Args:
+            mean: the weighted mean of the summands, in float64.
+        """
+
+    def fuse(
+        self, outputs: Float[Tensor, "teachers n outputs"], weights: Float[Tensor, "teachers n"]
+    ) -> Float[Tensor, "n outputs"]:
+        """Return what `finish` makes of the weighted mean of the teachers' summands."""
+        total = torch.zeros(outputs.shape[1:], dtype=torch.float64)
+        for said, weight in zip(outputs.double(), weights.double(), strict=True):
+            total += weight[:, None] * self.summand(said)
+        return self.finish(total).to(outputs.dtype)
+
+
+class ProbabilityMean(MeanFusion):
+    """A fusion of the mean of the teachers' probabilities."""
+
+    def summand(self, outputs: Float[Tensor, "n classes"]) -> Float[Tensor, "n classes"]:
+        """Return the teacher's probabilities."""
+        return F.softmax(outputs, dim=-1)
+
+
+def log_probability(
+    probabilities: Float[Tensor, "n classes"],
 ) -> Float[Tensor, "n classes"]:
-    """Return the logarithm of the weighted mean of the teachers' probabilities, without leaving log space."""
-    return torch.logsumexp(F.log_softmax(outputs, dim=-1) + weights.log()[..., None], dim=0)
+    """Return the logarithm, at least -708: that of the smallest normal number of float64, where the mean may be 0."""
+    return probabilities.clamp_min(torch.finfo(probabilities.dtype).tiny).log()

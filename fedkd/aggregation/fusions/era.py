@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from fedkd.aggregation.fusions.base import Fusion, log_mean_probability
+from fedkd.aggregation.fusions.base import ProbabilityMean
 from fedkd.foundation.options import Positive
 
 
 @dataclass(frozen=True, kw_only=True)
-class ERA(Fusion):
+class ERA(ProbabilityMean):
     """Softmax of the mean probability divided by a temperature.
 
     In spite of its name it can raise the entropy, namely with many classes or a temperature near 1; `power` never does.
@@ -19,8 +19,6 @@ class ERA(Fusion):
     temperature: Positive = 0.1
     """Smaller sharpens more; the paper takes 0.1."""
 
-    def fuse(
-        self, outputs: Float[Tensor, "teachers n outputs"], weights: Float[Tensor, "teachers n"]
-    ) -> Float[Tensor, "n outputs"]:
+    def finish(self, mean: Float[Tensor, "n classes"]) -> Float[Tensor, "n classes"]:
         """Return `sum_k w_k p_k / T`, whose softmax is the target."""
-        return log_mean_probability(outputs, weights).exp() / self.temperature
+        return mean / self.temperature

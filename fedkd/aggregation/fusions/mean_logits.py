@@ -3,22 +3,23 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fedkd.aggregation.fusions.base import Fusion
+from fedkd.aggregation.fusions.base import MeanFusion
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeanLogits(Fusion):
+class MeanLogits(MeanFusion):
     """Mean of logits, which is the normalised geometric mean of the probabilities; for numbers, their mean."""
 
     needs_classes: ClassVar[bool] = False
     gives: ClassVar[Literal["logits", "probabilities"]] = "logits"
 
-    def fuse(
-        self, outputs: Float[Tensor, "teachers n outputs"], weights: Float[Tensor, "teachers n"]
-    ) -> Float[Tensor, "n outputs"]:
+    def summand(self, outputs: Float[Tensor, "n outputs"]) -> Float[Tensor, "n outputs"]:
+        """Return `z_k`."""
+        return outputs
+
+    def finish(self, mean: Float[Tensor, "n outputs"]) -> Float[Tensor, "n outputs"]:
         """Return `sum_k w_k z_k`."""
-        return torch.einsum("kn,kno->no", weights, outputs)
+        return mean

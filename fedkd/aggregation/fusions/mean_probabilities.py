@@ -5,15 +5,13 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from fedkd.aggregation.fusions.base import Fusion, log_mean_probability
+from fedkd.aggregation.fusions.base import ProbabilityMean, log_probability
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeanProbabilities(Fusion):
+class MeanProbabilities(ProbabilityMean):
     """Mean of the teachers' probabilities."""
 
-    def fuse(
-        self, outputs: Float[Tensor, "teachers n outputs"], weights: Float[Tensor, "teachers n"]
-    ) -> Float[Tensor, "n outputs"]:
+    def finish(self, mean: Float[Tensor, "n classes"]) -> Float[Tensor, "n classes"]:
         """Return `log sum_k w_k p_k`."""
-        return log_mean_probability(outputs, weights)
+        return log_probability(mean)

@@ -5,19 +5,17 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from fedkd.aggregation.fusions.base import Fusion, log_mean_probability
+from fedkd.aggregation.fusions.base import ProbabilityMean, log_probability
 from fedkd.foundation.options import Positive
 
 
 @dataclass(frozen=True, kw_only=True)
-class Power(Fusion):
+class Power(ProbabilityMean):
     """The mean probability to a power, normalised; an exponent above 1 never raises the entropy."""
 
     exponent: Positive = 2.0
     """Above 1 sharpens, 1 leaves the mean as it is, below 1 flattens."""
 
-    def fuse(
-        self, outputs: Float[Tensor, "teachers n outputs"], weights: Float[Tensor, "teachers n"]
-    ) -> Float[Tensor, "n outputs"]:
+    def finish(self, mean: Float[Tensor, "n classes"]) -> Float[Tensor, "n classes"]:
         """Return `b log sum_k w_k p_k`, whose softmax is the target."""
-        return self.exponent * log_mean_probability(outputs, weights)
+        return self.exponent * log_probability(mean)

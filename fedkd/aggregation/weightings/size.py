@@ -5,16 +5,13 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from fedkd.aggregation.weightings.base import Weighting
+from fedkd.aggregation.weightings.base import LoneWeighting
 
 
 @dataclass(frozen=True, kw_only=True)
-class Size(Weighting):
+class Size(LoneWeighting):
     """n_k / sum n for teacher k with n_k training samples."""
 
-    def weigh(
-        self, outputs: Float[Tensor, "teachers n outputs"], sizes: Float[Tensor, " teachers"]
-    ) -> Float[Tensor, "teachers n"]:
-        """Return each teacher's share of all training samples, the same on every proxy sample."""
-        shares = (sizes / sizes.sum()).to(outputs.dtype)
-        return shares[:, None].repeat(1, outputs.shape[1])
+    def alone(self, outputs: Float[Tensor, "n outputs"], size: float) -> Float[Tensor, " n"]:
+        """Return n_k, the same on every sample."""
+        return outputs.new_full(outputs.shape[:1], size)

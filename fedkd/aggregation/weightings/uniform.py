@@ -2,20 +2,17 @@
 
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fedkd.aggregation.weightings.base import Weighting
+from fedkd.aggregation.weightings.base import LoneWeighting
 
 
 @dataclass(frozen=True, kw_only=True)
-class Uniform(Weighting):
+class Uniform(LoneWeighting):
     """1/K for each of K teachers."""
 
-    def weigh(
-        self, outputs: Float[Tensor, "teachers n outputs"], sizes: Float[Tensor, " teachers"]
-    ) -> Float[Tensor, "teachers n"]:
-        """Return 1/K everywhere."""
-        del sizes
-        return torch.full(outputs.shape[:2], 1.0 / len(outputs), dtype=outputs.dtype)
+    def alone(self, outputs: Float[Tensor, "n outputs"], size: float) -> Float[Tensor, " n"]:
+        """Return 1 everywhere."""
+        del size
+        return outputs.new_ones(outputs.shape[:1])
