@@ -11,17 +11,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from torch import Tensor
 
 from fedkd.clients import Situation, Stage
 from fedkd.data.samples import Samples
 from fedkd.engine.client import ClientSide, Trained
+from fedkd.engine.evaluating import METRICS, NUM_EXAMPLES, PREDICTIONS, evaluation_reply
 from fedkd.engine.sequential import run_stage
 from fedkd.knowledge import ABOUT, ARRAYS, Package, from_records, to_records
 
-CONFIG, WEIGHTS, ASK, METRICS, PREDICTIONS = "config", "weights", "ask", "metrics", "predictions"
-NUM_EXAMPLES = "num-examples"
+CONFIG, WEIGHTS, ASK = "config", "weights", "ask"
 _MODEL = "fedkd.model"
 
 
@@ -62,7 +62,7 @@ def train(side: ClientSide, client: int, content: RecordDict, state: RecordDict)
 
 
 def evaluate(side: ClientSide, client: int, content: RecordDict, state: RecordDict) -> RecordDict:
-    """Return a client's metrics on its own held-out samples and its raw outputs on the global splits that are asked for.
+    """Return a client's metrics on its own held-out samples, and its raw outputs and metrics on the splits asked for.
 
     A client without a network of its own (it was never trained, or keeps none) evaluates the weights in the message, or
     its initial ones.
@@ -77,19 +77,15 @@ def evaluate(side: ClientSide, client: int, content: RecordDict, state: RecordDi
         network.load_state_dict(weights)
     own = side.data.client_holdout(client)
     trained = Trained(side, own, network)
-    said = {
-        split: Array(
-            trained.outputs({"validation": side.data.validation, "test": side.data.test}[split]).numpy()
-        )
-        for split in _words(content.config_records[CONFIG].get("splits", []))
-    }
-    values = (
-        side.task.metrics(trained.outputs(own), own.targets)
-        if len(own)
-        else side.task.metrics(torch.empty(0, 1), own.targets)
+    splits = {"validation": side.data.validation, "test": side.data.test}
+    asked = {name: splits[name] for name in _words(content.config_records[CONFIG].get("splits", []))}
+    return evaluation_reply(
+        side.task,
+        {name: trained.outputs(samples) for name, samples in asked.items()},
+        {name: samples.targets for name, samples in asked.items()},
+        trained.outputs(own) if len(own) else torch.empty(0, 1),
+        own.targets,
     )
-    metrics = MetricRecord({NUM_EXAMPLES: len(own), **values})
-    return RecordDict({PREDICTIONS: ArrayRecord(said), METRICS: metrics})
 
 
 def _received_weights(content: RecordDict) -> Mapping[str, Tensor] | None:

@@ -86,9 +86,9 @@ def test_the_oracle_takes_for_each_sample_the_teacher_with_the_least_loss() -> N
     first = torch.tensor([[5.0, 0.0], [5.0, 0.0]])
     second = torch.tensor([[0.0, 5.0], [0.0, 5.0]])
     targets = torch.tensor([0, 1])
-    best, loss = TASK.oracle(first, TASK.supervised(first, targets), second, targets)
+    best, loss = TASK.oracle(first, TASK.losses(first, targets), second, targets)
     assert best.argmax(-1).tolist() == [0, 1]
-    assert torch.allclose(loss, TASK.supervised(best, targets))
+    assert torch.allclose(loss, TASK.losses(best, targets))
 
 
 def test_pseudo_labels_agreement_and_chance_are_counted_by_class() -> None:

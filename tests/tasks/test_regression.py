@@ -59,7 +59,7 @@ def test_an_ensemble_is_the_weighted_mean_of_the_numbers() -> None:
 def test_the_oracle_takes_for_each_sample_the_nearest_number() -> None:
     targets = torch.tensor([[0.0], [10.0]])
     first, second = torch.tensor([[1.0], [1.0]]), torch.tensor([[2.0], [9.0]])
-    best, loss = TASK.oracle(first, TASK.supervised(first, targets), second, targets)
+    best, loss = TASK.oracle(first, TASK.losses(first, targets), second, targets)
     assert best.tolist() == [[1.0], [9.0]]
     assert loss.tolist() == [1.0, 1.0]
 
