@@ -21,7 +21,7 @@ from fedkd.tasks import DEAD, Task
 
 METRICS, PREDICTIONS, NUM_EXAMPLES = "metrics", "predictions", "num-examples"
 
-Judged = tuple[Float[Tensor, "n outputs"], Shaped[Tensor, "n ..."]]
+Judged = tuple[Float[Tensor, "_ _"], Shaped[Tensor, "..."]]
 """Outputs on some samples, and their targets."""
 
 
