@@ -36,14 +36,16 @@ class Ensembles:
 
     def add(self, outputs: Tensor, weight: float) -> bool:
         """Take in a teacher, and return whether that was possible: what is not finite is left out."""
-        summand = self._task.summand(outputs)
+        summand, losses = self._task.summand_and_losses(outputs, self._targets)
         if not math.isfinite(float(summand.sum())):
             return False
-        if not self._count:
-            self._alike, self._weighted = torch.zeros_like(summand), torch.zeros_like(summand)
-            self._best, self._loss = outputs, self._task.losses(outputs, self._targets)
+        if self._count:
+            better = losses < self._loss
+            self._best[better] = outputs[better]
+            self._loss[better] = losses[better]
         else:
-            self._best, self._loss = self._task.oracle(self._best, self._loss, outputs, self._targets)
+            self._alike, self._weighted = torch.zeros_like(summand), torch.zeros_like(summand)
+            self._best, self._loss = outputs.clone(), losses
         self._count += 1
         self._alike += summand
         if weight:

@@ -72,10 +72,10 @@ class Task(ABC):
         """Return the outputs of an ensemble from the weighted mean of its teachers' summands."""
 
     @abstractmethod
-    def losses(
+    def summand_and_losses(
         self, outputs: Float[Tensor, "n outputs"], targets: Shaped[Tensor, "n ..."]
-    ) -> Float[Tensor, " n"]:
-        """Return `supervised` in float64, without a gradient and as fast as possible."""
+    ) -> tuple[Float[Tensor, "n outputs"], Float[Tensor, " n"]]:
+        """Return a teacher's summand, and each sample's supervised loss in float64 without a gradient."""
 
     @abstractmethod
     def harden(self, teacher: Float[Tensor, "n outputs"]) -> Shaped[Tensor, "n ..."]:
@@ -146,18 +146,6 @@ class Task(ABC):
                 return mae(student, teacher, reduction="none")
             case "mse":
                 return mse(student, teacher, reduction="none")
-
-    def oracle(
-        self,
-        best: Float[Tensor, "n outputs"],
-        best_loss: Float[Tensor, " n"],
-        outputs: Float[Tensor, "n outputs"],
-        targets: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """Update, sample by sample, the best answer that any teacher gave so far and its loss."""
-        loss = self.losses(outputs, targets)
-        better = loss < best_loss
-        return torch.where(better[:, None], outputs, best), torch.where(better, loss, best_loss)
 
 
 def _parts(outputs: Float[Tensor, "clients n outputs"]) -> Iterator[Float[Tensor, "some n outputs"]]:

@@ -35,24 +35,28 @@ class Classification(Task):
         self, outputs: Float[Tensor, "clients n classes"], targets: Int[Tensor, " n"]
     ) -> Float[Tensor, "clients metrics"]:
         """Return accuracy, macro-F1 over the classes present, cross-entropy in nats and the calibration error (15 bins)."""
-        said = _softmax(outputs)
-        right = (said.predicted == targets).double()
+        outputs = outputs.detach()
+        peak, predicted = outputs.max(dim=-1)
+        said, right = _softmax(outputs, peak), (predicted == targets).double()
         columns = (
             right.mean(dim=-1),
-            _macro_f1(said.predicted, right, targets, outputs.shape[-1]),
+            _macro_f1(predicted, right, targets, outputs.shape[-1]),
             said.losses(outputs, targets).mean(dim=-1),
             _calibration(said.confidence, right, 15),
         )
         return torch.stack(columns, dim=-1)
 
-    def losses(self, outputs: Float[Tensor, "n classes"], targets: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
-        """Return the cross-entropy of each sample in nats, in float64."""
-        return _softmax(outputs).losses(outputs, targets)
-
     def summand(self, outputs: Float[Tensor, "n classes"]) -> Float[Tensor, "n classes"]:
         """Return the probabilities."""
-        said = _softmax(outputs)
-        return said.exponentials.mul_(said.confidence[:, None])
+        return _softmax(outputs.detach()).probabilities()
+
+    def summand_and_losses(
+        self, outputs: Float[Tensor, "n classes"], targets: Int[Tensor, " n"]
+    ) -> tuple[Float[Tensor, "n classes"], Float[Tensor, " n"]]:
+        """Return the probabilities, and the cross-entropy of each sample in nats."""
+        said = _softmax(outputs.detach())
+        losses = said.losses(outputs.detach(), targets)
+        return said.probabilities(), losses
 
     def from_mean(self, mean: Float[Tensor, "n classes"]) -> Float[Tensor, "n classes"]:
         """Return log-probabilities; one below e^-708, the least that float64 can hold, counts as that."""
@@ -88,17 +92,17 @@ def calibration_error(
 
     Source: Guo et al., "On Calibration of Modern Neural Networks" (2017), equation 3.
     """
-    said = _softmax(outputs[None])
-    return float(_calibration(said.confidence, (said.predicted == targets).double(), bins)[0])
+    peak, predicted = outputs[None].detach().max(dim=-1)
+    confidence = _softmax(outputs[None].detach(), peak).confidence
+    return float(_calibration(confidence, (predicted == targets).double(), bins)[0])
 
 
 class _Softmax(NamedTuple):
-    """What the probabilities are made of, in float64: `exponentials * confidence`.
+    """What the probabilities are made of, in float64: exponentials of the scores less the largest, and their sum.
 
     `torch.softmax` over so few classes as there are here takes several times as long.
     """
 
-    predicted: Int[Tensor, "*clients n"]
     peak: Float[Tensor, "*clients n"]
     exponentials: Float[Tensor, "*clients n classes"]
     total: Float[Tensor, "*clients n"]
@@ -108,6 +112,10 @@ class _Softmax(NamedTuple):
         """The largest probability of each sample: the exponential of the largest score is 1."""
         return self.total.reciprocal()
 
+    def probabilities(self) -> Float[Tensor, "*clients n classes"]:
+        """Return the probabilities, in the memory of the exponentials."""
+        return self.exponentials.mul_(self.confidence[..., None])
+
     def losses(
         self, outputs: Float[Tensor, "*clients n classes"], targets: Int[Tensor, " n"]
     ) -> Float[Tensor, "*clients n"]:
@@ -116,11 +124,13 @@ class _Softmax(NamedTuple):
         return self.total.log() - (outputs.gather(-1, columns)[..., 0].double() - self.peak)
 
 
-def _softmax(outputs: Float[Tensor, "*clients n classes"]) -> _Softmax:
-    outputs = outputs.detach()
-    peak, predicted = outputs.max(dim=-1)
-    exponentials = (outputs.double() - peak.double()[..., None]).exp_()
-    return _Softmax(predicted, peak.double(), exponentials, exponentials.sum(dim=-1))
+def _softmax(
+    outputs: Float[Tensor, "*clients n classes"], peak: Float[Tensor, "*clients n"] | None = None
+) -> _Softmax:
+    """Return the parts of the softmax; `peak` is the largest score of each sample, if it is known already."""
+    largest = (outputs.amax(dim=-1) if peak is None else peak).double()
+    exponentials = (outputs.double() - largest[..., None]).exp_()
+    return _Softmax(largest, exponentials, exponentials.sum(dim=-1))
 
 
 def _macro_f1(

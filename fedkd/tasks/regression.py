@@ -68,15 +68,16 @@ class Regression(Task):
         finite = error.isfinite().all(dim=-1).all(dim=-1)
         return torch.stack(columns, dim=-1).where(finite[:, None], float("nan"))
 
-    def losses(
-        self, outputs: Float[Tensor, "n numbers"], targets: Float[Tensor, "n numbers"]
-    ) -> Float[Tensor, " n"]:
-        """Return the squared error of each sample, in standard deviations squared, in float64."""
-        return (outputs.detach().double() - targets.double()).square().mean(dim=-1)
-
     def summand(self, outputs: Float[Tensor, "n numbers"]) -> Float[Tensor, "n numbers"]:
         """Return the numbers."""
-        return outputs.double()
+        return outputs.detach().double()
+
+    def summand_and_losses(
+        self, outputs: Float[Tensor, "n numbers"], targets: Float[Tensor, "n numbers"]
+    ) -> tuple[Float[Tensor, "n numbers"], Float[Tensor, " n"]]:
+        """Return the numbers, and the squared error of each sample in standard deviations squared."""
+        numbers = outputs.detach().double()
+        return numbers, (numbers - targets.double()).square().mean(dim=-1)
 
     def from_mean(self, mean: Float[Tensor, "n numbers"]) -> Float[Tensor, "n numbers"]:
         """Return the mean itself."""

@@ -4,7 +4,7 @@ import hypothesis.strategies as st
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
+from hypothesis import given, settings
 from torch import Tensor
 
 from fedkd.runtime.ensembles import Ensembles
@@ -24,6 +24,7 @@ def filled(task: Task, targets: Tensor, said: Tensor, weights: Tensor) -> Ensemb
     return ensembles
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 99), st.integers(1, 20), st.sampled_from([0.1, 1.0, 10.0, 60.0]))
 def test_ensembles_of_classes_are_means_of_probabilities_and_the_oracle_the_least_loss(
     seed: int, count: int, scale: float
@@ -41,6 +42,7 @@ def test_ensembles_of_classes_are_means_of_probabilities_and_the_oracle_the_leas
     assert torch.equal(ensembles.oracle(), said[losses.argmin(0), torch.arange(9)])
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 99), st.integers(1, 20))
 def test_ensembles_of_numbers_are_means_and_the_oracle_the_nearest(seed: int, count: int) -> None:
     said, weights = teachers(seed, count, 2, 3.0)
@@ -79,3 +81,13 @@ def test_a_class_that_no_teacher_believes_in_has_a_finite_loss() -> None:
     assert Classification().metrics(ensembles.weighted(), torch.tensor([1]))["loss"] == pytest.approx(
         708.396, abs=1e-3
     )
+
+
+def test_the_oracle_takes_for_each_sample_the_first_of_the_teachers_with_the_least_loss() -> None:
+    ensembles = Ensembles(Classification(), torch.tensor([0, 1]))
+    first = torch.tensor([[5.0, 0.0], [5.0, 0.0]])
+    shifted = first + 1.0  # says the same
+    for outputs in (first, shifted, torch.tensor([[0.0, 5.0], [0.0, 5.0]])):
+        ensembles.add(outputs, 1.0)
+    assert torch.equal(ensembles.oracle(), torch.tensor([[5.0, 0.0], [0.0, 5.0]]))
+    assert torch.equal(first, torch.tensor([[5.0, 0.0], [5.0, 0.0]]))

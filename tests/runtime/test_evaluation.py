@@ -1,6 +1,5 @@
 """What a round's evaluation says, on outputs chosen so that every number can be seen."""
 
-import gc
 import math
 import weakref
 from collections.abc import Iterator
@@ -173,13 +172,11 @@ def test_the_outputs_of_earlier_clients_are_let_go(
 
     def replies() -> Iterator[tuple[int, RecordDict]]:
         for client in range(6):
-            gc.collect()
             alive.append([sum(each() is not None for each in some) for some in (outputs, contents)])
             yield client, random_replies(evaluation, 1)[0]
 
     monkeypatch.setattr(module, "outputs_on", remembered)
     evaluation.teachers(1, replies(), None, {})
-    # The first outputs are the best so far until another client is better somewhere.
     assert alive == [[0, 0], [1, 1], *[[1, 1]] * 4]
 
 

@@ -58,14 +58,6 @@ def test_an_ensemble_is_the_weighted_mean_of_the_numbers() -> None:
     assert TASK.combine(outputs, torch.tensor([0.25, 0.75])).tolist() == [[2.5], [5.0]]
 
 
-def test_the_oracle_takes_for_each_sample_the_nearest_number() -> None:
-    targets = torch.tensor([[0.0], [10.0]])
-    first, second = torch.tensor([[1.0], [1.0]]), torch.tensor([[2.0], [9.0]])
-    best, loss = TASK.oracle(first, TASK.losses(first, targets), second, targets)
-    assert best.tolist() == [[1.0], [9.0]]
-    assert loss.tolist() == [1.0, 1.0]
-
-
 def test_numbers_have_no_temperature() -> None:
     outputs, teacher = answers()
     cold, hot = (TASK.divergence(outputs, teacher, temperature=t) for t in (1.0, 9.0))
@@ -138,4 +130,6 @@ def test_one_network_that_is_not_finite_leaves_the_others_their_metrics() -> Non
 def test_losses_are_the_supervised_ones_in_float64() -> None:
     outputs, targets = answers()
     expected = TASK.supervised(outputs.double(), targets.double())
-    torch.testing.assert_close(TASK.losses(outputs, targets), expected, rtol=1e-12, atol=1e-12)
+    summand, losses = TASK.summand_and_losses(outputs, targets)
+    torch.testing.assert_close(losses, expected, rtol=1e-12, atol=1e-12)
+    assert torch.equal(summand, TASK.summand(outputs))
