@@ -120,10 +120,10 @@ def test_a_real_mistake_is_raised_and_not_hidden_by_the_way_round() -> None:
         predict_stacked(each[0], weights, {"image": torch.rand(3, 1, 9, 9)}, together=True)
 
 
-def test_on_a_cpu_only_small_work_is_done_together_and_elsewhere_all() -> None:
+def test_only_convolutions_of_many_samples_on_a_cpu_are_done_one_by_one() -> None:
     [mlp], [lenet] = networks("mlp", 1), networks("lenet", 1)
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
-    assert pays_together(mlp, 500, cpu)
-    assert not pays_together(mlp, 501, cpu)
+    assert pays_together(mlp, 10_000, cpu)
+    assert pays_together(lenet, 8, cpu)
     assert not pays_together(lenet, 9, cpu)
     assert pays_together(lenet, 10_000, gpu)
