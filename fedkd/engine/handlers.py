@@ -14,12 +14,11 @@ from torch import Tensor
 
 from fedkd.engine.beginning import MODEL, Begun, Turn, alike, begin, weights_of
 from fedkd.engine.client import ClientSide
-from fedkd.engine.mail import METRICS, NUM_EXAMPLES, PREDICTIONS, Mail, encode
+from fedkd.engine.evaluating import METRICS, NUM_EXAMPLES, evaluation_replies
+from fedkd.engine.mail import Mail, encode
+from fedkd.engine.stacked import predict_own, predict_stacked, stack
 from fedkd.engine.stages import Fitted, train_alone, train_group
 from fedkd.knowledge import to_records
-from fedkd.knowledge.arrays import record_of
-from fedkd.models.base import predict
-from fedkd.prediction import predict_stacked
 
 _LOG = logging.getLogger(__name__)
 
@@ -129,28 +128,26 @@ def _evaluate_alike(
     turns: Mapping[int, Turn],
     weights: Mapping[int, Mapping[str, Tensor]],
 ) -> dict[int, Outcome]:
+    """Return the evaluations of clients of one architecture that are asked about the same splits."""
     template = side.template(side.models[next(iter(turns.values())).client])
-    stacks = {
-        name: torch.stack([own[name] for own in weights.values()]).to(side.device)
-        for name in template.state_dict()
+    here = [{name: tensor.to(side.device) for name, tensor in own.items()} for own in weights.values()]
+    stacks = stack(here)
+    everyone = {"validation": side.data.validation, "test": side.data.test}
+    asked = {split: everyone[split] for split in splits}
+    owns = [side.data.client_holdout(turn.client) for turn in turns.values()]
+    judged = []
+    # Networks of clients without held-out samples say nothing.
+    own_outputs = predict_own(template, stacks, [side.resident(own).inputs for own in owns])
+    for own, outputs in zip(owns, own_outputs, strict=True):
+        judged.append((outputs.cpu() if len(own) else torch.empty(0, 1), own.targets))
+    said = {
+        split: predict_stacked(
+            template, stacks, side.resident(samples).inputs, together=None if len(turns) > 1 else False
+        ).cpu()
+        for split, samples in asked.items()
     }
-    said = {}
-    for split in splits:
-        samples = {"validation": side.data.validation, "test": side.data.test}[split]
-        if len(turns) == 1:
-            template.load_state_dict(next(iter(weights.values())))
-            said[split] = predict(template, side.resident(samples).inputs).cpu()[None]
-        else:
-            said[split] = predict_stacked(template, stacks, side.resident(samples).inputs).cpu()
-    outcomes: dict[int, Outcome] = {}
-    for row, (place, turn) in enumerate(turns.items()):
-        own = side.data.client_holdout(turn.client)
-        template.load_state_dict(weights[place])
-        outputs = predict(template, side.resident(own).inputs).cpu() if len(own) else torch.empty(0, 1)
-        metrics = MetricRecord({NUM_EXAMPLES: len(own), **side.task.metrics(outputs, own.targets)})
-        arrays = record_of({split: values[row].numpy() for split, values in said.items()})
-        outcomes[place] = RecordDict({PREDICTIONS: arrays, METRICS: metrics})
-    return outcomes
+    targets = {split: samples.targets for split, samples in asked.items()}
+    return dict(zip(turns, evaluation_replies(side.task, said, targets, judged), strict=True))
 
 
 def _only(outcomes: list[Outcome]) -> RecordDict:

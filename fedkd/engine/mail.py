@@ -17,8 +17,7 @@ from torch import Tensor
 from fedkd.knowledge import ABOUT, ARRAYS, Package, from_records
 from fedkd.knowledge.arrays import arrays_in, record_of, tensor_of
 
-CONFIG, WEIGHTS, ASK, METRICS, PREDICTIONS = "config", "weights", "ask", "metrics", "predictions"
-NUM_EXAMPLES = "num-examples"
+CONFIG, WEIGHTS, ASK = "config", "weights", "ask"
 
 
 class Mail:

@@ -12,8 +12,8 @@ from fedkd.data.samples import Samples
 from fedkd.engine.beginning import Begun
 from fedkd.engine.client import ClientSide, Trained
 from fedkd.engine.sequential import run_stage
+from fedkd.engine.stacked import predict_stacked
 from fedkd.engine.vectorised import Networks, Source, run_stage_together
-from fedkd.prediction import predict_stacked
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,25 +1,24 @@
 """Evaluation of a round: the student, the ensembles of its teachers, and the clients, on validation, test and own data.
 
-Clients are asked by ordinary evaluate messages for their outputs on the global splits. That is the simulator's own
-diagnosis, not part of any method: the ledger counts it apart.
+Clients are asked by ordinary evaluate messages for their outputs on the global splits and what they measured on them.
+That is the simulator's own diagnosis, not part of any method: the ledger counts it apart. Replies are taken one by one:
+never are the outputs of more than one client held.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import torch
 from flwr.app import Message, RecordDict
 from torch import Tensor, nn
 
 from fedkd.data.samples import Samples
+from fedkd.engine.evaluating import METRICS, PREDICTIONS, outputs_on, own_metrics, said_of_split
 from fedkd.foundation.run_folder import MetricRow, metric
 from fedkd.knowledge import BadPackage
 from fedkd.models.base import predict
-from fedkd.tasks import Task
-
-PREDICTIONS, METRICS = "predictions", "metrics"
+from fedkd.runtime.ensembles import Ensembles
+from fedkd.tasks import DEAD, Task
 
 
 @dataclass(frozen=True)
@@ -29,10 +28,12 @@ class Evaluation:
     Args:
         task: what outputs mean.
         splits: the global data by name; `validation` chooses, `test` reports.
+        num_outputs: classes, or numbers to predict.
     """
 
     task: Task
     splits: Mapping[str, Samples]
+    num_outputs: int
 
     def student(self, round: int, network: nn.Module) -> tuple[list[MetricRow], dict[str, Tensor]]:  # noqa: A002
         """Return the student's metrics on every global split, and its outputs."""
@@ -42,7 +43,7 @@ class Evaluation:
     def teachers(
         self,
         round: int,  # noqa: A002
-        replies: Mapping[int, RecordDict],
+        replies: Iterable[tuple[int, RecordDict]],
         weights: Mapping[int, float] | None,
         student: Mapping[str, Tensor],
     ) -> list[MetricRow]:
@@ -50,25 +51,32 @@ class Evaluation:
 
         Args:
             round: the round that was just trained.
-            replies: the clients' evaluate replies, by client.
+            replies: each client and its usable evaluate reply, taken one by one; sums are in this order.
             weights: how much each client counted; none counts all alike.
             student: the student's outputs by split, empty without a student.
         """
+        ensembles = {split: Ensembles(self.task, samples.targets) for split, samples in self.splits.items()}
+        measured: dict[str, dict[int, dict[str, float]]] = {split: {} for split in self.splits}
+        own: dict[int, dict[str, float]] = {}
+        for client, content in replies:
+            weight = weights.get(client, 0.0) if weights else 1.0
+            for split, samples in self.splits.items():
+                outputs = outputs_on(content, split)
+                said = said_of_split(content, self.task, split)
+                if said is None:
+                    [said] = self.task.measure(outputs[None], samples.targets)
+                if not said[DEAD] and not ensembles[split].add(outputs, weight):
+                    said[DEAD] = 1.0
+                measured[split][client] = said
+            own[client] = own_metrics(content)
         rows: list[MetricRow] = []
-        per_client: dict[str, dict[int, dict[str, float]]] = {}
-        for split, samples in self.splits.items():
-            said = {client: _outputs(content, split) for client, content in replies.items()}
-            alive = {client: outputs for client, outputs in said.items() if not self.task.has_died(outputs)}
-            dead = len(said) - len(alive)
-            rows.append(metric(round=round, scope="clients_mean", split=split, metric="dead", value=dead))
-            if alive:
-                rows += self._ensembles(round, split, samples, alive, weights, student)
-            per_client[split] = {
-                client: self.task.metrics(outputs, samples.targets) for client, outputs in said.items()
-            }
-        per_client["own"] = {client: _own(content) for client, content in replies.items()}
-        for split, measured in per_client.items():
-            rows += self._clients(round, split, measured)
+        for split, each in measured.items():
+            dead = sum(bool(said.pop(DEAD)) for said in each.values())
+            rows.append(metric(round=round, scope="clients_mean", split=split, metric=DEAD, value=dead))
+            if len(ensembles[split]):
+                rows += self._ensembles(round, split, ensembles[split], student)
+        for split, each in {**measured, "own": own}.items():
+            rows += self._clients(round, split, dict(sorted(each.items())))
         return rows
 
     def require_usable(self, reply: Message) -> None:
@@ -85,10 +93,13 @@ class Evaluation:
         predictions = content.array_records[PREDICTIONS]
         for split, samples in self.splits.items():
             shape = tuple(predictions[split].shape) if split in predictions else ()
-            if len(shape) != 2 or shape[0] != len(samples):
-                raise BadPackage(
-                    f"sent outputs of shape {list(shape)} on {split}, expected {len(samples)} rows"
-                )
+            expected = (len(samples), self.num_outputs)
+            if shape != expected:
+                raise BadPackage(f"sent outputs of shape {list(shape)} on {split}, expected {list(expected)}")
+        try:
+            own_metrics(content)
+        except ValueError as error:
+            raise BadPackage(f"sent {error}") from error
 
     def _rows(self, round: int, scope: str, outputs: Mapping[str, Tensor]) -> list[MetricRow]:  # noqa: A002
         return [
@@ -101,24 +112,15 @@ class Evaluation:
         self,
         round: int,  # noqa: A002
         split: str,
-        samples: Samples,
-        said: Mapping[int, Tensor],
-        weights: Mapping[int, float] | None,
+        ensembles: Ensembles,
         student: Mapping[str, Tensor],
     ) -> list[MetricRow]:
-        outputs = torch.stack(list(said.values()))
-        alike = torch.full((len(said),), 1.0 / len(said))
-        counted = torch.tensor([weights.get(client, 0.0) for client in said]) if weights else alike
-        counted = counted / counted.sum() if float(counted.sum()) > 0 else alike
-        uniform, weighted = self.task.combine(outputs, alike), self.task.combine(outputs, counted)
-        best, loss = outputs[0], self.task.supervised(outputs[0], samples.targets)
-        for teacher in outputs[1:]:
-            best, loss = self.task.oracle(best, loss, teacher, samples.targets)
+        weighted = ensembles.weighted()
         rows = []
         for scope, combined in (
-            ("ensemble_uniform", uniform),
+            ("ensemble_uniform", ensembles.uniform()),
             ("ensemble_weighted", weighted),
-            ("ensemble_oracle", best),
+            ("ensemble_oracle", ensembles.oracle()),
         ):
             rows.extend(self._rows(round, scope, {split: combined}))
         if split in student:
@@ -160,12 +162,3 @@ def final_values(rows: Sequence[MetricRow]) -> dict[str, float | None]:
         for row in rows
         if row["client"] is None
     }
-
-
-def _outputs(content: RecordDict, split: str) -> Tensor:
-    return torch.from_numpy(np.array(content.array_records[PREDICTIONS][split].numpy()))
-
-
-def _own(content: RecordDict) -> dict[str, float]:
-    record = content.metric_records[METRICS]
-    return {name: float(str(value)) for name, value in record.items() if name != "num-examples"}

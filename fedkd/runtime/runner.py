@@ -5,7 +5,7 @@ scopes, and a run folder that can be resumed after a crash at any byte.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import safetensors.torch
@@ -114,7 +114,7 @@ class Runner:
         begun = time.perf_counter()
         config = ConfigRecord({"keep": evaluates})
         messages = list(self.strategy.configure_train(current, progress.arrays, config, grid))
-        replies = self._exchange(current, "train", messages, grid)
+        replies = list(self._exchange(current, "train", messages, grid))
         trained = time.perf_counter()
         self.watcher.phase(current, "fuse and distil", None)
         try:
@@ -135,21 +135,30 @@ class Runner:
         self._record(current, rows, grid, progress)
         self.watcher.round_done(current, self._headline(rows), up, down)
 
-    def _exchange(self, current: int, phase: str, messages: list[Message], grid: Grid) -> list[Message]:
+    def _exchange(self, current: int, phase: str, messages: list[Message], grid: Grid) -> Iterator[Message]:
+        """Yield the reply to each message in the order of partitions, in which everything above counts."""
         self.watcher.phase(current, phase, len(messages))
         for message in messages:
             self._enter(current, phase, message.metadata.dst_node_id, "down", message.content)
-        replies = []
-        for reply in grid.send_and_receive(messages, timeout=self.plan.client_timeout):
-            replies.append(reply)
-            self.watcher.advance()
-        replies += self._unanswered(messages, replies)
-        # Flower's own runtime delivers in the order of arrival; everything below counts in the order of partitions.
-        replies.sort(key=lambda reply: self.strategy.client_of(reply.metadata.src_node_id))
-        for reply in replies:
+        # A grid of ours answers in the order of the messages, as the work proceeds, so that no reply need be kept.
+        arrive = self._arrivals if isinstance(grid, LocalGrid) else self._sorted_arrivals
+        for reply in arrive(messages, grid):
             if reply.has_content():
                 self._enter(current, phase, reply.metadata.src_node_id, "up", reply.content)
-        return replies
+            yield reply
+
+    def _arrivals(self, messages: list[Message], grid: Grid) -> Iterator[Message]:
+        for reply in grid.send_and_receive(messages, timeout=self.plan.client_timeout):
+            self.watcher.advance()
+            yield reply
+
+    def _sorted_arrivals(self, messages: list[Message], grid: Grid) -> Iterator[Message]:
+        """Yield replies and what stands for those that never came, sorted: Flower delivers in the order of arrival."""
+        replies = list(self._arrivals(messages, grid))
+        replies += self._unanswered(messages, replies)
+        replies.sort(key=lambda reply: self.strategy.client_of(reply.metadata.src_node_id), reverse=True)
+        while replies:
+            yield replies.pop()
 
     def _unanswered(self, messages: list[Message], replies: list[Message]) -> list[Message]:
         """Return an error in the place of every reply that never came, so that it counts as a failure by name."""
@@ -183,15 +192,19 @@ class Runner:
         config = ConfigRecord({"splits": list(self.evaluation.splits)})
         messages = list(self.strategy.configure_evaluate(current, progress.arrays, config, grid))
         replies = self._exchange(current, "evaluate", messages, grid)
-        contents = {}
+        usable = self._usable(current, replies)
+        return rows + self.evaluation.teachers(current, usable, self.strategy.teacher_weights(), said)
+
+    def _usable(self, current: int, replies: Iterable[Message]) -> Iterator[tuple[int, RecordDict]]:
+        """Yield each client with its evaluate reply, and name those whose reply cannot be used."""
         for reply in replies:
             client = self.strategy.client_of(reply.metadata.src_node_id)
             try:
                 self.evaluation.require_usable(reply)
-                contents[client] = reply.content
             except BadPackage as error:
                 self.say(f"round {current}: client {client} is not evaluated: {error}")
-        return rows + self.evaluation.teachers(current, contents, self.strategy.teacher_weights(), said)
+            else:
+                yield client, reply.content
 
     def _headline(self, rows: Iterable[MetricRow]) -> dict[str, float]:
         wanted = {"student": "student", "ensemble_uniform": "ensemble", "clients_mean": "clients"}

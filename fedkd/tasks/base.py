@@ -1,10 +1,17 @@
-"""What a task must say: its losses, its metrics, and what it means to combine, harden and compare outputs."""
+"""What a task must say: its losses, its metrics, and what it means to combine, harden and compare outputs.
+
+>>> task.metrics(outputs, targets)["accuracy"]
+0.93
+>>> [measured["accuracy"] for measured in task.metrics_of_many(torch.stack([outputs, others]), targets)]
+[0.93, 0.88]
+"""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from fedkd.losses import mae, mse
@@ -12,12 +19,21 @@ from fedkd.losses import mae, mse
 Divergence = Literal["task", "mae", "mse"]
 """How a student is compared with a teacher: the task's own way, or the error of the raw outputs."""
 
+DEAD = "dead"
+"""Name under which `Task.measure` says whether a network has died: 1 if so, else 0."""
+
+_AT_ONCE = 2**19
+"""Numbers that are measured at once: temporaries of 4 MB in float64. Larger ones leave the cache, and take twice as long."""
+
 
 class Task(ABC):
     """Losses and metrics of one kind of output. Outputs are what a network returns as `logits`, [samples, outputs]."""
 
     score: ClassVar[str]
     """Name of the metric that says best how good a model is; larger is better."""
+
+    metric_names: ClassVar[tuple[str, ...]]
+    """Names of all metrics, in the order in which they are reported."""
 
     larger_is_better: ClassVar[frozenset[str]]
     """Names of the metrics that grow with quality; the others are errors."""
@@ -38,16 +54,28 @@ class Task(ABC):
         """Return how far each student output is from the teacher's, in the task's own measure."""
 
     @abstractmethod
-    def metrics(
-        self, outputs: Float[Tensor, "n outputs"], targets: Shaped[Tensor, "n ..."]
-    ) -> dict[str, float]:
-        """Return every metric of the task; an empty set gives NaN for each."""
+    def measured(
+        self, outputs: Float[Tensor, "clients n outputs"], targets: Shaped[Tensor, "n ..."]
+    ) -> Float[Tensor, "clients metrics"]:
+        """Return every metric of some networks on the same samples, at least one, in the order of `metric_names`."""
 
     @abstractmethod
-    def combine(
-        self, outputs: Float[Tensor, "teachers n outputs"], weights: Float[Tensor, " teachers"]
-    ) -> Float[Tensor, "n outputs"]:
-        """Return the outputs of a weighted ensemble of teachers; the weights sum to 1."""
+    def died(self, outputs: Float[Tensor, "clients n outputs"]) -> Bool[Tensor, " clients"]:
+        """Return for some networks whether each says the same whatever it sees, or something that is not finite."""
+
+    @abstractmethod
+    def summand(self, outputs: Float[Tensor, "n outputs"]) -> Float[Tensor, "n outputs"]:
+        """Return what is averaged when teachers are combined, in float64."""
+
+    @abstractmethod
+    def from_mean(self, mean: Float[Tensor, "n outputs"]) -> Float[Tensor, "n outputs"]:
+        """Return the outputs of an ensemble from the weighted mean of its teachers' summands."""
+
+    @abstractmethod
+    def summand_and_losses(
+        self, outputs: Float[Tensor, "n outputs"], targets: Shaped[Tensor, "n ..."]
+    ) -> tuple[Float[Tensor, "n outputs"], Float[Tensor, " n"]]:
+        """Return a teacher's summand, and each sample's supervised loss in float64 without a gradient."""
 
     @abstractmethod
     def harden(self, teacher: Float[Tensor, "n outputs"]) -> Shaped[Tensor, "n ..."]:
@@ -61,9 +89,46 @@ class Task(ABC):
     def chance(self, targets: Shaped[Tensor, "n ..."]) -> float:
         """Return the score of the best model that does not look at its input."""
 
-    @abstractmethod
+    def metrics(
+        self, outputs: Float[Tensor, "n outputs"], targets: Shaped[Tensor, "n ..."]
+    ) -> dict[str, float]:
+        """Return every metric of the task; an empty set gives NaN for each."""
+        return self.metrics_of_many(outputs[None], targets)[0]
+
+    def metrics_of_many(
+        self, outputs: Float[Tensor, "clients n outputs"], targets: Shaped[Tensor, "n ..."]
+    ) -> list[dict[str, float]]:
+        """Return the metrics of each of many networks on the same samples."""
+        if not len(targets):
+            return [dict.fromkeys(self.metric_names, float("nan")) for _ in outputs]
+        return [
+            dict(zip(self.metric_names, values, strict=True))
+            for some in _parts(outputs)
+            for values in self.measured(some, targets).tolist()
+        ]
+
+    def measure(
+        self, outputs: Float[Tensor, "clients n outputs"], targets: Shaped[Tensor, "n ..."]
+    ) -> list[dict[str, float]]:
+        """Return what a client says about itself on a split: its metrics, and under `DEAD` whether it has died."""
+        died = [bool(dead) for some in _parts(outputs) for dead in self.died(some)]
+        return [
+            {**values, DEAD: float(dead)}
+            for values, dead in zip(self.metrics_of_many(outputs, targets), died, strict=True)
+        ]
+
     def has_died(self, outputs: Float[Tensor, "n outputs"]) -> bool:
-        """Return whether a network says the same whatever it sees, or nothing finite."""
+        """Return whether a network says the same whatever it sees, or something that is not finite."""
+        return bool(self.died(outputs[None])[0])
+
+    def combine(
+        self, outputs: Float[Tensor, "teachers n outputs"], weights: Float[Tensor, " teachers"]
+    ) -> Float[Tensor, "n outputs"]:
+        """Return the outputs of a weighted ensemble of teachers; the weights sum to 1."""
+        mean = torch.zeros(outputs.shape[1:], dtype=torch.float64)
+        for teacher, weight in zip(outputs, weights.tolist(), strict=True):
+            mean.add_(self.summand(teacher), alpha=weight)
+        return self.from_mean(mean).to(outputs.dtype)
 
     def divergence(
         self,
@@ -82,14 +147,8 @@ class Task(ABC):
             case "mse":
                 return mse(student, teacher, reduction="none")
 
-    def oracle(
-        self,
-        best: Float[Tensor, "n outputs"],
-        best_loss: Float[Tensor, " n"],
-        outputs: Float[Tensor, "n outputs"],
-        targets: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """Update, sample by sample, the best answer that any teacher gave so far and its loss."""
-        loss = self.supervised(outputs, targets)
-        better = loss < best_loss
-        return torch.where(better[:, None], outputs, best), torch.where(better, loss, best_loss)
+
+def _parts(outputs: Float[Tensor, "clients n outputs"]) -> Iterator[Float[Tensor, "some n outputs"]]:
+    together = max(_AT_ONCE // max(outputs.shape[1] * outputs.shape[2], 1), 1)
+    for start in range(0, len(outputs), together):
+        yield outputs[start : start + together]

@@ -1,11 +1,10 @@
 """Classification: outputs are class scores, targets are class numbers."""
 
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fedkd.losses import kd
@@ -16,6 +15,7 @@ class Classification(Task):
     """One of C classes; outputs are logits or log-probabilities."""
 
     score: ClassVar[str] = "accuracy"
+    metric_names: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1", "loss", "ece")
     larger_is_better: ClassVar[frozenset[str]] = frozenset({"accuracy", "macro_f1"})
     probabilistic: ClassVar[bool] = True
 
@@ -31,32 +31,36 @@ class Classification(Task):
         """Return `T^2 KL(teacher_T || student_T)` of each sample in nats."""
         return kd(student, teacher, temperature=temperature, reduction="none")
 
-    def metrics(self, outputs: Float[Tensor, "n classes"], targets: Int[Tensor, " n"]) -> dict[str, float]:
+    def measured(
+        self, outputs: Float[Tensor, "clients n classes"], targets: Int[Tensor, " n"]
+    ) -> Float[Tensor, "clients metrics"]:
         """Return accuracy, macro-F1 over the classes present, cross-entropy in nats and the calibration error (15 bins)."""
-        if not len(targets):
-            return dict.fromkeys(("accuracy", "macro_f1", "loss", "ece"), float("nan"))
-        from sklearn.metrics import (
-            f1_score,
-        )  # a second to import, which workers that only train need not wait for
+        outputs = outputs.detach()
+        peak, predicted = outputs.max(dim=-1)
+        said, right = _softmax(outputs, peak), (predicted == targets).double()
+        columns = (
+            right.mean(dim=-1),
+            _macro_f1(predicted, right, targets, outputs.shape[-1]),
+            said.losses(outputs, targets).mean(dim=-1),
+            _calibration(said.confidence, right, 15),
+        )
+        return torch.stack(columns, dim=-1)
 
-        predicted = outputs.argmax(dim=-1)
-        present = np.unique(targets.numpy())
-        return {
-            "accuracy": float((predicted == targets).double().mean()),
-            "macro_f1": float(
-                f1_score(
-                    targets.numpy(), predicted.numpy(), labels=present, average="macro", zero_division=0.0
-                )
-            ),
-            "loss": float(F.cross_entropy(outputs.double(), targets)),
-            "ece": calibration_error(outputs, targets),
-        }
+    def summand(self, outputs: Float[Tensor, "n classes"]) -> Float[Tensor, "n classes"]:
+        """Return the probabilities."""
+        return _softmax(outputs.detach()).probabilities()
 
-    def combine(
-        self, outputs: Float[Tensor, "teachers n classes"], weights: Float[Tensor, " teachers"]
-    ) -> Float[Tensor, "n classes"]:
-        """Return log of the weighted mean of the teachers' probabilities."""
-        return torch.logsumexp(F.log_softmax(outputs, dim=-1) + weights.log()[:, None, None], dim=0)
+    def summand_and_losses(
+        self, outputs: Float[Tensor, "n classes"], targets: Int[Tensor, " n"]
+    ) -> tuple[Float[Tensor, "n classes"], Float[Tensor, " n"]]:
+        """Return the probabilities, and the cross-entropy of each sample in nats."""
+        said = _softmax(outputs.detach())
+        losses = said.losses(outputs.detach(), targets)
+        return said.probabilities(), losses
+
+    def from_mean(self, mean: Float[Tensor, "n classes"]) -> Float[Tensor, "n classes"]:
+        """Return log-probabilities; one below e^-708, the least that float64 can hold, counts as that."""
+        return mean.clamp_min(torch.finfo(torch.float64).tiny).log()
 
     def harden(self, teacher: Float[Tensor, "n classes"]) -> Int[Tensor, " n"]:
         """Return the class with the largest score."""
@@ -70,9 +74,15 @@ class Classification(Task):
         """Return the share of the most frequent class."""
         return float(torch.bincount(targets).max() / len(targets))
 
-    def has_died(self, outputs: Float[Tensor, "n classes"]) -> bool:
-        """Return whether every sample gets the same probabilities, or one is not finite."""
-        return _constant(F.softmax(outputs, dim=-1))
+    def died(self, outputs: Float[Tensor, "clients n classes"]) -> Bool[Tensor, " clients"]:
+        """Return whether each network gives every sample the same probabilities, or one that is not finite."""
+        # The largest score of a sample says whether its probabilities are finite: NaN and +inf are larger than all else.
+        died = ~outputs.amax(dim=-1).isfinite().all(dim=-1)
+        # Most networks tell some of the first samples apart already.
+        alike = _alike(outputs[:, :64])
+        if outputs.shape[1] > 64 and bool(alike.any()):
+            alike[alike.clone()] = _alike(outputs[alike])
+        return died | alike
 
 
 def calibration_error(
@@ -82,14 +92,79 @@ def calibration_error(
 
     Source: Guo et al., "On Calibration of Modern Neural Networks" (2017), equation 3.
     """
-    confidence, predicted = F.softmax(outputs.double(), dim=-1).max(dim=-1)
-    correct = (predicted == targets).double()
+    peak, predicted = outputs[None].detach().max(dim=-1)
+    confidence = _softmax(outputs[None].detach(), peak).confidence
+    return float(_calibration(confidence, (predicted == targets).double(), bins)[0])
+
+
+class _Softmax(NamedTuple):
+    """What the probabilities are made of, in float64: exponentials of the scores less the largest, and their sum.
+
+    `torch.softmax` over so few classes as there are here takes several times as long.
+    """
+
+    peak: Float[Tensor, "*clients n"]
+    exponentials: Float[Tensor, "*clients n classes"]
+    total: Float[Tensor, "*clients n"]
+
+    @property
+    def confidence(self) -> Float[Tensor, "*clients n"]:
+        """The largest probability of each sample: the exponential of the largest score is 1."""
+        return self.total.reciprocal()
+
+    def probabilities(self) -> Float[Tensor, "*clients n classes"]:
+        """Return the probabilities, in the memory of the exponentials."""
+        return self.exponentials.mul_(self.confidence[..., None])
+
+    def losses(
+        self, outputs: Float[Tensor, "*clients n classes"], targets: Int[Tensor, " n"]
+    ) -> Float[Tensor, "*clients n"]:
+        """Return the cross-entropy of each sample."""
+        columns = targets.expand(outputs.shape[:-1])[..., None]
+        return self.total.log() - (outputs.gather(-1, columns)[..., 0].double() - self.peak)
+
+
+def _softmax(
+    outputs: Float[Tensor, "*clients n classes"], peak: Float[Tensor, "*clients n"] | None = None
+) -> _Softmax:
+    """Return the parts of the softmax; `peak` is the largest score of each sample, if it is known already."""
+    largest = (outputs.amax(dim=-1) if peak is None else peak).double()
+    exponentials = (outputs.double() - largest[..., None]).exp_()
+    return _Softmax(largest, exponentials, exponentials.sum(dim=-1))
+
+
+def _macro_f1(
+    predicted: Int[Tensor, "clients n"],
+    right: Float[Tensor, "clients n"],
+    targets: Int[Tensor, " n"],
+    classes: int,
+) -> Float[Tensor, " clients"]:
+    """Return the mean over the classes present of `2 hits / (times named + times present)`."""
+    named = _by_client(predicted, torch.ones_like(right), classes)
+    hits = _by_client(targets.expand(predicted.shape), right, classes)
+    present = torch.bincount(targets, minlength=classes)
+    return (2 * hits / (named + present))[:, present > 0].mean(dim=-1)
+
+
+def _calibration(
+    confidence: Float[Tensor, "clients n"], right: Float[Tensor, "clients n"], bins: int
+) -> Float[Tensor, " clients"]:
     place = (confidence * bins).ceil().long().clamp(1, bins) - 1
-    gaps = torch.zeros(bins, dtype=torch.float64).index_add_(0, place, correct - confidence)
-    return float(gaps.abs().sum() / len(targets))
+    return _by_client(place, right - confidence, bins).abs().sum(dim=-1) / confidence.shape[-1]
 
 
-def _constant(values: Shaped[Tensor, "n outputs"]) -> bool:
-    return not bool(values.isfinite().all()) or (
-        len(values) > 1 and bool((values.amax(0) - values.amin(0) < 1e-6).all())
-    )
+def _by_client(
+    place: Int[Tensor, "clients n"], values: Float[Tensor, "clients n"], places: int
+) -> Float[Tensor, "clients places"]:
+    """Return the sum of the values in each place, client by client."""
+    clients = len(place)
+    shifted = place + places * torch.arange(clients, device=place.device)[:, None]
+    sums = torch.bincount(shifted.flatten(), weights=values.flatten(), minlength=clients * places)
+    return sums.view(clients, places)
+
+
+def _alike(outputs: Float[Tensor, "clients n classes"]) -> Bool[Tensor, " clients"]:
+    if outputs.shape[1] < 2:
+        return torch.zeros(len(outputs), dtype=torch.bool, device=outputs.device)
+    probabilities = F.softmax(outputs, dim=-1)
+    return (probabilities.amax(dim=1) - probabilities.amin(dim=1) < 1e-6).all(dim=-1)

@@ -6,9 +6,8 @@ Training sees standardised numbers; metrics are reported in the data's own units
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fedkd.losses import mse
@@ -28,6 +27,7 @@ class Regression(Task):
     std: float = 1.0
 
     score: ClassVar[str] = "r2"
+    metric_names: ClassVar[tuple[str, ...]] = ("r2", "rmse", "mae", "loss")
     larger_is_better: ClassVar[frozenset[str]] = frozenset({"r2"})
     probabilistic: ClassVar[bool] = False
 
@@ -44,31 +44,44 @@ class Regression(Task):
         del temperature
         return mse(student, teacher, reduction="none")
 
-    def metrics(
+    def measured(
+        self, outputs: Float[Tensor, "clients n numbers"], targets: Float[Tensor, "n numbers"]
+    ) -> Float[Tensor, "clients metrics"]:
+        """Return R2, root mean squared error, mean absolute error (data's units) and the loss; R2 needs two samples.
+
+        Of several numbers each is measured alone, and the mean over them is taken, as scikit-learn does. A network that
+        says something that is not finite has no metrics.
+        """
+        true = targets.double() * self.std + self.mean
+        error = outputs.double() * self.std + self.mean - true
+        squared = error.square()
+        spread = (true - true.mean(dim=0)).square().sum(dim=0)
+        unexplained = squared.sum(dim=1)
+        # Where the truth never varies, R2 is 1 for the exact answer and 0 for every other.
+        r2 = torch.where(spread != 0, 1.0 - unexplained / spread, (unexplained == 0).double())
+        columns = (
+            r2.mean(dim=-1) if len(targets) > 1 else torch.full_like(error[:, 0, 0], float("nan")),
+            squared.mean(dim=1).sqrt().mean(dim=-1),
+            error.abs().mean(dim=1).mean(dim=-1),
+            (outputs.double() - targets.double()).square().mean(dim=(1, 2)),
+        )
+        finite = error.isfinite().all(dim=-1).all(dim=-1)
+        return torch.stack(columns, dim=-1).where(finite[:, None], float("nan"))
+
+    def summand(self, outputs: Float[Tensor, "n numbers"]) -> Float[Tensor, "n numbers"]:
+        """Return the numbers."""
+        return outputs.detach().double()
+
+    def summand_and_losses(
         self, outputs: Float[Tensor, "n numbers"], targets: Float[Tensor, "n numbers"]
-    ) -> dict[str, float]:
-        """Return R2, root mean squared error, mean absolute error (data's units) and the loss; R2 needs two samples."""
-        if not len(targets):
-            return dict.fromkeys(("r2", "rmse", "mae", "loss"), float("nan"))
-        # A second to import, which workers that only train need not wait for.
-        from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+    ) -> tuple[Float[Tensor, "n numbers"], Float[Tensor, " n"]]:
+        """Return the numbers, and the squared error of each sample in standard deviations squared."""
+        numbers = outputs.detach().double()
+        return numbers, (numbers - targets.double()).square().mean(dim=-1)
 
-        said = outputs.double().numpy() * self.std + self.mean
-        true = targets.double().numpy() * self.std + self.mean
-        if not np.isfinite(said).all():
-            return dict.fromkeys(("r2", "rmse", "mae", "loss"), float("nan"))
-        return {
-            "r2": float(r2_score(true, said)) if len(true) > 1 else float("nan"),
-            "rmse": float(root_mean_squared_error(true, said)),
-            "mae": float(mean_absolute_error(true, said)),
-            "loss": float(self.supervised(outputs.double(), targets.double()).mean()),
-        }
-
-    def combine(
-        self, outputs: Float[Tensor, "teachers n numbers"], weights: Float[Tensor, " teachers"]
-    ) -> Float[Tensor, "n numbers"]:
-        """Return the weighted mean of the teachers' numbers."""
-        return torch.einsum("k,kno->no", weights, outputs)
+    def from_mean(self, mean: Float[Tensor, "n numbers"]) -> Float[Tensor, "n numbers"]:
+        """Return the mean itself."""
+        return mean
 
     def harden(self, teacher: Float[Tensor, "n numbers"]) -> Float[Tensor, "n numbers"]:
         """Return the numbers themselves: they are targets already."""
@@ -83,8 +96,9 @@ class Regression(Task):
         del targets
         return 0.0
 
-    def has_died(self, outputs: Float[Tensor, "n numbers"]) -> bool:
-        """Return whether every sample gets the same number, or one is not finite."""
-        return not bool(outputs.isfinite().all()) or (
-            len(outputs) > 1 and float((outputs.amax(0) - outputs.amin(0)).max()) < 1e-6
-        )
+    def died(self, outputs: Float[Tensor, "clients n numbers"]) -> Bool[Tensor, " clients"]:
+        """Return whether each network gives every sample the same number, or one that is not finite."""
+        finite = outputs.isfinite().all(dim=-1).all(dim=-1)
+        if outputs.shape[1] < 2:
+            return ~finite
+        return ~finite | (outputs.amax(dim=1) - outputs.amin(dim=1) < 1e-6).all(dim=-1)

@@ -12,7 +12,7 @@ from torch import Tensor
 from fedkd.clients import CLIENTS as FAMILY
 from fedkd.clients import ClientStrategy, Step
 from fedkd.data.federated import FederatedData
-from fedkd.engine.mail import METRICS, NUM_EXAMPLES
+from fedkd.engine.evaluating import METRICS, NUM_EXAMPLES
 from fedkd.knowledge import ARRAYS
 from fedkd.testing.contract import Broken, Contract, generators_left_alone, one_line, require
 from fedkd.testing.ground import CLIENTS, EMPTY, FEW_CLASSES, ONE, SEVEN, USUAL, diabetes, digits

@@ -1,13 +1,17 @@
 import math
+import subprocess
+import sys
 
+import hypothesis.strategies as st
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
 from sklearn import metrics
 
 from fedkd.losses import kd
-from fedkd.tasks import Classification
+from fedkd.tasks import Classification, base
 from fedkd.tasks.classification import calibration_error
 
 TASK = Classification()
@@ -82,15 +86,6 @@ def test_a_teacher_of_weight_zero_says_nothing_in_an_ensemble() -> None:
     assert torch.allclose(alone, F.log_softmax(outputs[0], dim=-1))
 
 
-def test_the_oracle_takes_for_each_sample_the_teacher_with_the_least_loss() -> None:
-    first = torch.tensor([[5.0, 0.0], [5.0, 0.0]])
-    second = torch.tensor([[0.0, 5.0], [0.0, 5.0]])
-    targets = torch.tensor([0, 1])
-    best, loss = TASK.oracle(first, TASK.supervised(first, targets), second, targets)
-    assert best.argmax(-1).tolist() == [0, 1]
-    assert torch.allclose(loss, TASK.supervised(best, targets))
-
-
 def test_pseudo_labels_agreement_and_chance_are_counted_by_class() -> None:
     first = torch.tensor([[2.0, 1.0], [2.0, 1.0], [1.0, 2.0], [1.0, 2.0]])
     assert TASK.harden(first).tolist() == [0, 0, 1, 1]
@@ -119,3 +114,100 @@ def test_the_divergence_is_the_one_that_the_recipe_names() -> None:
     assert torch.allclose(
         TASK.divergence(student, teacher, measure="mse"), (student - teacher).square().mean(-1)
     )
+
+
+def by_definition(outputs: torch.Tensor, targets: torch.Tensor) -> dict[str, float]:
+    """Measure one network with scikit-learn and PyTorch, one formula after the other."""
+    predicted = outputs.argmax(dim=-1)
+    confidence = F.softmax(outputs.double(), dim=-1).amax(dim=-1)
+    right = (predicted == targets).double()
+    place = (confidence * 15).ceil().clamp(1, 15)
+    gaps = [float((right - confidence)[place == number].sum().abs()) for number in range(1, 16)]
+    return {
+        "accuracy": float(metrics.accuracy_score(targets.numpy(), predicted.numpy())),
+        "macro_f1": float(
+            metrics.f1_score(
+                targets.numpy(),
+                predicted.numpy(),
+                labels=np.unique(targets.numpy()),
+                average="macro",
+                zero_division=0.0,
+            )
+        ),
+        "loss": float(F.cross_entropy(outputs.double(), targets)),
+        "ece": sum(gaps) / len(targets),
+    }
+
+
+@given(
+    seed=st.integers(0, 999),
+    clients=st.integers(1, 5),
+    n=st.integers(1, 90),
+    classes=st.integers(1, 12),
+    scale=st.sampled_from([0.0, 0.1, 3.0, 50.0]),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+)
+def test_metrics_of_many_are_what_the_definitions_say_of_each(
+    seed: int, clients: int, n: int, classes: int, scale: float, dtype: torch.dtype
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    outputs = (scale * torch.randn(clients, n, classes, generator=generator)).to(dtype)
+    targets = torch.randint(classes, (n,), generator=generator)
+    for each, said in zip(outputs, TASK.metrics_of_many(outputs, targets), strict=True):
+        assert said == pytest.approx(by_definition(each, targets), rel=1e-12, abs=1e-12)
+        assert said == TASK.metrics(each, targets)
+
+
+def test_how_many_are_measured_at_once_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    outputs = torch.stack([answers(3000)[0] * factor for factor in (0.1, 0.5, 1.0, 2.0, 5.0)])
+    targets = answers(3000)[1]
+    monkeypatch.setattr(base, "_AT_ONCE", 2 * outputs[0].numel())
+    pairs = TASK.measure(outputs, targets)
+    monkeypatch.setattr(base, "_AT_ONCE", 1)
+    assert TASK.measure(outputs, targets) == pairs
+    monkeypatch.undo()
+    assert TASK.measure(outputs, targets) == pairs
+    assert [said.pop("dead") for said in pairs] == [0.0] * 5
+    assert pairs == [TASK.metrics(each, targets) for each in outputs]
+
+
+def test_many_that_have_nothing_to_measure_have_nan_and_none_have_none() -> None:
+    nothing = TASK.metrics_of_many(torch.empty(3, 0, 5), torch.empty(0, dtype=torch.long))
+    assert len(nothing) == 3
+    assert all(math.isnan(value) for said in nothing for value in said.values())
+    assert TASK.measure(torch.empty(0, 4, 5), torch.zeros(4, dtype=torch.long)) == []
+
+
+def test_measuring_does_not_import_scikit_learn() -> None:
+    code = (
+        "import sys, torch; from fedkd.tasks import Classification, Regression;"
+        "Classification().metrics(torch.eye(3), torch.arange(3)); Regression().metrics(torch.eye(3), torch.eye(3));"
+        "sys.exit('sklearn' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_network_that_tells_only_late_samples_apart_is_alive_and_one_of_many_is_found() -> None:
+    late = torch.zeros(100, 3)
+    late[99, 0] = 1.0
+    infinite = torch.randn(100, 3)
+    infinite[70, 1] = math.inf
+    sure = torch.randn(100, 3)
+    sure[70, 1] = -math.inf  # a probability of zero
+    together = torch.stack([torch.zeros(100, 3), late, infinite, sure, torch.full((100, 3), math.nan)])
+    assert TASK.died(together).tolist() == [True, False, True, False, True]
+    assert [TASK.has_died(each) for each in together] == [True, False, True, False, True]
+
+
+def test_losses_are_the_supervised_ones_in_float64() -> None:
+    outputs, targets = answers()
+    losses = TASK.summand_and_losses(outputs, targets)[1]
+    torch.testing.assert_close(losses, TASK.supervised(outputs.double(), targets), rtol=1e-12, atol=1e-12)
+
+
+def test_summands_are_probabilities_and_come_back_from_their_mean() -> None:
+    outputs, targets = answers()
+    expected = F.softmax(outputs.double(), dim=-1)
+    torch.testing.assert_close(TASK.summand(outputs), expected, rtol=1e-12, atol=1e-15)
+    assert torch.equal(TASK.summand_and_losses(outputs, targets)[0], TASK.summand(outputs))
+    torch.testing.assert_close(TASK.from_mean(TASK.summand(outputs)), expected.log(), rtol=1e-12, atol=1e-12)

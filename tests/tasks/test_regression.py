@@ -1,8 +1,10 @@
 import math
 
+import hypothesis.strategies as st
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
 from sklearn import metrics
 
 from fedkd.tasks import Regression
@@ -56,14 +58,6 @@ def test_an_ensemble_is_the_weighted_mean_of_the_numbers() -> None:
     assert TASK.combine(outputs, torch.tensor([0.25, 0.75])).tolist() == [[2.5], [5.0]]
 
 
-def test_the_oracle_takes_for_each_sample_the_nearest_number() -> None:
-    targets = torch.tensor([[0.0], [10.0]])
-    first, second = torch.tensor([[1.0], [1.0]]), torch.tensor([[2.0], [9.0]])
-    best, loss = TASK.oracle(first, TASK.supervised(first, targets), second, targets)
-    assert best.tolist() == [[1.0], [9.0]]
-    assert loss.tolist() == [1.0, 1.0]
-
-
 def test_numbers_have_no_temperature() -> None:
     outputs, teacher = answers()
     cold, hot = (TASK.divergence(outputs, teacher, temperature=t) for t in (1.0, 9.0))
@@ -86,3 +80,56 @@ def test_a_network_that_says_one_number_has_died() -> None:
     assert TASK.has_died(torch.full((4, 1), 3.0))
     assert TASK.has_died(torch.tensor([[1.0], [float("inf")]]))
     assert not TASK.has_died(torch.tensor([[1.0], [2.0]]))
+
+
+@given(
+    seed=st.integers(0, 999),
+    clients=st.integers(1, 5),
+    n=st.integers(2, 90),
+    numbers=st.integers(1, 3),
+    noise=st.sampled_from([0.0, 0.01, 1.0, 10.0]),
+)
+def test_metrics_of_many_are_those_of_scikit_learn_for_each(
+    seed: int, clients: int, n: int, numbers: int, noise: float
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    targets = torch.randn(n, numbers, generator=generator)
+    outputs = targets + noise * torch.randn(clients, n, numbers, generator=generator)
+    true = targets.double().numpy() * 77.0 + 150.0
+    for each, measured in zip(outputs, TASK.metrics_of_many(outputs, targets), strict=True):
+        said = each.double().numpy() * 77.0 + 150.0
+        expected = {
+            "r2": metrics.r2_score(true, said),
+            "rmse": metrics.root_mean_squared_error(true, said),
+            "mae": metrics.mean_absolute_error(true, said),
+            "loss": float(TASK.supervised(each.double(), targets.double()).mean()),
+        }
+        assert measured == pytest.approx(expected, rel=1e-12, abs=1e-12)
+        assert TASK.metrics(each, targets) == pytest.approx(measured, rel=1e-12, abs=1e-12)
+
+
+@pytest.mark.parametrize(("said", "r2"), [(2.0, 1.0), (3.0, 0.0)])
+def test_r2_where_the_truth_never_varies_is_that_of_scikit_learn(said: float, r2: float) -> None:
+    outputs, targets = torch.full((4, 1), said), torch.full((4, 1), 2.0)
+    assert Regression().metrics(outputs, targets)["r2"] == r2 == metrics.r2_score(targets, outputs)
+
+
+def test_one_network_that_is_not_finite_leaves_the_others_their_metrics() -> None:
+    outputs, targets = answers()
+    broken = outputs.clone()
+    broken[3] = math.inf
+    together = torch.stack([outputs, broken, torch.zeros_like(outputs)])
+    first, second, third = TASK.measure(together, targets)
+    assert first == pytest.approx({**TASK.metrics(outputs, targets), "dead": 0.0}, rel=1e-12)
+    assert second.pop("dead") == 1.0
+    assert all(math.isnan(value) for value in second.values())
+    assert third["dead"] == 1.0
+    assert third["mae"] > 0
+
+
+def test_losses_are_the_supervised_ones_in_float64() -> None:
+    outputs, targets = answers()
+    expected = TASK.supervised(outputs.double(), targets.double())
+    summand, losses = TASK.summand_and_losses(outputs, targets)
+    torch.testing.assert_close(losses, expected, rtol=1e-12, atol=1e-12)
+    assert torch.equal(summand, TASK.summand(outputs))
