@@ -5,11 +5,13 @@
 
 from collections.abc import Callable, Mapping
 
+from flwr.app import Context
 from flwr.clientapp import ClientApp
-from flwr.serverapp import ServerApp
+from flwr.serverapp import Grid, ServerApp
 
 from fedkd.foundation.errors import InvalidOption, nearest
-from fedkd.runtime.grid import Value
+from fedkd.runtime.app_grid import AppGrid
+from fedkd.runtime.grid import LocalGrid, Value
 from fedkd.runtime.runtimes.base import Federation
 from fedkd.runtime.runtimes.inline import Inline
 from fedkd.runtime.runtimes.ray import Ray
@@ -57,7 +59,7 @@ def simulate(
     )
     carrier.execute(
         Federation(
-            server=server_app,
+            server=_on_app_grid(server_app),
             client=client_app,
             num_clients=num_clients,
             run_config=dict(run_config or {}),
@@ -65,3 +67,15 @@ def simulate(
             note=say,
         )
     )
+
+
+def _on_app_grid(server_app: ServerApp) -> ServerApp:
+    """Return a server app that runs another on a grid that behaves like Flower's."""
+    outer = ServerApp()
+
+    @outer.main()
+    def main(grid: Grid, context: Context) -> None:
+        assert isinstance(grid, LocalGrid)
+        server_app(AppGrid(grid), context)
+
+    return outer
