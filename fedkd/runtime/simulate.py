@@ -48,7 +48,8 @@ def simulate(
 
     Raises:
         InvalidOption: fewer than one client, or another runtime.
-        RuntimeUnavailable: Ray is not installed, cannot be started or reached, or has no room.
+        RuntimeUnavailable: Ray is not installed, cannot be started or reached, or has no room; or the client app cannot be sent to
+            its workers.
     """
     if num_clients < 1:
         raise InvalidOption("num_clients", num_clients, "a whole number of at least 1")
