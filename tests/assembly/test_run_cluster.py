@@ -133,8 +133,8 @@ def cluster(_marked: None, processes_with: ProcessesWith) -> Iterator[Cluster]:
         yield cluster
     finally:
         cluster.end()
-        shutil.rmtree(storage, ignore_errors=True)
     await_(lambda: all(serves_forks(pid) for pid in processes_with(MARK, str(os.getpid()))))
+    shutil.rmtree(storage)
 
 
 @pytest.fixture(scope="module")
