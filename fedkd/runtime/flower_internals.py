@@ -6,7 +6,7 @@ A test checks each against the installed version, so that an upgrade that moves 
 import functools
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
 from flwr.proto.recorddict_pb2 import RecordDict as ProtoRecordDict
 from flwr.supercore.run import Run
@@ -28,6 +28,11 @@ def identify(node_id: int = SERVER_NODE_ID) -> None:
 def empty_run() -> Run:
     """Return the description of a run that Flower knows nothing of."""
     return Run.create_empty(RUN_ID)
+
+
+def number(message: Message, name: str) -> None:
+    """Give a message its id, which Flower's grid gives when a message is sent; a reply to it names that id."""
+    message.metadata.__dict__["_message_id"] = name
 
 
 def serialise(content: RecordDict) -> bytes:

@@ -4,6 +4,7 @@ A subclass says how cohorts of jobs are carried out. Replies come in the order o
 alone, whatever order the work is done in: so nothing above can depend on how many workers there are.
 """
 
+import copy
 import itertools
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -88,13 +89,8 @@ def perform(
 
 def _perform_one(app: ClientApp, job: Job, num_clients: int, run_config: Mapping[str, Value]) -> Done:
     """Run any client app; it gets copies of the records: what it changes in them reaches neither another client nor a second attempt."""
-    message = Message(
-        _copied(job.message.content),
-        dst_node_id=job.message.metadata.dst_node_id,
-        message_type=job.message.metadata.message_type,
-        ttl=job.message.metadata.ttl,
-        group_id=job.message.metadata.group_id,
-    )
+    message = copy.copy(job.message)
+    message.content = _copied(job.message.content)
     context = _context(job, _copied(job.state.content()), num_clients, run_config)
     try:
         outcome: Message | Exception = app(message, context)

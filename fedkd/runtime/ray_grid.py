@@ -5,6 +5,7 @@ large arrays that nobody copies; what clients keep stays in the object store unt
 """
 
 import contextlib
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ import ray.exceptions
 from flwr.app import Error, Message
 from flwr.clientapp import ClientApp
 
+from fedkd.foundation.errors import RuntimeUnavailable
 from fedkd.runtime.cohort_app import CohortApp
 from fedkd.runtime.grid import NO_ANSWER, Done, Job, Kept, LocalGrid, failed
 from fedkd.runtime.packing import Packed, unpack
@@ -79,6 +81,8 @@ class RayGrid(LocalGrid):
         self._on_cluster = address is not None
         self._actors: list[Any] = []
         self._running: dict[Any, tuple[int, Parcel, Any]] = {}
+        self._starting: dict[Any, int] = {}
+        self._free: deque[int] = deque()
         self._packs = Packs()
         make_room(self._kind)
         try:
@@ -86,6 +90,8 @@ class RayGrid(LocalGrid):
             # While the actors' processes start, this one makes what it lends them.
             lent = app.lend(self.run_config) if isinstance(app, CohortApp) else None
             self._task = ray.put(Task(app, num_clients, self.run_config, lent))
+            for place in range(len(self._actors)):
+                self._await(place)
         except BaseException:
             self.close()
             raise
@@ -93,6 +99,8 @@ class RayGrid(LocalGrid):
     def close(self) -> None:
         """Leave the actors, idle, to the next grid of this process; Ray and its actors end with the process."""
         busy = {place for place, _, _ in self._running.values()}
+        if self._on_cluster:  # one that has not started yet may wait for room that there will never be
+            busy |= {*self._starting.values()}
         for place, one in enumerate(self._actors):
             if place in busy:
                 ray.kill(one)
@@ -111,34 +119,34 @@ class RayGrid(LocalGrid):
         that hangs is known by name. When all of it is up, what is not answered has failed, and its workers are replaced.
         """
         self._abandon()
-        if timeout is not None:
+        if timeout is not None and len(self._starting) == len(self._actors):
             # The time is the clients' own: it does not run while workers start.
-            ready = [one.ready.remote([self._task]) for one in self._actors]
-            ray.wait(ready, num_returns=len(ready), timeout=START_SECONDS)
+            ray.wait(list(self._starting), num_returns=len(self._starting), timeout=START_SECONDS)
         jobs = sum(map(len, cohorts))
         waiting = deque(
             parcels_of(cohorts, 1 if timeout is not None else -(-jobs // (PARCELS * len(self._actors))))
         )
         contents = Contents(job.message.content for cohort in cohorts for job in cohort)
-        free = deque(range(len(self._actors)))
         deaths: Counter[int] = Counter()
         finished: dict[int, Done] = {}
         following = 0
         begun, halved = time.monotonic(), False
         while waiting or self._running:
-            while waiting and free:
-                self._send(free.popleft(), waiting.popleft(), contents)
-            left = None
+            while waiting and self._free:
+                self._send(self._free.popleft(), waiting.popleft(), contents)
+            left = math.inf
             if timeout is not None:
                 left = max(0.0, begun + timeout * (1.0 if halved else 0.5) - time.monotonic())
-            ready, _ = ray.wait(list(self._running), num_returns=1, timeout=left)
-            if ready:
-                place, parcel, states = self._running.pop(ready[0])
-                free.append(place)
-                finished |= self._results(ready[0], states, place, parcel, waiting, deaths)
+            if ready := self._wait(left):
+                if ready in self._starting:
+                    self._started(ready)
+                else:
+                    place, parcel, states = self._running.pop(ready)
+                    self._free.append(place)
+                    finished |= self._results(ready, states, place, parcel, waiting, deaths)
             elif not halved:
                 halved = True
-                self._break_up(waiting, free)
+                self._break_up(waiting)
             else:
                 finished |= self._give_up(waiting, f"no answer within {timeout:g} s")
             while following in finished:
@@ -232,14 +240,13 @@ class RayGrid(LocalGrid):
             results[position] = Done(job.client, reply, state)
         return results
 
-    def _break_up(self, waiting: deque[Parcel], free: deque[int]) -> None:
+    def _break_up(self, waiting: deque[Parcel]) -> None:
         """Send the clients of cohorts that take long one by one: one that hangs does not take the others with it."""
         for task, (place, parcel, _) in list(self._running.items()):
             if len(parcel.jobs) > 1:
                 self._log(f"{parcel.named()} gave no answer in half of the time and are run one by one")
-                self._replace(place)
                 del self._running[task]
-                free.append(place)
+                self._replace(place)
                 waiting.extend(parcel.one_by_one())
 
     def _give_up(self, waiting: deque[Parcel], reason: str) -> dict[int, Done]:
@@ -259,6 +266,47 @@ class RayGrid(LocalGrid):
         self._running.clear()
 
     def _replace(self, place: int) -> None:
+        """End a worker and start another in its place, which is free once it has answered."""
         with contextlib.suppress(ray.exceptions.RayError):
             ray.kill(self._actors[place])
         self._actors[place] = new_actor(self._kind)
+        self._await(place)
+
+    def _await(self, place: int) -> None:
+        if place in self._free:
+            self._free.remove(place)
+        self._starting[self._actors[place].ready.remote([self._task])] = place
+
+    def _started(self, answer: Any) -> None:
+        """Take up a worker that has answered its first call.
+
+        Raises:
+            RuntimeUnavailable: it cannot take up the client app, as no other would.
+        """
+        place = self._starting.pop(answer)
+        try:
+            ray.get(answer)
+        except ray.exceptions.RayTaskError as error:
+            reason = " ".join(str(error.cause or error).split())[:300]
+            raise RuntimeUnavailable(f"Ray's workers cannot take up the client app: {reason}") from error
+        except ray.exceptions.RayError as error:
+            self._log(f"worker {place} died while it started ({type(error).__name__}) and was replaced")
+            self._replace(place)
+        else:
+            self._free.append(place)
+
+    def _wait(self, seconds: float) -> Any:
+        """Return the next call that a worker has answered, or none when time is up.
+
+        Raises:
+            RuntimeUnavailable: no worker is at work, and none of those that are to start does.
+        """
+        limit = seconds if self._running else min(seconds, START_SECONDS)
+        ready, _ = ray.wait(
+            [*self._running, *self._starting], num_returns=1, timeout=None if limit == math.inf else limit
+        )
+        if not ready and limit < seconds:
+            raise RuntimeUnavailable(
+                f"no worker of Ray has started within {START_SECONDS:g} s; what is left of the cluster has no room for one"
+            )
+        return ready[0] if ready else None

@@ -42,13 +42,14 @@ class Slip:
 
     Args:
         client, node: the number of the partition, and its node.
-        kind, group, ttl: type, group and time to live of the message.
+        name, kind, group, ttl: id, type, group and time to live of the message.
         content: pack and row of the message's records.
         state: pack and row of what the client has kept, if anything.
     """
 
     client: int
     node: int
+    name: str
     kind: str
     group: str
     ttl: float
@@ -117,6 +118,7 @@ def addressed(parcel: Parcel, contents: Contents) -> tuple[list[list[Slip]], lis
         return Slip(
             job.client,
             about.dst_node_id,
+            about.message_id,
             about.message_type,
             about.group_id,
             about.ttl,

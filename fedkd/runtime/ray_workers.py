@@ -18,7 +18,7 @@ from flwr.clientapp import ClientApp
 
 from fedkd.foundation.errors import RuntimeUnavailable
 from fedkd.runtime.cohort_app import CohortApp
-from fedkd.runtime.flower_internals import identify
+from fedkd.runtime.flower_internals import identify, number
 from fedkd.runtime.grid import NOTHING, Here, Job, perform
 from fedkd.runtime.packing import Packed, pack, unpack
 from fedkd.runtime.ray_parcels import Slip
@@ -137,6 +137,7 @@ def _job(slip: Slip, contents: _Shelf) -> Job:
         group_id=slip.group,
         ttl=slip.ttl,
     )
+    number(message, slip.name)
     return Job(slip.client, message, NOTHING if slip.state is None else Here(contents.take(slip.state)))
 
 

@@ -5,14 +5,17 @@
 
 from collections.abc import Callable, Mapping
 
+from flwr.app import Context
 from flwr.clientapp import ClientApp
-from flwr.serverapp import ServerApp
+from flwr.serverapp import Grid, ServerApp
 
 from fedkd.foundation.errors import InvalidOption, nearest
-from fedkd.runtime.values import Value
+from fedkd.runtime.app_grid import AppGrid
+from fedkd.runtime.grid import LocalGrid
 from fedkd.runtime.runtimes.base import Federation
 from fedkd.runtime.runtimes.inline import Inline
 from fedkd.runtime.runtimes.ray import Ray
+from fedkd.runtime.values import Value
 
 
 def simulate(
@@ -46,7 +49,8 @@ def simulate(
 
     Raises:
         InvalidOption: fewer than one client, or another runtime.
-        RuntimeUnavailable: Ray is not installed, cannot be started or reached, or has no room.
+        RuntimeUnavailable: Ray is not installed, cannot be started or reached, or has no room; or the client app cannot be sent to
+            its workers.
     """
     if num_clients < 1:
         raise InvalidOption("num_clients", num_clients, "a whole number of at least 1")
@@ -57,7 +61,7 @@ def simulate(
     )
     carrier.execute(
         Federation(
-            server=server_app,
+            server=_on_app_grid(server_app),
             client=client_app,
             num_clients=num_clients,
             run_config=dict(run_config or {}),
@@ -65,3 +69,15 @@ def simulate(
             note=say,
         )
     )
+
+
+def _on_app_grid(server_app: ServerApp) -> ServerApp:
+    """Return a server app that runs another on a grid that behaves like Flower's."""
+    outer = ServerApp()
+
+    @outer.main()
+    def main(grid: Grid, context: Context) -> None:
+        assert isinstance(grid, LocalGrid)
+        server_app(AppGrid(grid), context)
+
+    return outer

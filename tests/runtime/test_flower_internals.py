@@ -30,6 +30,14 @@ def test_a_process_that_is_identified_can_make_messages_and_replies() -> None:
     assert TaskIdentity.node_id == flower_internals.SERVER_NODE_ID
 
 
+def test_a_message_that_is_numbered_is_named_by_its_reply() -> None:
+    flower_internals.identify()
+    message = Message(RecordDict(), dst_node_id=5, message_type="train")
+    flower_internals.number(message, "seven")
+    assert message.metadata.message_id == "seven"
+    assert Message(RecordDict(), reply_to=message).metadata.reply_to_message_id == "seven"
+
+
 def test_a_run_that_flower_knows_nothing_of_can_be_described() -> None:
     run = flower_internals.empty_run()
     assert dataclasses.is_dataclass(run)

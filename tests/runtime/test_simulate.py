@@ -1,12 +1,15 @@
 import importlib.util
+import threading
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+from flwr.app import Context, Message
+from flwr.clientapp import ClientApp
 
 import fedkd
-from fedkd.foundation.errors import InvalidOption
+from fedkd.foundation.errors import InvalidOption, RuntimeUnavailable
 
 APP = Path(__file__).with_name("an_app_of_flower.py")
 
@@ -54,3 +57,20 @@ def test_what_cannot_be_simulated_is_refused(app: ModuleType) -> None:
         fedkd.simulate(app.server_app, app.client_app, 0)
     with pytest.raises(InvalidOption, match=r"runtime: got 'rya'.*'ray'"):
         fedkd.simulate(app.server_app, app.client_app, 1, runtime="rya")
+
+
+@pytest.mark.usefixtures("ray_instance")
+def test_a_client_app_that_cannot_be_sent_to_workers_is_refused_with_what_to_do(app: ModuleType) -> None:
+    lock, client_app = threading.Lock(), ClientApp()
+
+    @client_app.train()
+    def train(message: Message, context: Context) -> Message:
+        del message, context
+        with lock:
+            raise NotImplementedError
+
+    with pytest.raises(
+        RuntimeUnavailable,
+        match=r"cannot be sent to Ray's workers \(cannot pickle .*lock.*\); define it in a module",
+    ):
+        fedkd.simulate(app.server_app, client_app, 1, num_actors=1)

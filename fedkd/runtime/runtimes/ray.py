@@ -1,6 +1,7 @@
 """Cohorts of clients over Ray actors: this machine or a cluster, CPUs or GPUs."""
 
 from dataclasses import dataclass
+from pickle import PicklingError
 
 from fedkd.foundation.errors import RuntimeUnavailable
 from fedkd.foundation.options import Count, NonNegative
@@ -29,7 +30,8 @@ class Ray(Runtime):
         """Run the server app here and the client app in actors.
 
         Raises:
-            RuntimeUnavailable: Ray is not installed, cannot be started or reached, or has no room.
+            RuntimeUnavailable: Ray is not installed, cannot be started or reached, or has no room; or the client app cannot
+                be sent to its workers.
         """
         try:
             from fedkd.runtime.ray_grid import RayGrid
@@ -38,13 +40,21 @@ class Ray(Runtime):
                 f"runtime=ray needs Ray, which cannot be imported ({error}); install it with `pip install 'flwr[simulation]'`, "
                 "or take runtime=inline"
             ) from error
-        with RayGrid(
-            federation.client,
-            federation.num_clients,
-            federation.run_config,
-            num_actors=self.num_actors,
-            num_gpus=self.num_gpus,
-            address=self.address,
-            log=federation.say,
-        ) as grid:
+        try:
+            grid = RayGrid(
+                federation.client,
+                federation.num_clients,
+                federation.run_config,
+                num_actors=self.num_actors,
+                num_gpus=self.num_gpus,
+                address=self.address,
+                log=federation.say,
+            )
+        except (PicklingError, TypeError) as error:
+            reason = " ".join(str(error.__cause__ or error).split())[:300]
+            raise RuntimeUnavailable(
+                f"the client app cannot be sent to Ray's workers ({reason}); define it in a module that "
+                "workers can import, make in its functions what cannot be pickled, or take runtime=inline"
+            ) from error
+        with grid:
             federation.serve(grid)
