@@ -17,7 +17,6 @@ from fedkd.models.base import Model
 from fedkd.strategies import Federated, ServerSide
 from fedkd.tasks import Classification, Regression, Task
 
-
 _DATA: dict[str, FederatedData] = {}
 """The data that this process has loaded, or was lent, last."""
 

@@ -101,7 +101,9 @@ def _signature(side: ClientSide, place: int, one: Begun) -> Hashable:
     return signature
 
 
-def turns_of(clients: Sequence[int], contents: Sequence[RecordDict], states: Sequence[RecordDict]) -> list[Turn]:
+def turns_of(
+    clients: Sequence[int], contents: Sequence[RecordDict], states: Sequence[RecordDict]
+) -> list[Turn]:
     """Return the turns of a cohort; a content that several clients were sent is decoded once."""
     mails: dict[int, Mail] = {}
     return [

@@ -44,7 +44,9 @@ def _verdicts() -> dict[str, bool]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, AttributeError) as error:
-        raise RunFolderError(f"{path}: cannot be read ({error}); remove it, or run fedkd calibrate") from error
+        raise RunFolderError(
+            f"{path}: cannot be read ({error}); remove it, or run fedkd calibrate"
+        ) from error
 
 
 def _key(architecture: str, shape: tuple[int, ...], batch_size: int, device: str) -> str:
@@ -58,4 +60,6 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor() or platform.machine()
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return next(
+        (line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine()
+    )

@@ -74,7 +74,9 @@ class ClientSide:
         key = repr(model)
         if key not in self._drops:
             network = self.template(model).train()
-            some = self.resident(self.data.validation.take(torch.arange(2).clamp(max=len(self.data.validation) - 1)))
+            some = self.resident(
+                self.data.validation.take(torch.arange(2).clamp(max=len(self.data.validation) - 1))
+            )
             self._drops[key] = bool(calls_in(lambda: run_network(network, some.inputs)))
         return self._drops[key]
 

@@ -37,7 +37,8 @@ class Call:
         """Return what is kept, as 0 and 1, in a shape that can be multiplied with the input."""
         kept = 2 if self.function in _BY_CHANNEL else len(self.shape)
         shape = (*self.shape[:kept], *(1,) * (len(self.shape) - kept))
-        return torch.empty(shape).bernoulli_(1.0 - self.p, generator=generator)
+        odds = torch.full(shape, 1.0 - self.p)
+        return odds.bernoulli(generator=generator)
 
     def apply(self, x: Tensor, kept: Tensor) -> Tensor:
         """Return the input without what is dropped, scaled so that its mean stays."""

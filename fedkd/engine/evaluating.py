@@ -11,7 +11,6 @@ samples (`metrics`). A client app that is not fedkd's may leave the middle ones 
 
 from collections.abc import Mapping, Sequence
 
-import torch
 from flwr.app import ArrayRecord, MetricRecord, RecordDict
 from jaxtyping import Float, Shaped
 from torch import Tensor

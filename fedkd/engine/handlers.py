@@ -48,7 +48,7 @@ def train_together(side: ClientSide, turns: Sequence[Turn]) -> list[Outcome]:
     for place, turn in enumerate(turns):
         try:
             begun[place] = begin(side, turn)
-        except Exception as error:  # noqa: BLE001, PERF203  (strategies are the user's: whatever they raise is that client's failure)
+        except Exception as error:  # noqa: BLE001  (strategies are the user's: whatever they raise is that client's failure)
             outcomes[place] = error
     for places in alike(side, begun):
         outcomes |= zip(places, _train_alike(side, [begun[place] for place in places]), strict=True)
@@ -63,7 +63,9 @@ def _train_alike(side: ClientSide, group: list[Begun]) -> list[Outcome]:
     try:
         fitted = train_group(side, group)
     except torch.OutOfMemoryError:
-        _LOG.warning("%d clients at once need more memory than there is; they go on in two halves", len(group))
+        _LOG.warning(
+            "%d clients at once need more memory than there is; they go on in two halves", len(group)
+        )
         middle = len(group) // 2
         return [*_train_alike(side, group[:middle]), *_train_alike(side, group[middle:])]
     except Exception as error:  # noqa: BLE001  (not every network and loss can be vectorised, and one client may be at fault)

@@ -9,7 +9,6 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from flwr.app import ArrayRecord, RecordDict
 from jaxtyping import Int
 from torch import Tensor
@@ -68,4 +67,3 @@ def decode(record: ArrayRecord) -> dict[str, Tensor]:
 def encode(weights: Mapping[str, Tensor]) -> ArrayRecord:
     """Return a record of tensors, in memory of its own."""
     return record_of({name: tensor.detach().cpu().numpy().copy() for name, tensor in weights.items()})
-

@@ -6,7 +6,7 @@ Each update touches the first `active` clients of the stack only: what has finis
 >>> optimizer.step(gradients, active=3, rates=0.1)
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from jaxtyping import Float
@@ -102,7 +102,9 @@ class Stacked:
         _descend(weights, torch._foreach_div(first, scale), rates / corrections[0])
 
 
-def _descend(weights: list[Tensor], directions: Sequence[Tensor], rates: float | Tensor) -> None:
+def _descend(
+    weights: list[Tensor], directions: list[Tensor] | tuple[Tensor, ...], rates: float | Tensor
+) -> None:
     """Subtract the directions, by the learning rate of each client."""
     if isinstance(rates, float):
         torch._foreach_add_(weights, directions, alpha=-rates)

@@ -11,9 +11,10 @@ from fedkd.clients import Stage
 from fedkd.data.samples import Samples
 from fedkd.engine.beginning import Begun
 from fedkd.engine.client import ClientSide, Trained
+from fedkd.engine.cohort import Networks, Source
 from fedkd.engine.sequential import run_stage
 from fedkd.engine.stacked import predict_stacked
-from fedkd.engine.vectorised import Networks, Source, run_stage_together
+from fedkd.engine.vectorised import run_stage_together
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +56,9 @@ def train_group(side: ClientSide, group: Sequence[Begun]) -> list[Fitted]:
     """Train clients of one architecture and the same stages at once."""
     template = side.template(side.models[group[0].client])
     learning = {name: weight.requires_grad for name, weight in template.named_parameters()}
-    stacks = {name: _stack([one.weights[name].to(side.device) for one in group]) for name in template.state_dict()}
+    stacks = {
+        name: _stack([one.weights[name].to(side.device) for one in group]) for name in template.state_dict()
+    }
     networks = Networks(
         template,
         {name: stacks[name] for name, learns in learning.items() if learns},

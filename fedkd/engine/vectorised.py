@@ -6,15 +6,15 @@ they have any: they are sorted by their number of steps, and the stack shrinks t
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Int, Shaped
 from torch import Tensor, nn
 from torch.func import grad_and_value, vmap
 
 from fedkd.clients import Stage, Step
+from fedkd.engine.cohort import Networks, Source
 from fedkd.engine.dropout import Call, calls_in, playing
 from fedkd.engine.optimizers import Stacked
 from fedkd.engine.precision import Precision, in_precision
@@ -22,54 +22,8 @@ from fedkd.engine.schedule import Schedule
 from fedkd.models.base import Outputs, run_with
 from fedkd.tasks import Task
 
-
-@dataclass(frozen=True, eq=False)
-class Source:
-    """Where a cohort's batches are gathered from: arrays that all its clients share.
-
-    Args:
-        inputs: view -> [rows, ...].
-        targets: [rows, ...].
-        positions: for each client, the rows of its samples.
-        teacher: what was said about samples, one after the other; none on private data.
-        said: for each client, where in `teacher` its first sample stands.
-    """
-
-    inputs: Mapping[str, Shaped[Tensor, "rows ..."]]
-    targets: Shaped[Tensor, "rows ..."]
-    positions: Sequence[Int[Tensor, " _"]]
-    teacher: Float[Tensor, "said outputs"] | None = None
-    said: Sequence[int] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class Networks:
-    """The networks of a cohort.
-
-    Args:
-        template: the architecture; its own weights are not used.
-        trained: name -> [clients, ...] of the parameters that learn; changed in place.
-        frozen: name -> [clients, ...] of the other parameters.
-        buffers: name -> [clients, ...]; never changed.
-    """
-
-    template: nn.Module
-    trained: Mapping[str, Tensor]
-    frozen: Mapping[str, Tensor]
-    buffers: Mapping[str, Tensor]
-
-    def taken(self, clients: Int[Tensor, " n"]) -> "Networks":
-        """Return the networks of these clients, in this order, in memory of their own."""
-        stacks = (
-            {name: stack[clients] for name, stack in group.items()}
-            for group in (self.trained, self.frozen, self.buffers)
-        )
-        return Networks(self.template, *stacks)
-
-    def put(self, clients: Int[Tensor, " n"], networks: "Networks") -> None:
-        """Take over the trained parameters of these clients."""
-        for name, stack in self.trained.items():
-            stack[clients] = networks.trained[name]
+Stacks = tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]
+"""Of some clients: trained and frozen parameters, buffers, memory."""
 
 
 def run_stage_together(
@@ -149,10 +103,11 @@ class _Cohort:
     def train(self, schedule: Schedule) -> list[float]:
         """Run every step of the schedule and return each client's mean loss over its last pass."""
         networks, device = self._networks, self._source.targets.device
-        optimizer = Stacked(self._stage.plan.optimizer, networks.trained)
+        networks.template.train()
+        reached = self._reached(schedule.rows[:, 0]) if schedule.length else []
+        optimizer = Stacked(self._stage.plan.optimizer, {name: networks.trained[name] for name in reached})
         sums = torch.zeros(len(self._order), device=device, dtype=_dtype(networks))
         last = schedule.last.to(sums)
-        networks.template.train()
         for step in range(schedule.length):
             active = schedule.active(step)
             counts = schedule.counts[:active, step]
@@ -174,7 +129,7 @@ class _Cohort:
             return self._together(everyone, rows[:, :width], counts)
         gradients: dict[str, Tensor] = {}
         losses: Tensor | None = None
-        for count in counts.unique().tolist():
+        for count in sorted(set(counts.tolist())):
             some = (counts == count).nonzero().flatten()
             part, values = self._together(some, rows[some, :count])
             losses = values.new_zeros(len(rows)) if losses is None else losses
@@ -193,6 +148,20 @@ class _Cohort:
         counts: Int[Tensor, " some"] | None = None,
     ) -> tuple[dict[str, Tensor], Tensor]:
         """Return gradients and losses of clients whose batches have one size; with counts, as if they had."""
+        batch = self._batch(clients, rows, counts)
+        first = len(clients) == int(clients[-1]) + 1  # the first clients of the stack: no copy is needed
+        stacks = self._stacks(slice(0, len(clients)) if first else clients)
+        kept = self._drawn(clients, batch["inputs"])
+        result: tuple[dict[str, Tensor], Tensor] = vmap(grad_and_value(self._loss))(*stacks, batch, kept)
+        return result
+
+    def _batch(
+        self,
+        clients: Int[Tensor, " some"],
+        rows: Int[Tensor, "some batch"],
+        counts: Int[Tensor, " some"] | None,
+    ) -> dict[str, Any]:
+        """Gather the batches of some clients, and how much each row counts where not all do."""
         source = self._source
         device = source.targets.device
         at = self._positions[clients[:, None], rows].to(device)
@@ -205,38 +174,53 @@ class _Cohort:
         if counts is not None:
             within = torch.arange(rows.shape[1]) < counts[:, None]
             batch["share"] = (within.to(_dtype(self._networks)) / counts[:, None]).to(device)
-        first = len(clients) == int(clients[-1]) + 1  # the first clients of the stack: no copy is needed
-        chosen = slice(0, len(clients)) if first else clients
-        everything = (
-            {name: stack[chosen] for name, stack in group.items()}
-            for group in (
-                self._networks.trained,
-                self._networks.frozen,
-                self._networks.buffers,
-                self._memory,
-            )
+        return batch
+
+    def _stacks(self, chosen: slice | int | Int[Tensor, " some"]) -> Stacks:
+        """Return what the loss of some clients, or of one, wants beside their batches."""
+        networks = self._networks
+
+        def of(group: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            return {name: stack[chosen] for name, stack in group.items()}
+
+        return of(networks.trained), of(networks.frozen), of(networks.buffers), of(self._memory)
+
+    def _reached(self, rows: Int[Tensor, "clients batch"]) -> list[str]:
+        """Return the weights that the loss depends on: an optimiser leaves the others alone, weight decay included."""
+        if not self._stage.plan.optimizer.weight_decay:
+            return list(self._networks.trained)
+        batch = self._batch(torch.arange(1), rows[:1], None)
+        one = {
+            key: {view: x[0] for view, x in value.items()} if isinstance(value, dict) else value[0]
+            for key, value in batch.items()
+        }
+        trained, frozen, buffers, memory = self._stacks(0)
+        learning = {name: weight.detach().requires_grad_() for name, weight in trained.items()}
+        kept = [torch.ones(())] * len(self._calls_of(one["inputs"]))
+        gradients = torch.autograd.grad(
+            self._loss(learning, frozen, buffers, memory, one, kept),
+            list(learning.values()),
+            allow_unused=True,
         )
-        return vmap(grad_and_value(self._loss))(*everything, batch, self._drawn(clients, batch["inputs"]))  # type: ignore[no-any-return]
+        return [name for name, gradient in zip(learning, gradients, strict=True) if gradient is not None]
 
     def _drawn(self, clients: Int[Tensor, " some"], inputs: Mapping[str, Tensor]) -> list[Tensor]:
         """Return what each client keeps at each call of dropout, from a generator of its own."""
         if not self._dropout:
             return []
-        first = {view: x[0] for view, x in inputs.items()}
-        width = len(next(iter(first.values())))
-        if width not in self._calls:
-            template = self._networks.template
-            weights = {
-                name: stack[0]
-                for group in (self._networks.trained, self._networks.frozen, self._networks.buffers)
-                for name, stack in group.items()
-            }
-            self._calls[width] = calls_in(lambda: run_with(template, weights, first))
-        drawn = [
-            [call.draw(self._dropout[client]) for call in self._calls[width]] for client in clients.tolist()
-        ]
+        calls = self._calls_of({view: x[0] for view, x in inputs.items()})
+        drawn = [[call.draw(self._dropout[client]) for call in calls] for client in clients.tolist()]
         device = self._source.targets.device
         return [torch.stack(column).to(device) for column in zip(*drawn, strict=True)]
+
+    def _calls_of(self, inputs: Mapping[str, Tensor]) -> tuple[Call, ...]:
+        """Return the calls of dropout on a batch of this size."""
+        width = len(next(iter(inputs.values())))
+        if self._dropout and width not in self._calls:
+            trained, frozen, buffers, _ = self._stacks(0)
+            weights = {**trained, **frozen, **buffers}
+            self._calls[width] = calls_in(lambda: run_with(self._networks.template, weights, inputs))
+        return self._calls.get(width, ())
 
     def _loss(
         self,
@@ -277,7 +261,8 @@ def _weighted(loss: Callable[..., Tensor], outputs: Outputs, batch: Mapping[str,
     each = vmap(of_one, in_dims=(0, 0, 0, None if teacher is None else 0))(
         outputs.logits, outputs.features, batch["targets"], teacher
     )
-    return (each * batch["share"]).sum()
+    weighted: Tensor = each * batch["share"]
+    return weighted.sum()
 
 
 def _dtype(networks: Networks) -> torch.dtype:

@@ -232,7 +232,9 @@ class RunFolder:
         return self._checkpoints.load()
 
     def _append(self, name: str, rows: Iterable[Mapping[str, Any]], columns: tuple[str, ...]) -> None:
-        lines = [json.dumps({column: row[column] for column in columns}, default=_plain) + "\n" for row in rows]
+        lines = [
+            json.dumps({column: row[column] for column in columns}, default=_plain) + "\n" for row in rows
+        ]
         if lines:
             append_durably(self.path / name, "".join(lines).encode())
 

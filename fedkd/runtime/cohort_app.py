@@ -24,9 +24,7 @@ class CohortApp(ClientApp):
         """
 
     @abstractmethod
-    def together(
-        self, messages: Sequence[Message], contexts: Sequence[Context]
-    ) -> list[Message | Exception]:
+    def together(self, messages: Sequence[Message], contexts: Sequence[Context]) -> list[Message | Exception]:
         """Return each client's reply, or what went wrong for it; contexts hold states of their own, to be changed.
 
         Messages of one kind that were sent with one content share the object, which must not be changed.

@@ -81,9 +81,13 @@ def perform(
     """Run the client app on the messages of a cohort; where it raises, or gives no reply, the client keeps what it had."""
     if isinstance(app, CohortApp):
         # Such an app promises to leave contents alone, and replaces whole records of a state.
-        contexts = [_context(job, RecordDict({**job.state.content()}), num_clients, run_config) for job in jobs]
+        contexts = [
+            _context(job, RecordDict({**job.state.content()}), num_clients, run_config) for job in jobs
+        ]
         outcomes = app.together([job.message for job in jobs], contexts)
-        return [_done(job, *pair) for job, pair in zip(jobs, zip(outcomes, contexts, strict=True), strict=True)]
+        return [
+            _done(job, *pair) for job, pair in zip(jobs, zip(outcomes, contexts, strict=True), strict=True)
+        ]
     return [_perform_one(app, job, num_clients, run_config) for job in jobs]
 
 
@@ -113,7 +117,9 @@ def _done(job: Job, outcome: object, context: Context) -> Done:
     if isinstance(outcome, Exception):
         return failed(job, f"{type(outcome).__name__}: {outcome}")
     if not isinstance(outcome, Message) or outcome.metadata.src_node_id != job.message.metadata.dst_node_id:
-        return failed(job, f"returned {type(outcome).__name__}, expected a Message in reply to the one it got")
+        return failed(
+            job, f"returned {type(outcome).__name__}, expected a Message in reply to the one it got"
+        )
     state: object = context.state
     if not isinstance(state, RecordDict):
         return failed(job, f"left a {type(state).__name__} as its state, expected a RecordDict")
@@ -162,9 +168,7 @@ class LocalGrid(Grid):
 
     def take_changed_states(self) -> dict[int, RecordDict]:
         """Return what clients keep that has changed since the last call; an empty record means nothing is kept."""
-        changed = {
-            client: self._states.get(client, NOTHING).content() for client in sorted(self._changed)
-        }
+        changed = {client: self._states.get(client, NOTHING).content() for client in sorted(self._changed)}
         self._changed.clear()
         return changed
 

@@ -8,22 +8,19 @@ import contextlib
 import math
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import ray
 import ray.exceptions
-from flwr.app import Error, Message
 from flwr.clientapp import ClientApp
 
 from fedkd.foundation.errors import RuntimeUnavailable
 from fedkd.runtime.cohort_app import CohortApp
 from fedkd.runtime.grid import NO_ANSWER, Done, Job, Kept, LocalGrid, failed
-from fedkd.runtime.packing import Packed, unpack
-from fedkd.runtime.ray_parcels import Contents, Parcel, addressed, parcels_of
-from fedkd.runtime.ray_states import Packs, There
+from fedkd.runtime.ray_parcels import Contents, Parcel, addressed, opened, parcels_of
+from fedkd.runtime.ray_states import Packs
 from fedkd.runtime.ray_workers import (
-    Answer,
     Task,
     Worker,
     actor,
@@ -187,7 +184,14 @@ class RayGrid(LocalGrid):
         jobs = parcel.jobs
         first, job = jobs[0]
         try:
-            return self._opened(jobs, *ray.get(task), states)
+            answers, replies, state_bytes = ray.get(task)
+            rows = sum(1 for _, _, row in answers if row is not None and row >= 0)
+            kept = None
+            if rows:
+                # On a cluster the pack lies where it was made; a copy here outlives that node.
+                reference = ray.put(ray.get(states)) if self._on_cluster else states
+                kept = self._packs.add(reference, state_bytes, rows)
+            return opened(jobs, answers, replies, kept)
         except ray.exceptions.RayTaskError as error:  # something that a client returned cannot be sent
             if len(jobs) == 1:
                 return {first: failed(job, f"returned what cannot be sent: {error.cause or error}")}
@@ -204,41 +208,12 @@ class RayGrid(LocalGrid):
                 waiting.appendleft(parcel)
             elif parcel.attempt < ATTEMPTS - 1:
                 # Cohorts are what results depend on: they are tried again as they are, if need be each alone.
-                waiting.extendleft(Parcel((cohort,), parcel.attempt + 1) for cohort in reversed(parcel.cohorts))
+                waiting.extendleft(
+                    Parcel((cohort,), parcel.attempt + 1) for cohort in reversed(parcel.cohorts)
+                )
             else:
                 waiting.extendleft(reversed(parcel.one_by_one()))
         return {}
-
-    def _opened(
-        self,
-        jobs: list[tuple[int, Job]],
-        answers: Sequence[Answer],
-        replies: Packed,
-        state_bytes: int,
-        states: Any,
-    ) -> dict[int, Done]:
-        """Return what came of each job of a parcel."""
-        contents = unpack(replies)
-        rows = sum(1 for _, _, row in answers if row is not None and row >= 0)
-        kept = None
-        if rows:
-            # On a cluster the pack lies where it was made; a copy here outlives that node.
-            kept = self._packs.add(
-                ray.put(ray.get(states)) if self._on_cluster else states, state_bytes, rows
-            )
-        results = {}
-        for (position, job), (code, said, row) in zip(jobs, answers, strict=True):
-            state: Kept | None = None
-            if row is not None:
-                assert kept is not None or row < 0
-                state = job.state if row < 0 or kept is None else There(kept, row)
-            reply = (
-                Message(Error(code, str(said)), reply_to=job.message)
-                if code
-                else Message(contents[int(said)], reply_to=job.message)
-            )
-            results[position] = Done(job.client, reply, state)
-        return results
 
     def _break_up(self, waiting: deque[Parcel]) -> None:
         """Send the clients of cohorts that take long one by one: one that hangs does not take the others with it."""

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-from flwr.app import RecordDict
+from flwr.app import Error, Message, RecordDict
 
-from fedkd.runtime.grid import NOTHING, Job
-from fedkd.runtime.packing import Packed, pack
-from fedkd.runtime.ray_states import There
+from fedkd.runtime.grid import NOTHING, Done, Job, Kept
+from fedkd.runtime.packing import Packed, pack, unpack
+from fedkd.runtime.ray_states import Pack, There
+
 
 @dataclass(frozen=True, eq=False)
 class Parcel:
@@ -55,6 +56,10 @@ class Slip:
     ttl: float
     content: tuple[int, int]
     state: tuple[int, int] | None
+
+
+Answer = tuple[int, int | str, int | None]
+"""Of one job: 0 and its row among the replies, or an error code and its reason; and its row among the states, if it keeps anything."""
 
 
 class Contents:
@@ -129,3 +134,22 @@ def addressed(parcel: Parcel, contents: Contents) -> tuple[list[list[Slip]], lis
     slips = [[slip(job) for _, job in cohort] for cohort in parcel.cohorts]
     own_pack: Packed = pack(own)
     return slips, [own_pack, *references]
+
+
+def opened(
+    jobs: Sequence[tuple[int, Job]], answers: Sequence[Answer], replies: Packed, kept: Pack | None
+) -> dict[int, Done]:
+    """Return what came of each job of a parcel; what clients keep stays in its pack."""
+    contents = unpack(replies)
+    results = {}
+    for (position, job), (code, said, row) in zip(jobs, answers, strict=True):
+        state: Kept | None = None
+        if row is not None:
+            state = There(kept, row) if kept is not None and row >= 0 else job.state
+        reply = (
+            Message(Error(code, str(said)), reply_to=job.message)
+            if code
+            else Message(contents[int(said)], reply_to=job.message)
+        )
+        results[position] = Done(job.client, reply, state)
+    return results

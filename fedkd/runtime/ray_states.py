@@ -93,7 +93,9 @@ class Packs:
             leaving.add(worst[len(leaving)])
             waste -= worst[len(leaving) - 1].wasted
         moving = [
-            (client, kept) for client, kept in states.items() if isinstance(kept, There) and kept.pack in leaving
+            (client, kept)
+            for client, kept in states.items()
+            if isinstance(kept, There) and kept.pack in leaving
         ]
         moved: dict[int, Kept] = {}
         for start in range(0, len(moving), _AT_ONCE):

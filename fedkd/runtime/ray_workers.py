@@ -21,7 +21,7 @@ from fedkd.runtime.cohort_app import CohortApp
 from fedkd.runtime.flower_internals import identify, number
 from fedkd.runtime.grid import NOTHING, Here, Job, perform
 from fedkd.runtime.packing import Packed, pack, unpack
-from fedkd.runtime.ray_parcels import Slip
+from fedkd.runtime.ray_parcels import Answer, Slip
 from fedkd.runtime.values import Value
 
 Kind = tuple[str, int, float]
@@ -46,10 +46,6 @@ class Task:
     num_clients: int
     run_config: dict[str, Value]
     lent: object
-
-
-Answer = tuple[int, int | str, int | None]
-"""Of one job: 0 and its row among the replies, or an error code and its reason; and its row among the states, if it keeps anything."""
 
 
 class Worker:

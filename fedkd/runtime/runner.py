@@ -14,14 +14,14 @@ from flwr.app import ArrayRecord, ConfigRecord, Error, Message, RecordDict
 from flwr.serverapp import Grid
 from torch import Tensor, nn
 
-from fedkd.foundation.errors import FedkdError, RoundFailed
-from fedkd.foundation.run_folder import LedgerRow, MetricRow, RunFolder, TimingRow, metric
+from fedkd.foundation.errors import RoundFailed
+from fedkd.foundation.run_folder import MetricRow, RunFolder, TimingRow, metric
 from fedkd.foundation.watching import Watcher
 from fedkd.knowledge import BadPackage
-from fedkd.knowledge.package import payload_of
 from fedkd.runtime.evaluation import Evaluation
-from fedkd.runtime.flower_internals import deserialise, message_bytes, serialise
+from fedkd.runtime.flower_internals import deserialise, serialise
 from fedkd.runtime.grid import NO_ANSWER, LocalGrid
+from fedkd.runtime.ledger import Ledger, Phase
 from fedkd.strategies import Federated
 
 
@@ -77,7 +77,8 @@ class Runner:
     ) -> None:
         self.strategy, self.student, self.evaluation = strategy, student, evaluation
         self.plan, self.folder, self.watcher = plan, folder, watcher
-        self._ledger: list[LedgerRow] = []
+        self._ledger = Ledger()
+        self._answered = 0.0  # when the last reply came
         self._timings: list[TimingRow] = []
 
     def run(self, grid: Grid) -> None:
@@ -101,10 +102,7 @@ class Runner:
     def _open(self, grid: Grid, progress: Progress) -> None:
         """Record round 0: the proxy set is shipped, the student knows nothing."""
         if self.plan.proxy_bytes:
-            size = self.plan.proxy_bytes
-            self._ledger.append(
-                LedgerRow(round=0, phase="once", client=None, direction="down", bytes=size, payload=size)
-            )
+            self._ledger.ship(self.plan.proxy_bytes)
         rows = self.evaluation.student(0, self.student)[0] if self.student is not None else []
         self._record(0, rows, grid, progress)
 
@@ -114,16 +112,15 @@ class Runner:
         begun = time.perf_counter()
         config = ConfigRecord({"keep": evaluates})
         messages = list(self.strategy.configure_train(current, progress.arrays, config, grid))
-        replies = list(self._exchange(current, "train", messages, grid))
-        trained = time.perf_counter()
-        self.watcher.phase(current, "fuse and distil", None)
+        replies = self._exchange(current, "train", messages, grid)
         try:
+            # The strategy takes each reply as it comes, while the other clients still train.
             arrays, _ = self.strategy.aggregate_train(current, replies)
         finally:
             for failure in self.strategy.failures:
                 self.say(f"round {current}: client {failure.client} is left out: {failure.reason}")
         progress.arrays = progress.arrays if arrays is None else arrays
-        aggregated = time.perf_counter()
+        trained, aggregated = self._answered, time.perf_counter()
         rows = self._evaluate(current, grid, progress) if evaluates else []
         seconds = (
             ("train", trained - begun),
@@ -131,21 +128,27 @@ class Runner:
             ("evaluate", time.perf_counter() - aggregated),
         )
         self._timings += [TimingRow(round=current, phase=phase, seconds=value) for phase, value in seconds]
-        up, down = self._round_bytes(current)
+        up, down = self._ledger.moved("up"), self._ledger.moved("down")
         self._record(current, rows, grid, progress)
         self.watcher.round_done(current, self._headline(rows), up, down)
 
-    def _exchange(self, current: int, phase: str, messages: list[Message], grid: Grid) -> Iterator[Message]:
-        """Yield the reply to each message in the order of partitions, in which everything above counts."""
+    def _exchange(self, current: int, phase: Phase, messages: list[Message], grid: Grid) -> Iterator[Message]:
+        """Yield the reply to each message in an order that does not depend on when it comes."""
         self.watcher.phase(current, phase, len(messages))
         for message in messages:
-            self._enter(current, phase, message.metadata.dst_node_id, "down", message.content)
-        # A grid of ours answers in the order of the messages, as the work proceeds, so that no reply need be kept.
+            client = self.strategy.client_of(message.metadata.dst_node_id)
+            self._ledger.enter(current, phase, client=client, direction="down", content=message.content)
+        # A grid of ours keeps such an order itself, so that no reply need be held.
         arrive = self._arrivals if isinstance(grid, LocalGrid) else self._sorted_arrivals
         for reply in arrive(messages, grid):
             if reply.has_content():
-                self._enter(current, phase, reply.metadata.src_node_id, "up", reply.content)
+                client = self.strategy.client_of(reply.metadata.src_node_id)
+                self._ledger.enter(current, phase, client=client, direction="up", content=reply.content)
             yield reply
+            del reply  # nobody holds what has been taken
+        self._answered = time.perf_counter()
+        if phase == "train":
+            self.watcher.phase(current, "fuse and distil", None)
 
     def _arrivals(self, messages: list[Message], grid: Grid) -> Iterator[Message]:
         for reply in grid.send_and_receive(messages, timeout=self.plan.client_timeout):
@@ -170,18 +173,6 @@ class Runner:
             for message in messages
             if message.metadata.dst_node_id not in answered
         ]
-
-    def _enter(self, current: int, phase: str, node: int, direction: str, content: RecordDict) -> None:
-        self._ledger.append(
-            LedgerRow(
-                round=current,
-                phase="train" if phase == "train" else "evaluate",
-                client=self.strategy.client_of(node),
-                direction="up" if direction == "up" else "down",
-                bytes=message_bytes(content),
-                payload=_payload(content),
-            )
-        )
 
     def _evaluate(self, current: int, grid: Grid, progress: Progress) -> list[MetricRow]:
         rows: list[MetricRow] = []
@@ -222,21 +213,14 @@ class Runner:
         self.folder.log(text)
         self.watcher.message(text)
 
-    def _round_bytes(self, current: int) -> tuple[int, int]:
-        mine = [row for row in self._ledger if row["round"] == current and row["phase"] == "train"]
-        return (
-            sum(row["bytes"] for row in mine if row["direction"] == "up"),
-            sum(row["bytes"] for row in mine if row["direction"] == "down"),
-        )
-
     def _record(self, current: int, rows: list[MetricRow], grid: Grid, progress: Progress) -> None:
         """Append the round's rows, then commit them with a checkpoint: until that stands, a resume forgets them."""
         left_out = len(self.strategy.failures)
         failures = metric(round=current, scope="round", split="train", metric="failures", value=left_out)
         self.folder.append_metrics([*rows, failures])
-        self.folder.append_ledger(self._ledger)
+        self.folder.append_ledger(self._ledger.take())
         self.folder.append_timings(self._timings)
-        self._ledger, self._timings = [], []
+        self._timings = []
         progress.done = current
         remembered = {name: tensor.contiguous() for name, tensor in self.strategy.state().items()}
         blobs = {
@@ -259,11 +243,3 @@ class Runner:
             grid.load_states({client: deserialise(data) for client, data in checkpoint.clients.items()})
         self.strategy.load_state(safetensors.torch.load(checkpoint.blobs["strategy"]))
         return Progress(deserialise(checkpoint.blobs["arrays"]).array_records["arrays"], checkpoint.round)
-
-
-def _payload(content: RecordDict) -> int:
-    """Return the size of what a message says; 0 where a client says what nobody can read."""
-    try:
-        return payload_of(content)
-    except (FedkdError, ArithmeticError, LookupError, TypeError, ValueError):
-        return 0

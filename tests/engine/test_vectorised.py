@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from flwr.app import ConfigRecord, RecordDict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -17,11 +18,12 @@ from fedkd.data.federated import FederatedData
 from fedkd.data.partitions.feature import Feature
 from fedkd.data.samples import Samples
 from fedkd.engine import ClientSide, Turn, evaluate_together, train_together
+from fedkd.engine.cohort import Networks, Source
 from fedkd.engine.engines.sequential import Sequential
 from fedkd.engine.engines.vectorised import Vectorised
 from fedkd.engine.mail import Mail
 from fedkd.engine.sequential import run_stage
-from fedkd.engine.vectorised import Networks, Source, run_stage_together
+from fedkd.engine.vectorised import run_stage_together
 from fedkd.foundation.seeding import Streams
 from fedkd.knowledge import Package, from_records, to_records
 from fedkd.knowledge.codecs.float32 import Float32
@@ -35,7 +37,6 @@ from fedkd.models.mlp import MLP
 from fedkd.models.resnet import ResNet
 from fedkd.tasks import Classification
 from fedkd.training import Fit, Optimizer
-from flwr.app import ConfigRecord, RecordDict
 
 Maker = Callable[..., ClientSide]
 SIZES = (0, 1, 7, 1000, 33, 40)

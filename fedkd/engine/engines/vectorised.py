@@ -1,5 +1,6 @@
 """Many clients at once, by `torch.func.vmap` over stacked weights: the faster way where a step's kernels are small."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,7 +31,7 @@ class Vectorised(Engine):
             number = -(-len(mine) // wanted)
             # All cohorts have the same size but for one client.
             cuts = [len(mine) * cut // number for cut in range(number + 1)]
-            cohorts += [mine[begin:end] for begin, end in zip(cuts, cuts[1:], strict=False)]
+            cohorts += [mine[begin:end] for begin, end in itertools.pairwise(cuts)]
         return cohorts
 
     def vectorises(self, architecture: str) -> bool:
