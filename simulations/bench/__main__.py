@@ -56,7 +56,7 @@ def run(
     known = found()
     if unknown := [name for name in names or () if name not in known]:
         raise typer.BadParameter(f"no workload {', '.join(unknown)}; there are {', '.join(known)}")
-    settings = Settings(1 if quick else repeats, quick)
+    settings = Settings(0 if quick else repeats, quick)
     kept = _kept()
     for name in names or known:
         begun = time.perf_counter()
@@ -67,7 +67,11 @@ def run(
             print(report.markdown(), flush=True)
         print(f"{name} took {time.perf_counter() - begun:.0f} s\n", flush=True)
         if not quick:
-            kept[name] = {"machine": facts, "repeats": settings.repeats, "reports": [vars(report) for report in reports]}
+            kept[name] = {
+                "machine": facts,
+                "repeats": settings.repeats,
+                "reports": [vars(report) for report in reports],
+            }
             _write(kept)
 
 
@@ -80,7 +84,12 @@ def _write(kept: dict[str, Any]) -> None:
     """Write all results that there are, each with the machine that it was measured on."""
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "bench.json").write_text(json.dumps(kept, indent=1, default=str) + "\n", encoding="utf-8")
-    lines = ["# Benchmarks", "", "How to read them: `simulations/bench/README.md`. Made by `python -m simulations.bench run`.", ""]
+    lines = [
+        "# Benchmarks",
+        "",
+        "How to read them: `simulations/bench/README.md`. Made by `python -m simulations.bench run`.",
+        "",
+    ]
     reports = []
     for name in sorted(kept):
         own = [Report(**report) for report in kept[name]["reports"]]

@@ -22,6 +22,7 @@ from simulations.bench.prepare import prepare
 from simulations.bench.processes import Broken, run
 from simulations.bench.settings import Settings
 
+
 @dataclass
 class Outcome:
     """How a contestant did.
@@ -47,8 +48,8 @@ class Outcome:
 
     @property
     def later(self) -> list[float]:
-        """Median seconds of the later rounds of each repeat."""
-        return [float(np.median(seconds[1:])) for seconds in self.rounds]
+        """Median seconds of the later rounds of each repeat; of the only one where there are none."""
+        return [float(np.median(seconds[1:] or seconds)) for seconds in self.rounds]
 
 
 def contestants(settings: Settings | None = None) -> list[Contestant]:
@@ -82,13 +83,19 @@ class Contest:
     parity_rounds: int = 1
 
     def run(self, players: Iterable[Contestant], *, rounds: int = 4, repeats: int = 3) -> list[Outcome]:
-        """Compare weights, then time the rounds of those that agree, in turn; the first player is the reference."""
+        """Compare weights, then time the rounds of those that agree, in turn; the first player is the reference.
+
+        Without repeats the rounds of the comparison are shown, which is quick and proves only that all work.
+        """
         outcomes = [Outcome(player) for player in players if self.method in player.methods]
         with tempfile.TemporaryDirectory(prefix="fedkd-bench-") as name:
             scratch = Path(name)
             length = max(rounds, self.parity_rounds)
             material = prepare(self.overrides, rounds=length + 1, folder=scratch / "material")
-            self._compare(outcomes, material, scratch)
+            rehearsed = self._compare(outcomes, material, scratch)
+            if not repeats:
+                for outcome, seconds in zip(outcomes, rehearsed, strict=True):
+                    outcome.rounds = [] if outcome.failure else [seconds]
             for repeat in range(repeats):
                 for place, outcome in enumerate(outcomes):
                     if not outcome.failure:
@@ -103,12 +110,11 @@ class Contest:
                         self._time(outcome, job)
         return outcomes
 
-    def _compare(self, outcomes: list[Outcome], material: Material, scratch: Path) -> None:
+    def _compare(self, outcomes: list[Outcome], material: Material, scratch: Path) -> list[list[float]]:
+        rehearsed: list[list[float]] = [[] for _ in outcomes]
         reference: np.ndarray | None = None
         for place, outcome in enumerate(outcomes):
-            job = Job(
-                material, self.parity_rounds, outcome.contestant.options, scratch / f"parity-{place}"
-            )
+            job = Job(material, self.parity_rounds, outcome.contestant.options, scratch / f"parity-{place}")
             try:
                 perform(outcome.contestant, job)
                 weights = np.load(job.folder / "weights.npy")
@@ -116,13 +122,15 @@ class Contest:
                 outcome.failure = f"did not run: {error}"
             else:
                 reference = weights if reference is None else reference
-                if not self.repeats:
-                    outcome.rounds.append(_seconds(job))
+                rehearsed[place] = _seconds(job)
                 outcome.difference = parity(weights, reference, material.initial.numpy())
                 if not outcome.difference <= outcome.contestant.tolerance:
-                    outcome.failure = f"other weights: {outcome.difference:.1e} from {outcomes[0].contestant.name}"
+                    outcome.failure = (
+                        f"other weights: {outcome.difference:.1e} from {outcomes[0].contestant.name}"
+                    )
             verdict = outcome.failure or f"same weights to {outcome.difference:.1e}"
             print(f"  {outcome.contestant.name}: {verdict}", flush=True)
+        return rehearsed
 
     def _time(self, outcome: Outcome, job: Job) -> None:
         try:
@@ -130,7 +138,7 @@ class Contest:
         except Broken as error:
             outcome.failure = f"did not run again: {error}"
             return
-        seconds: list[float] = json.loads((job.folder / "seconds.json").read_text(encoding="utf-8"))
+        seconds = _seconds(job)
         outcome.rounds.append(seconds)
         shown = ", ".join(f"{value:.3f}" for value in seconds)
         print(f"  {outcome.contestant.name}: rounds of {shown} s", flush=True)
@@ -147,3 +155,8 @@ def perform(player: Contestant, job: Job) -> float:
     python = str(python_of(player.environment))
     command = [python, *player.launcher, "simulations.bench.play", player.peer, str(job.folder)]
     return run(command, job.folder).seconds
+
+
+def _seconds(job: Job) -> list[float]:
+    seconds: list[float] = json.loads((job.folder / "seconds.json").read_text(encoding="utf-8"))
+    return seconds

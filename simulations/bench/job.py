@@ -79,7 +79,9 @@ class Job:
     def read(cls, folder: Path) -> "Job":
         """Read the job that `write` left in a folder."""
         told = json.loads((folder / "job.json").read_text(encoding="utf-8"))
-        return cls(Material.open(Path(told["material"])), told["rounds"], told["options"], folder, told["timed"])
+        return cls(
+            Material.open(Path(told["material"])), told["rounds"], told["options"], folder, told["timed"]
+        )
 
     def write(self) -> None:
         """Leave the job in its folder."""

@@ -41,7 +41,9 @@ def described(facts: dict[str, Any]) -> str:
 
 def _processor() -> str:
     """Return the processor's model with its family, which tells virtual ones apart, and whether it has bfloat16."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if platform.system() == "Linux" else []
+    lines = (
+        Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if platform.system() == "Linux" else []
+    )
     told = dict(reversed([tuple(map(str.strip, line.split(":", 1))) for line in lines if ":" in line]))
     if not told:
         return platform.processor() or platform.machine()

@@ -85,7 +85,7 @@ class Material:
         """Learning rate of the plain SGD that all do."""
         return float(self.plan["lr"])
 
-    def network(self) -> nn.Sequential:
+    def network(self) -> nn.Module:
         """Build the network with the server's initial weights."""
         plan = self.plan["network"]
         shaped = {key: tuple(value) if isinstance(value, list) else value for key, value in plan.items()}

@@ -6,7 +6,7 @@
 import math
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -14,12 +14,13 @@ class Network:
     """Which network: the name of fedkd's model, and its options.
 
     Args:
-        name: logistic, mlp or lenet.
+        name: logistic, mlp, lenet, or resnet, which is taken from fedkd.
         shape: shape of one sample.
         outputs: number of classes.
         hidden: widths of hidden layers.
         channels: channels of the convolutions (lenet).
         kernel: side of the kernels (lenet).
+        groups: groups of GroupNorm (resnet).
     """
 
     name: str
@@ -28,10 +29,13 @@ class Network:
     hidden: tuple[int, ...] = ()
     channels: tuple[int, ...] = ()
     kernel: int = 5
+    groups: int = 4
 
 
-def network(options: Network) -> nn.Sequential:
+def network(options: Network) -> nn.Module:
     """Build the network; its initial weights are replaced by those of the material."""
+    if options.name == "resnet":
+        return _Residual(options)
     layers: list[nn.Module] = []
     width = math.prod(options.shape)
     if options.name == "lenet":
@@ -49,3 +53,15 @@ def network(options: Network) -> nn.Sequential:
         layers += [nn.Linear(width, wide), nn.ReLU()]
         width = wide
     return nn.Sequential(*layers, nn.Linear(width, options.outputs))
+
+
+class _Residual(nn.Module):
+    def __init__(self, options: Network) -> None:
+        from fedkd.models.resnet import ResNet
+
+        super().__init__()
+        recipe = ResNet(channels=options.channels, groups=options.groups)
+        self.inner = recipe.network(options.shape, options.outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x).logits

@@ -28,7 +28,9 @@ def draw(reports: Sequence[Report], path: Path) -> None:
 
 
 def _panel(axis, report: Report) -> None:  # noqa: ANN001  (matplotlib's axes)
-    bars = sorted(((name, values) for name, values in report.bars.items() if values), key=lambda bar: np.median(bar[1]))
+    bars = sorted(
+        ((name, values) for name, values in report.bars.items() if values), key=lambda bar: np.median(bar[1])
+    )
     for place, (name, values) in enumerate(bars):
         median, low, high = float(np.median(values)), min(values), max(values)
         axis.barh(place, median, color=OWN if name.startswith("fedkd") else OTHER, height=0.7)

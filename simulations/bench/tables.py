@@ -95,8 +95,8 @@ def compared(title: str, outcomes: Sequence[Outcome], cohort: int, notes: Sequen
         "first round, s",
         "later rounds, s",
         "clients/s",
-        f"× {YARDSTICK}",
-        f"{best.contestant.name if best else 'fedkd'} is × as fast",
+        f"times as fast as {YARDSTICK}",
+        f"{best.contestant.name if best else 'fedkd'} is so many times as fast",
     ]
     numbers = [{**asdict(outcome), "contestant": outcome.contestant.name} for outcome in outcomes]
     return Report(title, columns, rows, notes, numbers, bars)

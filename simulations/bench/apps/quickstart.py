@@ -3,6 +3,7 @@
 It travels to Flower's processes as a file of its own, so it finds the room itself by the path in its run config.
 """
 
+import itertools
 import json
 import sys
 import time
@@ -65,5 +66,5 @@ def main(grid: Grid, context: Context) -> None:
     network.load_state_dict(result.arrays.to_torch_state_dict())
     folder = Path(str(context.run_config["fedkd-folder"]))
     torch.save(nn.utils.parameters_to_vector(network.parameters()).detach(), folder / "weights.pt")
-    seconds = [after - before for before, after in zip(moments, moments[1:], strict=False)]
+    seconds = [after - before for before, after in itertools.pairwise(moments)]
     (folder / "flower.json").write_text(json.dumps(seconds), encoding="utf-8")

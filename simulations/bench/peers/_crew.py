@@ -29,13 +29,13 @@ def crew(
         processes: how many; 1 is this process alone.
         make: makes the work in each process.
         down: what clients start from; in shared memory, the caller changes it between rounds.
-        up: a tensor of the shape of the sum.
+        up: a tensor of the shape and the precision of the sum.
     """
     if processes == 1:
         work = make(job)
         yield lambda turn: work(down, turn, range(len(job.material.participants[turn])))
         return
-    totals = torch.zeros(processes, *up.shape).share_memory_()
+    totals = torch.zeros(processes, *up.shape, dtype=up.dtype).share_memory_()
     context = multiprocessing.get_context("fork")
     gate = context.Barrier(processes + 1)
     workers = [

@@ -17,16 +17,14 @@ import fedkd
 from fedkd.foundation.run_folder import RunFolder
 from fedkd.foundation.watching import Silent
 from fedkd.runtime.flower_internals import deserialise
-
 from simulations.bench.job import DSFL, FEDAVG, Contestant, Job, Played
 
 BOTH = frozenset({FEDAVG, DSFL})
 RAY = ["runtime=ray", "runtime.num_actors=2"]
+# An option of the engine is one more entry here, with one more word in its overrides; a lower precision also sets `tolerance`.
 CONTESTANTS = [
     Contestant("fedkd, inline", "ours", {"overrides": ["runtime=inline"]}, BOTH),
     Contestant("fedkd, Ray, 2 actors", "ours", {"overrides": RAY}, BOTH, processes=2),
-    # The engine's options come here, one line each:
-    # Contestant("fedkd, vectorised, Ray, 2 actors", "ours", {"overrides": [*RAY, "engine=vectorised"]}, BOTH, processes=2),
     Contestant(
         "Flower's engine, fedkd's app",
         "ours",

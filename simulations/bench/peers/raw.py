@@ -37,7 +37,7 @@ class Loop:
         if self.style == "tuned":
             gradients = torch.autograd.grad(F.cross_entropy(self.network(x), y), self.parameters)
             with torch.no_grad():
-                torch._foreach_add_(self.parameters, gradients, alpha=-self.lr)  # noqa: SLF001
+                torch._foreach_add_(self.parameters, gradients, alpha=-self.lr)
         else:
             self.optimizer.zero_grad(set_to_none=True)
             F.cross_entropy(self.network(x), y).backward()
@@ -53,7 +53,8 @@ class Averaging:
 
     def __call__(self, down: Tensor, turn: int, places: Sequence[int]) -> Tensor:
         """Train each client from the weights that were sent, and return the sum of what they became."""
-        total = torch.zeros_like(self.loop.row)
+        # In float32 the sum of a thousand clients would round away more than contestants may differ by.
+        total = torch.zeros_like(self.loop.row, dtype=torch.float64)
         for place in places:
             self.loop.row.copy_(down)
             x, y = (tensor.to(self.device) for tensor in self.material.samples(turn, place))
@@ -67,9 +68,9 @@ class Averaging:
 def play(job: Job) -> Played:
     """Run the rounds."""
     weights = job.material.initial.share_memory_()
-    with crew(job, int(job.options["processes"]), Averaging, weights, weights) as total:
+    with crew(job, int(job.options["processes"]), Averaging, weights, weights.double()) as total:
         clock = Clock()
         for turn in range(job.rounds):
-            weights.copy_(total(turn)).div_(len(job.material.participants[turn]))
+            weights.copy_(total(turn) / len(job.material.participants[turn]))
             clock.round_done()
     return Played(weights, clock.seconds)

@@ -64,7 +64,11 @@ def learn(loop: Loop, inputs: Tensor, targets: Tensor, order: Tensor, size: int)
 def play(job: Job) -> Played:
     """Run the rounds."""
     material = job.material
-    student, proxy, distils = Loop(material, job.options["style"]), material.array("proxy"), material.array("distils")
+    student, proxy, distils = (
+        Loop(material, job.options["style"]),
+        material.array("proxy"),
+        material.array("distils"),
+    )
     consensus = torch.zeros(len(proxy), material.plan["network"]["outputs"]).share_memory_()
     with crew(job, int(job.options["processes"]), Distilling, consensus, consensus) as total:
         clock = Clock()

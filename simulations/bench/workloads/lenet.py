@@ -11,8 +11,6 @@ def run(settings: Settings) -> list[Report]:
     """Run 50 clients a round, 10 steps of 32 each, in float32; the row of bfloat16 comes with `engine.precision`."""
     clients, samples = settings.pick(50, 4), settings.pick(320, 64)
     work = [*fedavg(1), *fashion(clients, samples), "model=lenet"]
-    outcomes = Contest(work).run(
-        contestants(settings), rounds=settings.pick(4, 2), repeats=settings.repeats
-    )
+    outcomes = Contest(work).run(contestants(settings), rounds=settings.pick(4, 2), repeats=settings.repeats)
     title = f"{TITLE}: {clients} clients a round, {samples // 32} steps of 32, float32"
     return [compared(title, outcomes, clients)]
