@@ -10,6 +10,8 @@ import importlib
 import json
 import logging
 import pkgutil
+import signal
+import sys
 import time
 from pathlib import Path
 from types import ModuleType
@@ -53,6 +55,7 @@ def run(
 ) -> None:
     """Run workloads and write `simulations/results/bench.md`, `bench.json` and `bench.png`; what is not run again stays."""
     logging.getLogger("flwr").setLevel(logging.ERROR)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that contestants are ended too
     known = found()
     if unknown := [name for name in names or () if name not in known]:
         raise typer.BadParameter(f"no workload {', '.join(unknown)}; there are {', '.join(known)}")

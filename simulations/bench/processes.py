@@ -6,6 +6,7 @@ Ended(seconds=0.02, peak=9437184)
 
 import contextlib
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -121,3 +122,5 @@ def _end(process: psutil.Process) -> None:
         for member in left:
             with contextlib.suppress(psutil.Error):
                 member.kill()
+    with contextlib.suppress(OSError):
+        os.killpg(process.pid, signal.SIGKILL)
