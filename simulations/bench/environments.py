@@ -44,6 +44,16 @@ ENVIRONMENTS = {
             "wheel<0.46",
         ),
     ),
+    "fedlab": Environment(
+        "fedlab==1.3.0", ("numpy", "munch", "pillow", "pynvml", "tqdm", "pandas", "scikit-learn")
+    ),
+    "fluke": Environment(
+        "fluke-fl==0.8.1",
+        (
+            *("numpy", "pandas", "scikit-learn", "torchmetrics", "rich", "typer", "psutil", "diskcache"),
+            *("cerberus", "omegaconf", "pyyaml", "requests", "hydra-core", "matplotlib", "seaborn"),
+        ),
+    ),
 }
 
 
