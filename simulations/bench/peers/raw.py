@@ -2,6 +2,7 @@
 
 `idiom` is what a good engineer writes: a network and an optimiser made once, weights copied into them for each client.
 `tuned` leaves out `torch.optim` and `backward` as well: gradients by `autograd.grad`, one fused update a step.
+`shift` trains on samples that were moved on by so many places: other batches, which the parity check must see.
 """
 
 from collections.abc import Sequence
@@ -50,6 +51,7 @@ class Averaging:
     def __init__(self, job: Job) -> None:
         self.material, self.device = job.material, job.options.get("device", "cpu")
         self.loop = Loop(job.material, job.options["style"], self.device)
+        self.shift = int(job.options.get("shift", 0))
 
     def __call__(self, down: Tensor, turn: int, places: Sequence[int]) -> Tensor:
         """Train each client from the weights that were sent, and return the sum of what they became."""
@@ -58,6 +60,8 @@ class Averaging:
         for place in places:
             self.loop.row.copy_(down)
             x, y = (tensor.to(self.device) for tensor in self.material.samples(turn, place))
+            if self.shift:
+                x, y = x.roll(self.shift, 0), y.roll(self.shift, 0)
             size = self.material.batch_size
             for batch, labels in zip(x.split(size), y.split(size), strict=True):
                 self.loop.step(batch, labels)
@@ -67,7 +71,7 @@ class Averaging:
 
 def play(job: Job) -> Played:
     """Run the rounds."""
-    weights = job.material.initial.share_memory_()
+    weights = job.material.initial.clone().share_memory_()
     with crew(job, int(job.options["processes"]), Averaging, weights, weights.double()) as total:
         clock = Clock()
         for turn in range(job.rounds):
