@@ -8,7 +8,7 @@ import importlib
 import json
 import pkgutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,6 +68,19 @@ def parity(weights: np.ndarray, reference: np.ndarray, initial: np.ndarray) -> f
     return float(np.linalg.norm(weights - reference) / np.linalg.norm(change))
 
 
+def perform(player: Contestant, job: Job) -> float:
+    """Let a contestant do a job in a process of its own, and return the seconds from its start to its end.
+
+    Raises:
+        Broken: it failed.
+        NotInstalled: its environment cannot be made.
+    """
+    job.write()
+    python = str(python_of(player.environment))
+    command = [python, *player.launcher, "simulations.bench.play", player.peer, str(job.folder)]
+    return run(command, job.folder).seconds
+
+
 @dataclass(frozen=True)
 class Contest:
     """The same work for everyone.
@@ -76,11 +89,13 @@ class Contest:
         overrides: the work, as a config of fedkd.
         method: its kind, which contestants must do.
         parity_rounds: rounds after which weights are compared.
+        perform: lets a contestant do a job; by default in a process of its own.
     """
 
     overrides: Sequence[str]
     method: str = FEDAVG
     parity_rounds: int = 1
+    perform: Callable[[Contestant, Job], float] = perform
 
     def run(self, players: Iterable[Contestant], *, rounds: int = 4, repeats: int = 3) -> list[Outcome]:
         """Compare weights, then time the rounds of those that agree, in turn; the first player is the reference.
@@ -116,7 +131,7 @@ class Contest:
         for place, outcome in enumerate(outcomes):
             job = Job(material, self.parity_rounds, outcome.contestant.options, scratch / f"parity-{place}")
             try:
-                perform(outcome.contestant, job)
+                self.perform(outcome.contestant, job)
                 weights = np.load(job.folder / "weights.npy")
             except (Broken, NotInstalled, OSError) as error:
                 outcome.failure = f"did not run: {error}"
@@ -134,7 +149,7 @@ class Contest:
 
     def _time(self, outcome: Outcome, job: Job) -> None:
         try:
-            outcome.whole.append(perform(outcome.contestant, job))
+            outcome.whole.append(self.perform(outcome.contestant, job))
         except Broken as error:
             outcome.failure = f"did not run again: {error}"
             return
@@ -142,19 +157,6 @@ class Contest:
         outcome.rounds.append(seconds)
         shown = ", ".join(f"{value:.3f}" for value in seconds)
         print(f"  {outcome.contestant.name}: rounds of {shown} s", flush=True)
-
-
-def perform(player: Contestant, job: Job) -> float:
-    """Let a contestant do a job in a process of its own, and return the seconds from its start to its end.
-
-    Raises:
-        Broken: it failed.
-        NotInstalled: its environment cannot be made.
-    """
-    job.write()
-    python = str(python_of(player.environment))
-    command = [python, *player.launcher, "simulations.bench.play", player.peer, str(job.folder)]
-    return run(command, job.folder).seconds
 
 
 def _seconds(job: Job) -> list[float]:

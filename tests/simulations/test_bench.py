@@ -1,3 +1,4 @@
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,16 @@ BY_NAME = {(player.name, player.peer): player for player in contestants()}
 RAW, OURS = BY_NAME["raw loop, 1 process", "raw"], BY_NAME["fedkd, inline", "ours"]
 
 
+def here(player: Contestant, job: Job) -> float:
+    """Let a contestant do a job in this process, which is quicker and as good where nothing is timed."""
+    job.folder.mkdir()
+    importlib.import_module(f"simulations.bench.peers.{player.peer}").play(job).write(job.folder)
+    return 0.0
+
+
 def test_fedkd_and_the_raw_loop_end_with_the_same_weights_and_other_batches_do_not() -> None:
     astray = Contestant("other batches", "raw", {**RAW.options, "shift": 1})
-    first, ours, other = Contest(WORK).run([RAW, OURS, astray], repeats=0)
+    first, ours, other = Contest(WORK, perform=here).run([RAW, OURS, astray], repeats=0)
     assert not first.failure
     assert not ours.failure
     assert ours.difference < 1e-4
