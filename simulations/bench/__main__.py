@@ -23,11 +23,17 @@ from simulations.bench import workloads
 from simulations.bench.contest import contestants
 from simulations.bench.machine import described, machine
 from simulations.bench.picture import draw
+from simulations.bench.processes import Broken
 from simulations.bench.settings import Settings
 from simulations.bench.tables import Report
 
 RESULTS = Path(__file__).parents[1] / "results"
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Benchmarks of fedkd and its peers.")
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Benchmarks of fedkd and its peers.",
+)
 
 
 def found() -> dict[str, ModuleType]:
@@ -60,12 +66,17 @@ def run(
     if unknown := [name for name in names or () if name not in known]:
         raise typer.BadParameter(f"no workload {', '.join(unknown)}; there are {', '.join(known)}")
     settings = Settings(0 if quick else repeats, quick)
-    kept = _kept()
+    kept, broken = _kept(), []
     for name in names or known:
         begun = time.perf_counter()
         facts = machine()
         print(f"{name}: {known[name].TITLE}", flush=True)
-        reports = known[name].run(settings)
+        try:
+            reports = known[name].run(settings)
+        except Broken as error:
+            broken.append(name)
+            print(f"{name} is broken: {error}", flush=True)
+            continue
         for report in reports:
             print(report.markdown(), flush=True)
         print(f"{name} took {time.perf_counter() - begun:.0f} s\n", flush=True)
@@ -76,6 +87,8 @@ def run(
                 "reports": [vars(report) for report in reports],
             }
             _write(kept)
+    if broken:
+        sys.exit(1)
 
 
 def _kept() -> dict[str, Any]:

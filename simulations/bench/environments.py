@@ -47,6 +47,13 @@ ENVIRONMENTS = {
     "fedlab": Environment(
         "fedlab==1.3.0", ("numpy", "munch", "pillow", "pynvml", "tqdm", "pandas", "scikit-learn")
     ),
+    "flgo": Environment(
+        "flgo==0.4.4",
+        (
+            *("numpy", "tqdm", "scipy", "matplotlib", "prettytable", "ujson", "pynvml", "pyyaml", "networkx"),
+            *("requests", "toolz", "pillow"),
+        ),
+    ),
     "fluke": Environment(
         "fluke-fl==0.8.1",
         (

@@ -118,6 +118,10 @@ class Clock:
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin the round here, after what came before it."""
         self._begun = time.perf_counter()
 
     def round_done(self) -> None:

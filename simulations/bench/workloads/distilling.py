@@ -16,12 +16,16 @@ from fedkd.foundation.seeding import Streams
 from fedkd.models.lenet import LeNet
 from fedkd.tasks import Classification
 from fedkd.training import Fit, Optimizer
+from simulations.bench.job import TOLERANCE
 from simulations.bench.processes import run as run_process
 from simulations.bench.settings import Settings
 from simulations.bench.tables import Report, ratios, spread
 
 TITLE = "Distilling a student: LeNet on 5,000 proxy samples"
 BATCHES = (32, 128)
+ALIKE = 512
+"""Samples on which weights are compared: with more, Adam on random targets is chaotic, and the plain loop differs from itself by a fifth
+when its inputs are changed in the seventh place."""
 
 
 def run(settings: Settings) -> list[Report]:
@@ -65,22 +69,33 @@ def main() -> None:
     measured = {}
     for batch in BATCHES:
         seconds: dict[str, list[float]] = {"plain": [], "fedkd": []}
-        difference = 0.0
+        difference = _compare(streams, x[:ALIKE], teacher[:ALIKE], batch)
+        assert difference < TOLERANCE, f"other weights: {difference:.1e}"
         for _ in range(repeats):
-            weights = {}
             for name, distil in (("plain", _plain), ("fedkd", _own)):
-                with streams.initialising("student"):
-                    student = LeNet().network((1, 28, 28), 10)
-                start = nn.utils.parameters_to_vector(student.parameters()).detach().clone()
+                student = _student(streams)
                 begun = time.perf_counter()
                 distil(student, x, teacher, batch, streams.torch("distil"))
                 seconds[name].append(time.perf_counter() - begun)
-                weights[name] = nn.utils.parameters_to_vector(student.parameters()).detach()
-            change = (weights["plain"] - start).norm()
-            difference = max(difference, float((weights["plain"] - weights["fedkd"]).norm() / change))
-        assert difference < 1e-3, f"other weights: {difference:.1e}"
         measured[batch] = {**seconds, "difference": difference}
     (folder / "distilled.json").write_text(json.dumps(measured), encoding="utf-8")
+
+
+def _student(streams: Streams) -> nn.Module:
+    with streams.initialising("student"):
+        return LeNet().network((1, 28, 28), 10)
+
+
+def _compare(streams: Streams, x: Tensor, teacher: Tensor, batch: int) -> float:
+    """Return how far the weights of both are apart, relative to their change."""
+    rows = []
+    for distil in (None, _plain, _own):
+        student = _student(streams)
+        if distil:
+            distil(student, x, teacher, batch, streams.torch("distil"))
+        rows.append(nn.utils.parameters_to_vector(student.parameters()).detach())
+    start, plain, own = rows
+    return float((own - plain).norm() / (plain - start).norm())
 
 
 def _plain(student: nn.Module, x: Tensor, teacher: Tensor, batch: int, generator: torch.Generator) -> None:
