@@ -52,7 +52,7 @@ def begin(side: ClientSide, turn: Turn) -> Begun:
     first = MODEL not in turn.state
     kept = side.strategy.persistent and not first
     weights = weights_of(side, turn, kept=kept)
-    learned = [name for name, _ in side.template(side.models[turn.client]).named_parameters()]
+    learned = side.layout(side.models[turn.client]).parameters
     situation = Situation(first, turn.mail.package, {name: weights[name].to(side.device) for name in learned})
     memory = {name: tensor.to(side.device) for name, tensor in side.strategy.remember(situation).items()}
     return Begun(turn, weights, memory, side.strategy.stages(situation))
@@ -69,14 +69,14 @@ def weights_of(side: ClientSide, turn: Turn, *, kept: bool) -> Mapping[str, Tens
 
 def _fitting(weights: Mapping[str, Tensor], side: ClientSide, client: int) -> Mapping[str, Tensor]:
     """Refuse weights that are not those of the client's network, as `load_state_dict` does."""
-    own = side.template(side.models[client]).state_dict()
+    own = side.layout(side.models[client]).shapes
     if weights.keys() != own.keys():
         odd = min(weights.keys() ^ own.keys())
         raise ValueError(f"weights {odd!r} are {'missing' if odd in own else 'not of this network'}")
-    for name, tensor in own.items():
-        if weights[name].shape != tensor.shape:
+    for name, shape in own.items():
+        if weights[name].shape != shape:
             raise ValueError(
-                f"weights {name!r} have shape {list(weights[name].shape)}, this network's have {list(tensor.shape)}"
+                f"weights {name!r} have shape {list(weights[name].shape)}, this network's have {list(shape)}"
             )
     return weights
 

@@ -21,6 +21,14 @@ from fedkd.models.base import Model, predict, run_network
 from fedkd.tasks import Task
 
 
+@dataclass(frozen=True)
+class Layout:
+    """Names and shapes of an architecture's weights and buffers, and which of them are parameters."""
+
+    shapes: Mapping[str, torch.Size]
+    parameters: tuple[str, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class ClientSide:
     """The client side of a run.
@@ -59,6 +67,15 @@ class ClientSide:
         if key not in self._templates:
             self._templates[key] = initial_network(model, self.data, self.streams).to(self.device)
         return self._templates[key]
+
+    def layout(self, model: Model) -> Layout:
+        """Return the names and shapes of an architecture's weights."""
+        key = repr(model)
+        if key not in self._layouts:
+            network = self.template(model)
+            shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
+            self._layouts[key] = Layout(shapes, tuple(name for name, _ in network.named_parameters()))
+        return self._layouts[key]
 
     def initial_weights(self, client: int) -> Mapping[str, Tensor]:
         """Return the weights and buffers that a client's network begins with; not to be written to."""
@@ -105,6 +122,10 @@ class ClientSide:
 
     @functools.cached_property
     def _templates(self) -> dict[str, nn.Module]:
+        return {}
+
+    @functools.cached_property
+    def _layouts(self) -> dict[str, Layout]:
         return {}
 
     @functools.cached_property

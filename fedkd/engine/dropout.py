@@ -8,6 +8,7 @@ stream of the client's own, in the sequential and the vectorised engine alike.
 """
 
 import inspect
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ class Call:
         keep = 1.0 - self.p
         if self.function not in _ALPHA_FORMS:
             return x * (kept.to(x) / keep) if keep else x * 0.0
-        scale = (keep + _ALPHA**2 * keep * (1.0 - keep)) ** -0.5
+        scale = 1.0 / math.sqrt(keep + _ALPHA**2 * keep * (1.0 - keep))
         kept = kept.to(x)
         return scale * (x * kept + _ALPHA * (1.0 - kept)) - scale * _ALPHA * (1.0 - keep)
 

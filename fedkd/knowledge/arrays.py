@@ -5,6 +5,7 @@
 ((2, 3), 152)
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -26,7 +27,7 @@ class LocalArray(Array):
         # Not one by one: Flower's Array notes every change of its fields, which costs more than the rest.
         self.__dict__.update(
             values=np.asarray(values, order="C"),
-            dtype=str(values.dtype),
+            dtype=_name_of(values.dtype),
             shape=tuple(values.shape),
             stype="numpy.ndarray",
         )
@@ -62,6 +63,12 @@ class LocalArray(Array):
 
     def __reduce__(self) -> tuple[Callable[[npt.NDArray[Any]], "LocalArray"], tuple[npt.NDArray[Any]]]:
         return LocalArray, (self.values,)
+
+
+@functools.cache
+def _name_of(dtype: np.dtype[Any]) -> str:
+    """Return the name of a dtype, which NumPy puts together anew at each look."""
+    return str(dtype)
 
 
 def record_of(arrays: Mapping[str, npt.NDArray[Any]]) -> ArrayRecord:

@@ -97,10 +97,7 @@ def to_records(package: Package, codec: Codec) -> dict[str, ArrayRecord | Config
         encoded[_IDS] = package.ids.numpy()
     if package.counts is not None:
         encoded[_COUNTS] = package.counts.numpy()
-    options = dump(codec)
-    # The receiver makes the codec anew, so what its decoding depends on travels along.
-    spec = json.dumps({"name": codec.name, **options}) if options else codec.name
-    about = ConfigRecord({"kind": package.kind, "codec": spec})
+    about = ConfigRecord({"kind": package.kind, "codec": _spec(codec)})
     return {ARRAYS: record_of(encoded), ABOUT: about}
 
 
@@ -139,6 +136,13 @@ def payload_of(content: RecordDict) -> int:
         for key, array in (arrays_in(content, name) or {}).items()
         if key not in beside
     )
+
+
+@functools.lru_cache(maxsize=64)
+def _spec(codec: Codec) -> str:
+    """Return the name of a codec, with what its decoding depends on, since the receiver makes it anew."""
+    options = dump(codec)
+    return json.dumps({"name": codec.name, **options}) if options else codec.name
 
 
 @functools.lru_cache(maxsize=64)

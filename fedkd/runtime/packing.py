@@ -115,7 +115,7 @@ def _content(packed: Packed, group: int, row: int) -> RecordDict:
     records: dict[str, ArrayRecord | ConfigRecord | MetricRecord] = {}
     for name, kind, arrays in alike.form:
         if kind is ArrayRecord:
-            records[name] = record_of({key: next(stacks)[row] for key, _, _ in arrays})
+            records[name] = record_of({key: next(stacks)[row, ...] for key, _, _ in arrays})
         else:
             records[name] = kind(next(plain))
     return RecordDict(records)
