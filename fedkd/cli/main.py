@@ -131,6 +131,17 @@ def check(
     raise typer.Exit(check_part(reference))
 
 
+@app.command()
+def calibrate(overrides: Overrides = None, config_dir: OwnRecipes = None) -> None:
+    """Time both engines on this machine for the clients of a config, so that engine=auto chooses by measurement.
+
+    KEY=VALUE as for `fedkd run`: fedkd calibrate data=fashion_mnist model=lenet
+    """
+    from fedkd.cli.calibrating import measure
+
+    measure(overrides or [], own=config_dir)
+
+
 @data.command()
 def fetch(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", show_default=False)] = None,

@@ -5,6 +5,7 @@ dies is replaced and what it had in its hands is done again, with the same resul
 """
 
 import contextlib
+import gc
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -72,6 +73,8 @@ class Worker:
             if isinstance(task.app, CohortApp) and task.lent is not None:
                 task.app.borrow(task.run_config, task.lent)
             self._task, self._reference = task, reference[0]
+            gc.collect()
+            gc.freeze()  # the collector need not look at modules and data again and again
         return self._task
 
     def ready(self, reference: Sequence[Any]) -> None:

@@ -4,6 +4,8 @@ The strategy is a plain Flower strategy; here is what a simulation adds to Flowe
 scopes, and a run folder that can be resumed after a crash at any byte.
 """
 
+import contextlib
+import gc
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -92,12 +94,13 @@ class Runner:
         self.watcher.start(self.plan.rounds, self.plan.clients_per_round, max(progress.done, 0))
         if progress.done < 0:
             self._open(grid, progress)
-        for current in range(progress.done + 1, self.plan.rounds + 1):
-            try:
-                self._round(current, grid, progress)
-            except RoundFailed as error:
-                self.folder.log(f"round {current} failed: {error}")
-                raise
+        with _nothing_old_collected():
+            for current in range(progress.done + 1, self.plan.rounds + 1):
+                try:
+                    self._round(current, grid, progress)
+                except RoundFailed as error:
+                    self.folder.log(f"round {current} failed: {error}")
+                    raise
 
     def _open(self, grid: Grid, progress: Progress) -> None:
         """Record round 0: the proxy set is shipped, the student knows nothing."""
@@ -243,3 +246,14 @@ class Runner:
             grid.load_states({client: deserialise(data) for client, data in checkpoint.clients.items()})
         self.strategy.load_state(safetensors.torch.load(checkpoint.blobs["strategy"]))
         return Progress(deserialise(checkpoint.blobs["arrays"]).array_records["arrays"], checkpoint.round)
+
+
+@contextlib.contextmanager
+def _nothing_old_collected() -> Iterator[None]:
+    """Let the garbage collector look at what rounds make only: the modules and data of a process are a million objects."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()

@@ -129,7 +129,7 @@ def cluster(_marked: None, processes_with: ProcessesWith) -> Iterator[Cluster]:
     storage = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
     cluster = Cluster(storage, processes_with)
     try:
-        cluster.begin(others=2)
+        cluster.begin(others=1)
         yield cluster
     finally:
         cluster.end()
@@ -171,26 +171,12 @@ def begin(cluster: Cluster, processes: ForkServerContext, small: tuple[str, ...]
     return run
 
 
-def test_a_run_over_two_nodes_goes_on_with_a_third_when_one_of_them_is_killed(
-    cluster: Cluster, begin: Begin, uninterrupted: Uninterrupted, tmp_path: Path
-) -> None:
-    with begin(tmp_path / "run") as process:
-        cluster.kill(cluster.node_at_work())
-        process.join(40)
-        require_recovered(process, tmp_path / "run", uninterrupted(*OVERRIDES))
-
-
-@pytest.mark.xfail(
-    strict=True,
-    reason="the grid waits for ever for the place of a worker that no node is left for: its replacement is never placed, "
-    "and cohorts are handed to it all the same",
-)
 def test_a_run_over_two_nodes_goes_on_with_the_one_that_is_left(
     cluster: Cluster, begin: Begin, uninterrupted: Uninterrupted, tmp_path: Path
 ) -> None:
     with begin(tmp_path / "run") as process:
         cluster.kill(cluster.node_at_work())
-        process.join(15)
+        process.join(90)
         require_recovered(process, tmp_path / "run", uninterrupted(*OVERRIDES))
 
 

@@ -26,6 +26,16 @@ CONTESTANTS = [
     Contestant("fedkd, inline", "ours", {"overrides": ["runtime=inline"]}, BOTH),
     Contestant("fedkd, Ray, 2 actors", "ours", {"overrides": RAY}, BOTH, processes=2),
     Contestant(
+        "fedkd, Ray, sequential", "ours", {"overrides": [*RAY, "engine=sequential"]}, BOTH, processes=2
+    ),
+    Contestant(
+        "fedkd, Ray, bfloat16",
+        "ours",
+        {"overrides": [*RAY, "engine.precision=bfloat16"]},
+        processes=2,
+        tolerance=0.2,
+    ),
+    Contestant(
         "Flower's engine, fedkd's app",
         "ours",
         {"overrides": ["runtime=flower", "runtime.num_actors=2"]},
