@@ -4,7 +4,9 @@ A strategy is tested in an opening round, in which nothing was received, and aft
 a kind that its `remember` or `stages` refuse, or that has no ids where a stage needs them, is not meant for it.
 """
 
-from collections.abc import Sequence
+import contextlib
+import logging
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -78,6 +80,46 @@ def numbers_work_unless_it_needs_classes(strategy: ClientStrategy) -> None:
         ) from error
 
 
+def marked_losses_are_means_over_samples(strategy: ClientStrategy) -> None:
+    """A loss that is marked `@samplewise` is on a batch the mean of what it is on each sample."""
+    for one in rounds(strategy, digits()):
+        for scene in one.scenes:
+            if not scene.stage.samplewise:
+                continue
+            whole = scene.stage.loss(scene.step)
+            single = [
+                scene.stage.loss(scene.of_samples(slice(row, row + 1)))
+                for row in range(len(scene.step.targets))
+            ]
+            require(
+                torch.allclose(whole, torch.stack(single).mean(), rtol=1e-4, atol=1e-5),
+                f"the loss of stage {scene.stage.name!r} is marked @samplewise, and is not the mean over its samples; leave the mark out",
+            )
+
+
+def both_engines_give_the_same(strategy: ClientStrategy) -> None:
+    """Trained at once, clients end with the weights that they have when trained one after the other."""
+    if not strategy.vectorises:
+        return
+    with _heard() as said:
+        at_once = replies(strategy, digits(), together=True)
+    require(
+        not said,
+        f"clients cannot be trained at once ({said and said[0]}); a strategy that is not meant to says vectorises = False",
+    )
+    for received, by_client in replies(strategy, digits()).items():
+        for client, answers in by_client.items():
+            for answer, other in zip(answers, at_once[received][client], strict=True):
+                for name, array in answer.array_records[ARRAYS].items():
+                    one, two = (
+                        torch.from_numpy(sent.numpy()) for sent in (array, other.array_records[ARRAYS][name])
+                    )
+                    require(
+                        torch.allclose(one, two, rtol=1e-3, atol=1e-4 * float(one.abs().max())),
+                        f"client {client}, having received {received}, ends with other weights {name} when clients are trained at once",
+                    )
+
+
 def two_runs_give_the_same_bytes(strategy: ClientStrategy) -> None:
     """Training twice from the same start gives the same weights, bit for bit."""
     _require_same(strategy, "two equal runs end in different weights")
@@ -113,12 +155,28 @@ CONTRACT = Contract(
         clients_of_0_1_and_7_samples_work,
         absent_classes_work,
         numbers_work_unless_it_needs_classes,
+        marked_losses_are_means_over_samples,
+        both_engines_give_the_same,
         two_runs_give_the_same_bytes,
         the_order_of_clients_does_not_matter,
         a_client_goes_on_from_its_stored_state,
         global_generators_are_left_alone,
     ),
 )
+
+
+@contextlib.contextmanager
+def _heard() -> Iterator[list[str]]:
+    """Listen to what the engine says of cohorts that it cannot train at once."""
+    said: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(one_line(Exception(record.getMessage())))  # type: ignore[method-assign]
+    logger = logging.getLogger("fedkd.engine.handlers")
+    logger.addHandler(handler)
+    try:
+        yield said
+    finally:
+        logger.removeHandler(handler)
 
 
 def _require_healthy(strategy: ClientStrategy, data: FederatedData, clients: Sequence[int]) -> None:

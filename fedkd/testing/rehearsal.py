@@ -5,7 +5,7 @@
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from flwr.app import ArrayRecord, ConfigRecord, RecordDict
@@ -13,7 +13,8 @@ from torch import nn
 
 from fedkd.clients import ClientStrategy, Situation, Stage, Step
 from fedkd.data.federated import FederatedData
-from fedkd.engine import ClientSide, train
+from fedkd.engine import ClientSide, train, train_together, turns_of
+from fedkd.engine.engines.vectorised import Vectorised
 from fedkd.engine.mail import CONFIG, WEIGHTS
 from fedkd.foundation.parts import build, dump
 from fedkd.foundation.seeding import Streams
@@ -37,10 +38,14 @@ class Scene:
 
     def of_size(self, size: int) -> Step:
         """Return the first samples of the batch."""
+        return self.of_samples(slice(size))
+
+    def of_samples(self, some: slice) -> Step:
+        """Return some samples of the batch."""
         step = self.step
-        outputs = type(step.outputs)(step.outputs.logits[:size], step.outputs.features[:size])
-        teacher = None if step.teacher is None else step.teacher[:size]
-        return Step(outputs, step.targets[:size], teacher, step.parameters, step.memory, step.task)
+        outputs = type(step.outputs)(step.outputs.logits[some], step.outputs.features[some])
+        teacher = None if step.teacher is None else step.teacher[some]
+        return Step(outputs, step.targets[some], teacher, step.parameters, step.memory, step.task)
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,12 @@ def rounds(strategy: ClientStrategy, data: FederatedData, client: int = USUAL) -
 
 
 def replies(
-    strategy: ClientStrategy, data: FederatedData, clients: Sequence[int] = CLIENTS, *, moved: bool = False
+    strategy: ClientStrategy,
+    data: FederatedData,
+    clients: Sequence[int] = CLIENTS,
+    *,
+    moved: bool = False,
+    together: bool = False,
 ) -> dict[str, dict[int, list[RecordDict]]]:
     """Return what clients answer in two rounds, for each kind of knowledge that the second one brings.
 
@@ -115,6 +125,7 @@ def replies(
         strategy: what they do.
         data: what they have.
         clients: who takes part, in this order.
+        together: they are trained at once.
         moved: between the rounds the clients go to another process: strategy and state are written and read again.
     """
     everything = {}
@@ -122,9 +133,16 @@ def replies(
         side, answers = client_side(strategy, data), dict[int, list[RecordDict]]()
         states = {client: RecordDict() for client in clients}
         for number, received in enumerate((None, package), start=1):
-            for client in clients:
-                reply = train(side, client, _message(side, number, received), states[client])
-                answers.setdefault(client, []).append(reply)
+            message = _message(side, number, received)
+            if together:
+                turns = turns_of(clients, [message] * len(clients), [states[client] for client in clients])
+                outcomes = train_together(replace(side, engine=Vectorised()), turns)
+            else:
+                outcomes = [train(side, client, message, states[client]) for client in clients]
+            for client, outcome in zip(clients, outcomes, strict=True):
+                if isinstance(outcome, Exception):
+                    raise outcome
+                answers.setdefault(client, []).append(outcome)
             if moved:
                 side = client_side(build(type(strategy), dump(strategy), key="client"), data)
                 states = {client: deserialise(serialise(state)) for client, state in states.items()}

@@ -13,6 +13,7 @@ KINDS = [
     "partitions",
     "proxies",
     "models",
+    "engines",
     "runtimes",
     "clients",
     "strategies",

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fedkd.clients import ClientStrategy, Situation, Stage, Step
+from fedkd.clients import ClientStrategy, Situation, Stage, Step, samplewise
 from fedkd.testing import check_part
 from fedkd.testing.client_strategies import CONTRACT
 from fedkd.testing.contract import GENERAL, run_clauses
@@ -104,6 +104,26 @@ class TakesClassesForGranted(ClientStrategy):
 
     def train_loss(self, step: Step) -> Tensor:
         return F.cross_entropy(step.outputs.logits, step.targets)
+
+
+@breaks("marked_losses_are_means_over_samples")
+@dataclass(frozen=True, kw_only=True)
+class SumsAndSaysMean(ClientStrategy):
+    """Marks a sum over the batch as a mean."""
+
+    @samplewise
+    def train_loss(self, step: Step) -> Tensor:
+        return step.task.supervised(step.outputs.logits, step.targets).sum()
+
+
+@breaks("both_engines_give_the_same")
+@dataclass(frozen=True, kw_only=True)
+class DecidesByValue(ClientStrategy):
+    """Doubles a loss that is large."""
+
+    def train_loss(self, step: Step) -> Tensor:
+        loss = super().train_loss(step)
+        return loss * 2 if loss.item() > 1.0 else loss
 
 
 @breaks("two_runs_give_the_same_bytes")
@@ -212,6 +232,8 @@ def test_a_message_says_what_to_do() -> None:
     assert "say needs_classes = True" in message_of("numbers_work_unless_it_needs_classes")
     assert "take a stream of Streams" in message_of("global_generators_are_left_alone")
     assert "take the mean over the batch" in message_of("losses_are_one_finite_number")
+    assert "says vectorises = False" in message_of("both_engines_give_the_same")
+    assert "leave the mark out" in message_of("marked_losses_are_means_over_samples")
     assert "@dataclass(frozen=True, kw_only=True)" in message_of("is_a_frozen_dataclass")
 
 

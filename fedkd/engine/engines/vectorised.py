@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fedkd.engine.engines.base import Engine, Work
 from fedkd.foundation.options import Count
 
-SMALLEST, LARGEST, COHORTS = 16, 64, 4
+SMALLEST, LARGEST, COHORTS = 16, 128, 4
 """Without a size of their own, cohorts have `LARGEST` clients; in a small round `SMALLEST`, so that there are `COHORTS` of them."""
 
 
@@ -16,7 +16,7 @@ class Vectorised(Engine):
     """Trains cohorts of clients of one architecture at once."""
 
     cohort_size: Count | None = None
-    """Clients that are trained at once; none takes a quarter of the round, but at least 16 and at most 64. Another size can change last bits."""
+    """Clients that are trained at once; none takes a quarter of the round, but at least 16 and at most 128. Another size can change last bits."""
 
     one_by_one: tuple[str, ...] = ()
     """Architectures, by `repr` of their recipe, whose clients are trained one after the other."""
