@@ -61,7 +61,7 @@ def run(
 ) -> None:
     """Run workloads and write `simulations/results/bench.md`, `bench.json` and `bench.png`; what is not run again stays."""
     logging.getLogger("flwr").setLevel(logging.ERROR)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that contestants are ended too
+    signal.signal(signal.SIGTERM, _leave)
     known = found()
     if unknown := [name for name in names or () if name not in known]:
         raise typer.BadParameter(f"no workload {', '.join(unknown)}; there are {', '.join(known)}")
@@ -89,6 +89,12 @@ def run(
             _write(kept)
     if broken:
         sys.exit(1)
+
+
+def _leave(*_: object) -> None:
+    """End in order, so that contestants end too."""
+    print("ended by SIGTERM", flush=True)
+    sys.exit(143)
 
 
 def _kept() -> dict[str, Any]:
