@@ -57,6 +57,9 @@ def show() -> None:
 def run(
     names: Annotated[list[str] | None, typer.Argument(help="Workloads; none is all of them.")] = None,
     repeats: Annotated[int, typer.Option(help="How often everyone is timed.", min=1)] = 5,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Words in the names of contestants; none is all.")
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Everything small, once; writes nothing.")] = False,
 ) -> None:
     """Run workloads and write `simulations/results/bench.md`, `bench.json` and `bench.png`; what is not run again stays."""
@@ -65,7 +68,7 @@ def run(
     known = found()
     if unknown := [name for name in names or () if name not in known]:
         raise typer.BadParameter(f"no workload {', '.join(unknown)}; there are {', '.join(known)}")
-    settings = Settings(0 if quick else repeats, quick)
+    settings = Settings(0 if quick else repeats, quick, tuple(only or ()))
     kept, broken = _kept(), []
     for name in names or known:
         begun = time.perf_counter()

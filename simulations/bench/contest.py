@@ -59,6 +59,10 @@ def contestants(settings: Settings | None = None) -> list[Contestant]:
     everyone = [contestant for several in found for contestant in several]
     if settings is not None and settings.quick:
         everyone = [contestant for contestant in everyone if contestant.quick]
+    if settings is not None and settings.only:
+        # The raw loops stay: weights are compared with the first of them, and ratios are to the second.
+        wanted = ("raw loop", *settings.only)
+        everyone = [contestant for contestant in everyone if any(word in contestant.name for word in wanted)]
     return sorted(everyone, key=lambda contestant: not contestant.peer.startswith("raw"))
 
 

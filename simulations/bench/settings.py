@@ -9,11 +9,13 @@ class Settings:
 
     Args:
         repeats: how often each contestant is timed.
+        only: words; a contestant takes part if one of them is in its name. Empty lets all take part.
         quick: everything small: whether it works, not how fast it is.
     """
 
     repeats: int = 3
     quick: bool = False
+    only: tuple[str, ...] = ()
 
     def pick(self, full: int, small: int) -> int:
         """Return the size that is meant."""

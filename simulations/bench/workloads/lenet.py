@@ -1,6 +1,7 @@
 """FedAvg of LeNet on Fashion-MNIST: convolutions, where arithmetic counts and vectorising does not help a CPU."""
 
 from simulations.bench.contest import Contest, contestants
+from simulations.bench.peers.ours import BFLOAT16
 from simulations.bench.settings import Settings, fashion, fedavg
 from simulations.bench.tables import Report, compared
 
@@ -8,9 +9,13 @@ TITLE = "LeNet on Fashion-MNIST, FedAvg"
 
 
 def run(settings: Settings) -> list[Report]:
-    """Run 50 clients a round, 10 steps of 32 each, in float32; the row of bfloat16 comes with `engine.precision`."""
+    """Run 50 clients a round, 10 steps of 32 each, in float32, and in bfloat16 where a contestant says so."""
     clients, samples = settings.pick(50, 4), settings.pick(320, 64)
     work = [*fedavg(1), *fashion(clients, samples), "model=lenet"]
-    outcomes = Contest(work).run(contestants(settings), rounds=settings.pick(4, 2), repeats=settings.repeats)
-    title = f"{TITLE}: {clients} clients a round, {samples // 32} steps of 32, float32"
+    outcomes = Contest(work).run(
+        [*contestants(settings), *([] if settings.quick else [BFLOAT16])],
+        rounds=settings.pick(4, 2),
+        repeats=settings.repeats,
+    )
+    title = f"{TITLE}: {clients} clients a round, {samples // 32} steps of 32"
     return [compared(title, outcomes, clients)]
