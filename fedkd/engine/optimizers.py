@@ -40,12 +40,12 @@ class Stacked:
         """Move the first `active` clients along their gradients, which may be changed.
 
         Args:
-            gradients: name -> [active, ...].
+            gradients: name -> [active, ...]; weights that are not named stay as they are.
             active: how many clients, from the first one on.
             rates: the learning rate, or that of each of these clients.
         """
         self._steps += 1
-        names = list(self._weights)
+        names = list(gradients)
         if not names:
             return
         weights = [self._weights[name][:active] for name in names]

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor, nn
-from torch.func import grad_and_value, vmap
+from torch.func import vmap
 
 from fedkd.clients import Stage, Step
 from fedkd.engine.cohort import Networks, Source
@@ -104,8 +104,7 @@ class _Cohort:
         """Run every step of the schedule and return each client's mean loss over its last pass."""
         networks, device = self._networks, self._source.targets.device
         networks.template.train()
-        reached = self._reached(schedule.rows[:, 0]) if schedule.length else []
-        optimizer = Stacked(self._stage.plan.optimizer, {name: networks.trained[name] for name in reached})
+        optimizer = Stacked(self._stage.plan.optimizer, networks.trained)
         sums = torch.zeros(len(self._order), device=device, dtype=_dtype(networks))
         last = schedule.last.to(sums)
         for step in range(schedule.length):
@@ -152,8 +151,14 @@ class _Cohort:
         first = len(clients) == int(clients[-1]) + 1  # the first clients of the stack: no copy is needed
         stacks = self._stacks(slice(0, len(clients)) if first else clients)
         kept = self._drawn(clients, batch["inputs"])
-        result: tuple[dict[str, Tensor], Tensor] = vmap(grad_and_value(self._loss))(*stacks, batch, kept)
-        return result
+        trained, frozen, buffers, memory = stacks
+        learning = {name: weight.detach().requires_grad_() for name, weight in trained.items()}
+        # One backward pass through the sum gives each client its own gradient, since no loss depends on another's weights.
+        losses: Tensor = vmap(self._loss)(learning, frozen, buffers, memory, batch, kept)
+        found = torch.autograd.grad(losses.sum(), list(learning.values()), allow_unused=True)
+        # What a loss does not depend on is left out: an optimiser leaves it alone, weight decay included.
+        gradients = {name: one for name, one in zip(learning, found, strict=True) if one is not None}
+        return gradients, losses.detach()
 
     def _batch(
         self,
@@ -184,25 +189,6 @@ class _Cohort:
             return {name: stack[chosen] for name, stack in group.items()}
 
         return of(networks.trained), of(networks.frozen), of(networks.buffers), of(self._memory)
-
-    def _reached(self, rows: Int[Tensor, "clients batch"]) -> list[str]:
-        """Return the weights that the loss depends on: an optimiser leaves the others alone, weight decay included."""
-        if not self._stage.plan.optimizer.weight_decay:
-            return list(self._networks.trained)
-        batch = self._batch(torch.arange(1), rows[:1], None)
-        one = {
-            key: {view: x[0] for view, x in value.items()} if isinstance(value, dict) else value[0]
-            for key, value in batch.items()
-        }
-        trained, frozen, buffers, memory = self._stacks(0)
-        learning = {name: weight.detach().requires_grad_() for name, weight in trained.items()}
-        kept = [torch.ones(())] * len(self._calls_of(one["inputs"]))
-        gradients = torch.autograd.grad(
-            self._loss(learning, frozen, buffers, memory, one, kept),
-            list(learning.values()),
-            allow_unused=True,
-        )
-        return [name for name, gradient in zip(learning, gradients, strict=True) if gradient is not None]
 
     def _drawn(self, clients: Int[Tensor, " some"], inputs: Mapping[str, Tensor]) -> list[Tensor]:
         """Return what each client keeps at each call of dropout, from a generator of its own."""

@@ -349,6 +349,28 @@ def test_frozen_layers_and_buffers_are_each_clients_own_and_stay() -> None:
     )
 
 
+class Idle(nn.Module):
+    """A network with a layer that no loss reaches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.idle, self.head = nn.Linear(3, 3), nn.Linear(16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(x.flatten(1))
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_weights_that_no_loss_reaches_do_not_decay(name: str) -> None:
+    plan = Fit(
+        epochs=2, batch_size=16, optimizer=Optimizer(name=name, lr=0.01, weight_decay=0.1, clip_norm=1.0)
+    )
+    one = case(Idle, plain, plan, [40, 3, 20])
+    before = one.networks[0].idle.weight.clone()
+    one.require_same()
+    assert torch.equal(one.networks[0].idle.weight, before)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Deciding(Supervised):
     """Decides by a value, which no vectorised engine can."""
