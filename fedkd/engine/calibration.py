@@ -41,9 +41,9 @@ def _verdicts() -> dict[str, bool]:
     path = verdicts_path()
     try:
         return {str(key): bool(value) for key, value in json.loads(path.read_bytes()).items()}
-    except FileNotFoundError:
+    except OSError:  # nothing was measured, or there is no cache that could be read: the rule holds
         return {}
-    except (OSError, ValueError, AttributeError) as error:
+    except (ValueError, AttributeError) as error:
         raise RunFolderError(
             f"{path}: cannot be read ({error}); remove it, or run fedkd calibrate"
         ) from error
