@@ -17,7 +17,7 @@ from fedkd.assembly.build import client_side, load
 from fedkd.assembly.experiment import Experiment
 from fedkd.engine import ClientSide, Turn
 from fedkd.engine.calibration import remember
-from fedkd.engine.engines.base import Engine
+from fedkd.engine.engines.base import TrainingEngine
 from fedkd.engine.engines.sequential import Sequential
 from fedkd.engine.engines.vectorised import LARGEST, Vectorised
 from fedkd.engine.mail import CONFIG, Mail
@@ -72,7 +72,7 @@ def calibrate(experiment: Experiment) -> Iterator[Measured]:
         yield measured
 
 
-def _seconds(side: ClientSide, chosen: Engine, clients: list[int]) -> float:
+def _seconds(side: ClientSide, chosen: TrainingEngine, clients: list[int]) -> float:
     mail = Mail(RecordDict({CONFIG: ConfigRecord({"server-round": 1})}))
     turns = [Turn(client, mail, RecordDict()) for client in clients]
     begun = time.perf_counter()

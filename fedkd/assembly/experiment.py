@@ -26,7 +26,7 @@ from fedkd.data.proxies import PROXIES
 from fedkd.data.proxies.base import Proxy
 from fedkd.distillation import Distiller
 from fedkd.engine.engines import ENGINES
-from fedkd.engine.engines.base import Engine
+from fedkd.engine.engines.base import TrainingEngine
 from fedkd.foundation.errors import InvalidOption, nearest
 from fedkd.foundation.options import Count, Index, Positive
 from fedkd.foundation.parts import Part, build, dump
@@ -105,7 +105,7 @@ class Experiment:
     proxy: Proxy | None
     model: Model
     student: Model | None
-    engine: Engine
+    engine: TrainingEngine
     runtime: Runtime
     baselines: tuple[Baseline, ...]
     resolved: Mapping[str, Any] = field(repr=False)

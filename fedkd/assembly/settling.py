@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fedkd.engine.engines.auto import Auto, Question
-from fedkd.engine.engines.sequential import Sequential
+from fedkd.engine.engines.base import Question
 from fedkd.foundation.parts import dump
 from fedkd.foundation.seeding import Streams
 
@@ -15,12 +14,9 @@ if TYPE_CHECKING:
 
 def settled(experiment: "Experiment") -> "Experiment":
     """Return the experiment with the engine that `engine=auto` chooses, so that its config gives the same bytes again."""
-    if not isinstance(experiment.engine, Auto):
+    engine = experiment.engine.chosen(_questions(experiment))
+    if engine is experiment.engine:
         return experiment
-    if experiment.method.client.vectorises and not experiment.runtime.one_by_one:
-        engine = experiment.engine.chosen(_questions(experiment))
-    else:
-        engine = Sequential(precision=experiment.engine.precision)
     name = type(engine).__module__.rpartition(".")[2]
     resolved = {**experiment.resolved, "engine": {"name": name, **dump(engine)}}
     return replace(experiment, engine=engine, resolved=resolved)
@@ -33,5 +29,10 @@ def _questions(experiment: "Experiment") -> Iterator[Question]:
         with Streams(0).initialising("engine"):
             network = model.network(shape, data.num_outputs)
         yield Question(
-            repr(model), network, shape, experiment.method.client.fit.batch_size, experiment.runtime.device
+            architecture=repr(model),
+            network=network,
+            shape=shape,
+            batch_size=experiment.method.client.fit.batch_size,
+            device=experiment.runtime.device,
+            together=experiment.method.client.vectorises and not experiment.runtime.one_by_one,
         )

@@ -12,7 +12,7 @@ from fedkd.clients import ClientStrategy
 from fedkd.data.federated import FederatedData
 from fedkd.data.samples import Samples
 from fedkd.engine.dropout import calls_in
-from fedkd.engine.engines.base import Engine
+from fedkd.engine.engines.base import TrainingEngine
 from fedkd.engine.engines.sequential import Sequential
 from fedkd.foundation.seeding import Streams
 from fedkd.knowledge.codecs.base import Codec
@@ -53,7 +53,7 @@ class ClientSide:
     task: Task
     streams: Streams
     device: str = "cpu"
-    engine: Engine = Sequential()  # noqa: RUF009  (a frozen dataclass)
+    engine: TrainingEngine = Sequential()  # noqa: RUF009  (a frozen dataclass)
 
     def network(self, client: int) -> nn.Module:
         """Build a client's network with its initial weights: its own, or those that its architecture shares."""

@@ -9,8 +9,8 @@ from torch import nn
 from fedkd.assembly.compose import compose
 from fedkd.assembly.experiment import Experiment
 from fedkd.engine.calibration import remember
-from fedkd.engine.engines.auto import Auto, Question, vectorising_pays
-from fedkd.engine.engines.base import Work
+from fedkd.engine.engines.auto import Auto, vectorising_pays
+from fedkd.engine.engines.base import Question, Work
 from fedkd.engine.engines.sequential import Sequential
 from fedkd.engine.engines.vectorised import LARGEST, Vectorised
 from fedkd.foundation.errors import IllegalCombination, RunFolderError

@@ -4,13 +4,13 @@ The rule is derived from `python -m simulations.bench engines`; `docs/performanc
 puts a measurement on this machine in its place.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from torch import nn
 
 from fedkd.engine.calibration import verdict
-from fedkd.engine.engines.base import Engine, Work
+from fedkd.engine.engines.base import Engine, Question, TrainingEngine
 from fedkd.engine.engines.sequential import Sequential
 from fedkd.engine.engines.vectorised import Vectorised
 from fedkd.foundation.options import Count
@@ -25,25 +25,6 @@ _ALONE = (nn.modules.batchnorm._BatchNorm, nn.RNNBase, nn.RNNCellBase)  # noqa: 
 _CONVOLUTIONS = (nn.modules.conv._ConvNd,)  # noqa: SLF001  (the common base of all convolutions)
 
 
-@dataclass(frozen=True)
-class Question:
-    """What the choice for one architecture depends on.
-
-    Args:
-        architecture: `repr` of the model.
-        network: a network of it.
-        shape: of one input.
-        batch_size: of the clients' training.
-        device: where clients train.
-    """
-
-    architecture: str
-    network: nn.Module
-    shape: tuple[int, ...]
-    batch_size: int
-    device: str
-
-
 @dataclass(frozen=True, kw_only=True)
 class Auto(Engine):
     """Chooses between sequential and vectorised; the resolved config holds what was chosen."""
@@ -51,7 +32,7 @@ class Auto(Engine):
     cohort_size: Count | None = None
     """Clients that are trained at once where that is chosen; none as for `vectorised`."""
 
-    def chosen(self, questions: Iterable[Question]) -> Engine:
+    def chosen(self, questions: Iterable[Question]) -> TrainingEngine:
         """Return the engine for clients of these architectures."""
         answers: Mapping[str, bool] = {one.architecture: vectorising_pays(one) for one in questions}
         if not any(answers.values()):
@@ -59,19 +40,11 @@ class Auto(Engine):
         alone = tuple(sorted(name for name, pays in answers.items() if not pays))
         return Vectorised(precision=self.precision, cohort_size=self.cohort_size, one_by_one=alone)
 
-    def cohorts(self, works: Sequence[Work]) -> list[list[int]]:
-        """Refuse: what is chosen runs, not the choice."""
-        raise NotImplementedError("engine=auto is settled when the config is resolved")
-
-    def vectorises(self, architecture: str) -> bool:
-        """Refuse: what is chosen runs, not the choice."""
-        raise NotImplementedError("engine=auto is settled when the config is resolved")
-
 
 def vectorising_pays(question: Question) -> bool:
     """Return whether training many clients at once is faster: as measured on this machine, or else by the rule."""
     modules = list(question.network.modules())
-    if any(isinstance(module, _ALONE) for module in modules):
+    if not question.together or any(isinstance(module, _ALONE) for module in modules):
         return False
     measured = verdict(question.architecture, question.shape, question.batch_size, question.device)
     if measured is not None:

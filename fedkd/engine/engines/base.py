@@ -1,8 +1,10 @@
 """What an engine must say: which clients are trained together, and in what precision."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+from torch import nn
 
 from fedkd.engine.precision import Precision
 from fedkd.foundation.parts import Part
@@ -21,12 +23,46 @@ class Work:
     size: int
 
 
+@dataclass(frozen=True)
+class Question:
+    """What the choice of an engine for one architecture depends on.
+
+    Args:
+        architecture: `repr` of the model.
+        network: a network of it.
+        shape: of one input.
+        batch_size: of the clients' training.
+        device: where clients train.
+        together: whether strategy and runtime let clients be trained together at all.
+    """
+
+    architecture: str
+    network: nn.Module
+    shape: tuple[int, ...]
+    batch_size: int
+    device: str
+    together: bool = True
+
+
 @dataclass(frozen=True, kw_only=True)
 class Engine(Part, ABC):
-    """How the clients of a process are trained; every engine gives the same result, to float tolerance."""
+    """How clients are trained, or who decides that; every engine gives the same result, to float tolerance."""
 
     precision: Precision = "float32"
     """Precision of forward and backward passes while clients train; weights and optimisers stay in float32."""
+
+    @abstractmethod
+    def chosen(self, questions: Iterable[Question]) -> "TrainingEngine":
+        """Return the engine that trains clients of these architectures."""
+
+
+class TrainingEngine(Engine):
+    """An engine that trains: it was named, or it is what `auto` chose."""
+
+    def chosen(self, questions: Iterable[Question]) -> "TrainingEngine":
+        """Return itself."""
+        del questions
+        return self
 
     @abstractmethod
     def cohorts(self, works: Sequence[Work]) -> list[list[int]]:

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fedkd.engine.engines.base import Engine, Work
+from fedkd.engine.engines.base import TrainingEngine, Work
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sequential(Engine):
+class Sequential(TrainingEngine):
     """Trains one client after the other; takes any network and any loss."""
 
     def cohorts(self, works: Sequence[Work]) -> list[list[int]]:

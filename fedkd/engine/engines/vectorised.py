@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fedkd.engine.engines.base import Engine, Work
+from fedkd.engine.engines.base import TrainingEngine, Work
 from fedkd.foundation.options import Count
 
 SMALLEST, LARGEST, COHORTS = 16, 128, 4
@@ -12,7 +12,7 @@ SMALLEST, LARGEST, COHORTS = 16, 128, 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Vectorised(Engine):
+class Vectorised(TrainingEngine):
     """Trains cohorts of clients of one architecture at once."""
 
     cohort_size: Count | None = None
