@@ -1,7 +1,7 @@
 """The engine that a rule, or a measurement that was made before, says is the faster one; never timed within a run.
 
-The rule is derived from `python -m simulations.bench engines`; `docs/performance.md` explains it, and `fedkd calibrate`
-puts a measurement on this machine in its place.
+`docs/performance.md` explains the rule, which is a guess beyond the networks of the benchmark; `fedkd calibrate` puts a
+measurement on this machine in its place.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ from fedkd.foundation.options import Count
 from fedkd.models.base import count_parameters
 
 MOST_WORK = 8_000_000
-"""Weights x samples of a batch up to which a step is so short that starting its kernels costs more than running them."""
+"""Weights x samples of a batch up to which a step is taken to be so short that starting its kernels costs more than running them."""
 
 _ALONE = (nn.modules.batchnorm._BatchNorm, nn.RNNBase, nn.RNNCellBase)  # noqa: SLF001  (the common base of BatchNorm1d to 3d)
 """Layers that `vmap` cannot carry: running statistics are written in place, recurrent kernels are fused."""
