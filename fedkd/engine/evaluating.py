@@ -4,7 +4,7 @@ A reply holds the raw outputs on the global splits (`predictions`, for the ensem
 them (`metrics/<split>`, so that the driver need not measure a thousand clients), and its metrics on its own held-out
 samples (`metrics`). A client app that is not fedkd's may leave the middle ones out.
 
->>> reply = evaluation_reply(task, {"test": outputs}, {"test": targets}, own_outputs, own_targets)
+>>> [reply] = evaluation_replies(task, {"test": outputs[None]}, {"test": targets}, [(own_outputs, own_targets)])
 >>> said_of_split(reply, task, "test")["accuracy"]
 0.93
 """
@@ -22,18 +22,6 @@ METRICS, PREDICTIONS, NUM_EXAMPLES = "metrics", "predictions", "num-examples"
 
 Judged = tuple[Float[Tensor, "_ _"], Shaped[Tensor, "..."]]
 """Outputs on some samples, and their targets."""
-
-
-def evaluation_reply(
-    task: Task,
-    outputs: Mapping[str, Float[Tensor, "_ _"]],
-    targets: Mapping[str, Shaped[Tensor, "..."]],
-    own_outputs: Float[Tensor, "n outputs"],
-    own_targets: Shaped[Tensor, "n ..."],
-) -> RecordDict:
-    """Return the reply of one client; see `evaluation_replies`."""
-    together = {split: said[None] for split, said in outputs.items()}
-    return evaluation_replies(task, together, targets, [(own_outputs, own_targets)])[0]
 
 
 def evaluation_replies(

@@ -12,7 +12,7 @@ from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
 from torch import Tensor, nn
 
 from fedkd.data.samples import Samples
-from fedkd.engine.evaluating import evaluation_reply
+from fedkd.engine.evaluating import evaluation_replies
 from fedkd.foundation.run_folder import MetricRow
 from fedkd.knowledge import BadPackage
 from fedkd.runtime import evaluation as module
@@ -105,8 +105,8 @@ def random_replies(evaluation: Evaluation, clients: int, *, measured: bool = Tru
     replies = {}
     for client in range(clients):
         outputs = 3 * torch.randn(4, 3, generator=generator)
-        reply = evaluation_reply(
-            evaluation.task, {"test": outputs}, {"test": TARGETS}, outputs[:2], TARGETS[:2]
+        [reply] = evaluation_replies(
+            evaluation.task, {"test": outputs[None]}, {"test": TARGETS}, [(outputs[:2], TARGETS[:2])]
         )
         if not measured:
             del reply["metrics/test"]
