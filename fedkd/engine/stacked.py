@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import vmap
 
-from fedkd.models.base import batch_size_on, predict, run_network
+from fedkd.models.base import batch_size_on, predict, run_network, run_with
 
 _ACTIVATIONS = 128 * 2**20
 """Most bytes that the widest layer's activations of all networks together may take."""
@@ -79,33 +79,16 @@ def pays_together(network: nn.Module, samples: int, device: torch.device) -> boo
     return device.type != "cpu" or not convolves or samples <= 8
 
 
-class _Logits(nn.Module):
-    """A network that returns logits alone, and takes all views."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, inputs: Mapping[str, Tensor]) -> Float[Tensor, "n outputs"]:
-        return run_network(self.network, inputs).logits
-
-
 def _vectorised(
     network: nn.Module, weights: Mapping[str, Tensor], inputs: Mapping[str, Tensor], batch_size: int
 ) -> Float[Tensor, "networks n outputs"]:
-    runner = _Logits(copy.deepcopy(network)).eval()
-    stacked = {f"network.{name}": weight for name, weight in weights.items()}
-
-    def logits(state: dict[str, Tensor], views: dict[str, Tensor]) -> Tensor:
-        said: Tensor = functional_call(runner, state, (views,), tie_weights=False)
-        return said
-
-    together = vmap(logits, in_dims=(0, None))
-    bytes_each = _widest(runner, inputs) * len(next(iter(weights.values())))
+    network = copy.deepcopy(network).eval()  # its own mode stays
+    together = vmap(lambda state, views: run_with(network, state, views).logits, in_dims=(0, None))
+    bytes_each = _widest(network, inputs) * len(next(iter(weights.values())))
     step = min(batch_size, max(_ACTIVATIONS // bytes_each, 1))
     size = len(next(iter(inputs.values())))
     pieces = [
-        together(stacked, {view: x[start : start + step] for view, x in inputs.items()})
+        together(dict(weights), {view: x[start : start + step] for view, x in inputs.items()})
         for start in range(0, size, step)
     ]
     return torch.cat(pieces, dim=1)
@@ -119,7 +102,7 @@ def _one_by_one(network: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[n
         yield network
 
 
-def _widest(runner: nn.Module, inputs: Mapping[str, Tensor]) -> int:
+def _widest(network: nn.Module, inputs: Mapping[str, Tensor]) -> int:
     """Return the bytes that one sample takes behind the layer where it takes most, the input included."""
     sample = {view: x[:1] for view, x in inputs.items()}
     found = [x.nbytes for x in sample.values()]
@@ -129,8 +112,8 @@ def _widest(runner: nn.Module, inputs: Mapping[str, Tensor]) -> int:
             x.nbytes for x in (said if isinstance(said, tuple) else (said,)) if isinstance(x, Tensor)
         )
 
-    hooks = [part.register_forward_hook(look) for part in runner.modules()]
-    runner(sample)
+    hooks = [part.register_forward_hook(look) for part in network.modules()]
+    run_network(network, sample)
     for hook in hooks:
         hook.remove()
     return max(found)

@@ -8,7 +8,6 @@ from flwr.app import MetricRecord, RecordDict
 
 from fedkd.engine.evaluating import (
     evaluation_replies,
-    evaluation_reply,
     outputs_on,
     own_metrics,
     said_of_split,
@@ -45,15 +44,14 @@ def test_a_reply_holds_outputs_and_metrics_on_every_split_and_on_own_samples() -
 
 def test_replies_made_together_are_those_made_one_by_one() -> None:
     for client, reply in enumerate(replies()):
-        alone = evaluation_reply(
-            TASK, {split: every[client] for split, every in OUTPUTS.items()}, TARGETS, *OWN[client]
-        )
+        only = {split: every[client : client + 1] for split, every in OUTPUTS.items()}
+        [alone] = evaluation_replies(TASK, only, TARGETS, [OWN[client]])
         assert serialise(reply) == serialise(alone)
 
 
 def test_a_network_that_has_died_says_so() -> None:
-    dead = {"test": torch.zeros(31, 5)}
-    reply = evaluation_reply(TASK, dead, TARGETS, *OWN[0])
+    dead = {"test": torch.zeros(1, 31, 5)}
+    [reply] = evaluation_replies(TASK, dead, TARGETS, OWN[:1])
     said = said_of_split(reply, TASK, "test")
     assert said is not None
     assert said["dead"] == 1.0

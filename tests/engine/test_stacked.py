@@ -99,13 +99,7 @@ def test_no_samples_give_no_answers_of_the_right_shape(together: bool) -> None:
 def test_batches_shrink_until_the_widest_layer_of_all_networks_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     each = networks({"name": "mlp", "hidden": [100]}, 3)
     seen: list[int] = []
-
-    def noted(network: nn.Module, inputs: Any) -> Any:
-        seen.append(len(inputs["image"]))
-        return run(network, inputs)
-
-    run = stacked.run_network
-    monkeypatch.setattr(stacked, "run_network", noted)
+    each[0].register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
     monkeypatch.setattr(stacked, "_ACTIVATIONS", 3 * 100 * 4 * 8)  # 8 samples of 100 float32 of 3 networks
     weights = stack([network.state_dict() for network in each])
     said = predict_stacked(each[0], weights, images(20), together=True)
