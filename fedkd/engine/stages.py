@@ -78,6 +78,7 @@ def train_group(side: ClientSide, group: Sequence[Begun]) -> list[Fitted]:
             generators=order,
             dropout=dropout,
             precision=side.engine.precision,
+            compiles=side.engine.compiles,
         )
     answers = _Answers(side, networks, stacks)
     return [

@@ -16,8 +16,9 @@ import ray.exceptions
 from flwr.clientapp import ClientApp
 
 from fedkd.foundation.errors import RuntimeUnavailable
+from fedkd.runtime.calls import Kept
 from fedkd.runtime.cohort_app import CohortApp
-from fedkd.runtime.grid import NO_ANSWER, Done, Job, Kept, LocalGrid, failed
+from fedkd.runtime.grid import NO_ANSWER, Done, Job, LocalGrid, failed
 from fedkd.runtime.ray_parcels import Contents, Parcel, addressed, opened, parcels_of
 from fedkd.runtime.ray_states import Packs
 from fedkd.runtime.ray_workers import (

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-from flwr.app import Error, Message, RecordDict
+from flwr.app import Error, RecordDict
 
-from fedkd.runtime.grid import NOTHING, Done, Job, Kept
+from fedkd.runtime.calls import NOTHING, Answer, Kept
+from fedkd.runtime.grid import Done, Job
 from fedkd.runtime.packing import Packed, pack, unpack
 from fedkd.runtime.ray_states import Pack, There
 
@@ -58,7 +59,7 @@ class Slip:
     state: tuple[int, int] | None
 
 
-Answer = tuple[int, int | str, int | None]
+Returned = tuple[int, int | str, int | None]
 """Of one job: 0 and its row among the replies, or an error code and its reason; and its row among the states, if it keeps anything."""
 
 
@@ -137,7 +138,7 @@ def addressed(parcel: Parcel, contents: Contents) -> tuple[list[list[Slip]], lis
 
 
 def opened(
-    jobs: Sequence[tuple[int, Job]], answers: Sequence[Answer], replies: Packed, kept: Pack | None
+    jobs: Sequence[tuple[int, Job]], answers: Sequence[Returned], replies: Packed, kept: Pack | None
 ) -> dict[int, Done]:
     """Return what came of each job of a parcel; what clients keep stays in its pack."""
     contents = unpack(replies)
@@ -146,10 +147,6 @@ def opened(
         state: Kept | None = None
         if row is not None:
             state = There(kept, row) if kept is not None and row >= 0 else job.state
-        reply = (
-            Message(Error(code, str(said)), reply_to=job.message)
-            if code
-            else Message(contents[int(said)], reply_to=job.message)
-        )
-        results[position] = Done(job.client, reply, state)
+        answer = Answer(Error(code, str(said)) if code else contents[int(said)], state)
+        results[position] = job.done(answer)
     return results

@@ -11,7 +11,7 @@ from typing import Any, cast
 import ray
 from flwr.app import RecordDict
 
-from fedkd.runtime.grid import Kept
+from fedkd.runtime.calls import Kept
 from fedkd.runtime.packing import Packed, pack, unpack
 
 SLACK = 1.2

@@ -18,6 +18,9 @@ class Vectorised(TrainingEngine):
     cohort_size: Count | None = None
     """Clients that are trained at once; none takes a quarter of the round, but at least 16 and at most 128. Another size can change last bits."""
 
+    compile: bool = False
+    """Whether steps go through PyTorch's compiler: seconds for each form of a step at first, then faster; for long runs of small networks."""
+
     one_by_one: tuple[str, ...] = ()
     """Architectures, by `repr` of their recipe, whose clients are trained one after the other."""
 
@@ -33,6 +36,11 @@ class Vectorised(TrainingEngine):
             cuts = [len(mine) * cut // number for cut in range(number + 1)]
             cohorts += [mine[begin:end] for begin, end in itertools.pairwise(cuts)]
         return cohorts
+
+    @property
+    def compiles(self) -> bool:
+        """Whether steps are compiled."""
+        return self.compile
 
     def vectorises(self, architecture: str) -> bool:
         """Return whether this architecture is not among those that are trained one by one."""
