@@ -21,6 +21,7 @@ from fedkd.engine.engines.auto import Auto
 from fedkd.engine.engines.base import Question
 from fedkd.engine.engines.vectorised import Vectorised
 from fedkd.engine.mail import Mail
+from fedkd.foundation.errors import IllegalCombination
 from fedkd.knowledge import Package, from_records, to_records
 from fedkd.knowledge.codecs.float32 import Float32
 from fedkd.knowledge.kinds.weights import Weights
@@ -159,7 +160,19 @@ def test_compiled_steps_come_in_few_sizes(clients: int, active: int, size: int) 
     assert rung(clients, active) == size
 
 
+QUESTION = Question("mlp", MLP().network((64,), 10), (64,), 32, "cpu")
+
+
+def test_a_machine_without_a_compiler_is_told_so_before_anything_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    for engine in (Auto(compile=True), Vectorised(compile=True)):
+        with pytest.raises(IllegalCombination, match=r"engine.compile=true needs .* \(no-such-compiler\)"):
+            engine.chosen([QUESTION])
+    assert not Vectorised().chosen([QUESTION]).compiles
+
+
 def test_auto_passes_the_wish_on() -> None:
-    question = Question("mlp", MLP().network((64,), 10), (64,), 32, "cpu")
-    assert Auto(compile=True).chosen([question]).compiles
-    assert not Auto().chosen([question]).compiles
+    assert Auto(compile=True).chosen([QUESTION]).compiles
+    assert not Auto().chosen([QUESTION]).compiles

@@ -37,7 +37,8 @@ class Auto(Engine):
 
     def chosen(self, questions: Iterable[Question]) -> TrainingEngine:
         """Return the engine for clients of these architectures."""
-        answers: Mapping[str, bool] = {one.architecture: vectorising_pays(one) for one in questions}
+        asked = list(questions)
+        answers: Mapping[str, bool] = {one.architecture: vectorising_pays(one) for one in asked}
         if not any(answers.values()):
             return Sequential(precision=self.precision)
         alone = tuple(sorted(name for name, pays in answers.items() if not pays))
@@ -46,7 +47,7 @@ class Auto(Engine):
             cohort_size=self.cohort_size,
             compile=self.compile,
             one_by_one=alone,
-        )
+        ).chosen(asked)
 
 
 def vectorising_pays(question: Question) -> bool:
