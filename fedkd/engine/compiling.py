@@ -54,7 +54,13 @@ def compiled(loss: ClientLoss, given: Batches) -> tuple[Tensors, Tensor]:
     if any(len(tensor) < 2 for tensor in shared.values()):  # the compiler takes a length of 1 for a constant
         return loss.gradients(given)
     form = tuple(
-        (name, tensor.shape[1:] if id(tensor) in shared else tensor.shape, tensor.dtype, tensor.device)
+        (
+            name,
+            tensor.shape[1:] if id(tensor) in shared else tensor.shape,
+            tensor.stride(),
+            tensor.dtype,
+            tensor.device,
+        )
         for tensors in groups.values()
         for name, tensor in tensors.items()
     )
@@ -77,8 +83,13 @@ def _compile(loss: ClientLoss, groups: dict[str, Tensors]) -> _STEP:
             return loss.gradients(Batches(**groups))
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the compiler's own imports warn of what it uses itself
+        # By default the compiler generalises once it has seen a second shape, and takes lengths that are equal once to be so
+        # for ever: what it makes would depend on the past. And its own imports warn of what it uses itself.
+        with (
+            torch._dynamo.config.patch(automatic_dynamic_shapes=False),  # noqa: SLF001  (documented, whatever its name)
+            shapes.patch(use_duck_shape=False),  # type: ignore[attr-defined]
+            warnings.catch_warnings(action="ignore"),
+        ):
             made = cast("_STEP", torch.compile(make_fx(step)(groups)))
             _called(made, groups)
     except torch.OutOfMemoryError:
@@ -91,14 +102,8 @@ def _compile(loss: ClientLoss, groups: dict[str, Tensors]) -> _STEP:
 
 def _called(step: _STEP, groups: dict[str, Tensors]) -> tuple[Tensors, Tensor]:
     for tensor in _shared(groups):
-        torch._dynamo.mark_dynamic(tensor, 0)  # noqa: SLF001  (documented, whatever its name)
-    # By default the compiler generalises once it has seen a second shape, and takes lengths that are equal once to be so for
-    # ever: what it makes would depend on the past.
-    with (
-        torch._dynamo.config.patch(automatic_dynamic_shapes=False),  # noqa: SLF001
-        shapes.patch(use_duck_shape=False),  # type: ignore[attr-defined]
-        torch.no_grad(),
-    ):
+        torch._dynamo.mark_dynamic(tensor, 0)  # noqa: SLF001
+    with torch.no_grad():
         return step(groups)
 
 
