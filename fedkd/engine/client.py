@@ -14,6 +14,7 @@ from fedkd.data.samples import Samples
 from fedkd.engine.dropout import calls_in
 from fedkd.engine.engines.base import TrainingEngine
 from fedkd.engine.engines.sequential import Sequential
+from fedkd.engine.precision import channels_last
 from fedkd.foundation.seeding import Streams
 from fedkd.knowledge.codecs.base import Codec
 from fedkd.knowledge.kinds.base import Kind
@@ -65,7 +66,9 @@ class ClientSide:
         """Return this process's network of an architecture; whoever uses it gives it weights first."""
         key = repr(model)
         if key not in self._templates:
-            self._templates[key] = initial_network(model, self.data, self.streams).to(self.device)
+            # The layout that training uses, from the start: else it would depend on what this process did before.
+            network = initial_network(model, self.data, self.streams)
+            self._templates[key] = channels_last(network.to(self.device))
         return self._templates[key]
 
     def layout(self, model: Model) -> Layout:

@@ -44,10 +44,8 @@ def run_stage(
         Mean loss over the last pass, NaN without samples.
     """
     parameters = dict(network.named_parameters())
-    inputs = dict(samples.inputs)
-    if precision != "float32":
-        channels_last(network)
-        inputs = {view: laid_out(x) for view, x in inputs.items()}
+    channels_last(network)
+    inputs = {view: laid_out(x) for view, x in samples.inputs.items()}
     dtype = next(iter(parameters.values())).dtype
 
     def forward(rows: Tensor) -> Outputs:

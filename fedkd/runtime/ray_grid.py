@@ -42,9 +42,6 @@ ATTEMPTS = 3
 START_SECONDS = 60.0
 """How long workers may take to start before the clients' time runs all the same."""
 
-PARCELS = 4
-"""Parcels that each worker gets in a round, if there are as many cohorts: more balance better, fewer cost less."""
-
 
 class RayGrid(LocalGrid):
     """Spreads cohorts of clients over Ray actors.
@@ -120,10 +117,7 @@ class RayGrid(LocalGrid):
         if timeout is not None and len(self._starting) == len(self._actors):
             # The time is the clients' own: it does not run while workers start.
             ray.wait(list(self._starting), num_returns=len(self._starting), timeout=START_SECONDS)
-        jobs = sum(map(len, cohorts))
-        waiting = deque(
-            parcels_of(cohorts, 1 if timeout is not None else -(-jobs // (PARCELS * len(self._actors))))
-        )
+        waiting = deque(parcels_of(cohorts, None if timeout is not None else len(self._actors)))
         contents = Contents(job.message.content for cohort in cohorts for job in cohort)
         deaths: Counter[int] = Counter()
         finished: dict[int, Done] = {}

@@ -84,12 +84,24 @@ class Contents:
         return self._references[id(content)]
 
 
-def parcels_of(cohorts: Sequence[Sequence[Job]], wanted: int) -> Iterator[Parcel]:
-    """Yield parcels of one or several whole cohorts, of at least so many jobs each but for the last."""
-    position, parcel, size = 0, list[tuple[tuple[int, Job], ...]](), 0
+def parcels_of(cohorts: Sequence[Sequence[Job]], workers: int | None) -> Iterator[Parcel]:
+    """Yield parcels of whole cohorts, of ever fewer jobs, so that workers come to an end together.
+
+    Each parcel has half of a worker's share of the jobs that are left, if its cohorts can be cut so.
+
+    Source: Polychronopoulos & Kuck, "Guided Self-Scheduling" (1987), with half of their sizes.
+
+    Args:
+        cohorts: in the order in which their answers count, those with most work first.
+        workers: how many there are; none makes a parcel of each cohort.
+    """
+    position, left = 0, sum(map(len, cohorts))
+    parcel, size, wanted = list[tuple[tuple[int, Job], ...]](), 0, 0
     for cohort in cohorts:
+        if not parcel:
+            wanted = 1 if workers is None else -(-left // (2 * workers))
         parcel.append(tuple(enumerate(cohort, start=position)))
-        position, size = position + len(cohort), size + len(cohort)
+        position, size, left = position + len(cohort), size + len(cohort), left - len(cohort)
         if size >= wanted:
             yield Parcel(tuple(parcel))
             parcel, size = [], 0
