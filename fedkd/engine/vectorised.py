@@ -20,6 +20,7 @@ from fedkd.engine.optimizers import Stacked
 from fedkd.engine.precision import Precision, in_precision
 from fedkd.engine.schedule import Schedule
 from fedkd.models.base import Outputs, run_with
+from fedkd.objectives import Taps
 from fedkd.tasks import Task
 
 Stacks = tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]
@@ -224,12 +225,14 @@ class _Cohort:
                 calls = self._calls[len(batch["targets"])]
                 stack.enter_context(playing(list(zip(calls, kept, strict=True))))
             stack.enter_context(in_precision(self._precision, batch["targets"].device.type))
+            layers = stack.enter_context(Taps(self._networks.template, self._stage.taps))
             outputs = run_with(self._networks.template, {**parameters, **buffers}, batch["inputs"])
         if self._precision != "float32":
             outputs = Outputs(*(said.to(_dtype(self._networks)) for said in outputs))
+            layers = {name: layer.to(_dtype(self._networks)) for name, layer in layers.items()}
 
         def loss(outputs: Outputs, targets: Tensor, teacher: Tensor | None) -> Tensor:
-            return self._stage.loss(Step(outputs, targets, teacher, parameters, memory, self._task))
+            return self._stage.loss(Step(outputs, targets, teacher, parameters, memory, self._task, layers))
 
         if "share" not in batch:
             return loss(outputs, batch["targets"], batch.get("teacher"))
