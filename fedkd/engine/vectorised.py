@@ -193,7 +193,8 @@ class _Cohort:
             batch,
             kept,
         )
-        loss = ClientLoss(self._stage.loss, networks.template, self._task, self._precision, calls)
+        stage = self._stage
+        loss = ClientLoss(stage.loss, networks.template, self._task, self._precision, calls, stage.taps)
         return loss, given
 
     def _batch(
