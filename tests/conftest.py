@@ -30,6 +30,7 @@ SHAPED = (
     "knowledge",
     "losses",
     "models",
+    "objectives",
     "strategies",
     "tasks",
     "training",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from fedkd.aggregation.weightings.uniform import Uniform
+from fedkd.assembly.objectives import check_terms
 from fedkd.data import federated
 from fedkd.engine.engines.vectorised import Vectorised
 from fedkd.foundation.errors import IllegalCombination, InvalidOption, RuntimeUnavailable
@@ -43,6 +44,7 @@ def check(experiment: "Experiment") -> None:
     _check_task(experiment)
     _check_proxy(experiment)
     _check_models(experiment)
+    check_terms(experiment)
 
 
 def _check_runtime(experiment: "Experiment") -> None:

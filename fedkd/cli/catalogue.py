@@ -28,6 +28,7 @@ from fedkd.foundation.parts import options_of, summary_of
 from fedkd.foundation.registry import Family
 from fedkd.knowledge import CODECS, KINDS
 from fedkd.models import MODELS
+from fedkd.objectives import TERMS
 from fedkd.runtime.runtimes import RUNTIMES
 from fedkd.strategies import STRATEGIES
 
@@ -44,6 +45,7 @@ FAMILIES: dict[str, tuple[str, Family]] = {
     "codecs": ("method.codec", CODECS),
     "weightings": ("method.weighting", WEIGHTINGS),
     "fusions": ("method.fusion", FUSIONS),
+    "terms": ("method.distiller.terms", TERMS),
 }
 """Kind of part -> the key that takes it, and where its names are found."""
 

@@ -32,6 +32,7 @@ class Step:
         parameters: the network's weights by name, for losses on weights.
         memory: what the strategy wanted to remember of what it received, by names of its own; never trained.
         task: says how outputs, targets and teachers are compared.
+        layers: what the layers say that the stage taps, by name.
     """
 
     outputs: Outputs
@@ -40,6 +41,7 @@ class Step:
     parameters: Mapping[str, Tensor]
     memory: Mapping[str, Tensor]
     task: Task
+    layers: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -80,17 +82,19 @@ class Stage:
             word; `public` the whole proxy set with its labels.
         loss: mean loss of one batch.
         plan: how long and with what.
+        taps: layers of the network that the loss looks at: names of submodules.
     """
 
     name: str
     source: Literal["private", "proxy", "public"]
     loss: Callable[[Step], Float[Tensor, ""]]
     plan: Fit
+    taps: tuple[str, ...] = ()
 
     @property
     def samplewise(self) -> bool:
-        """Whether the loss of a batch is the mean of the losses of its samples."""
-        return getattr(self.loss, "samplewise", False)
+        """Whether the loss of a batch is the mean of the losses of its samples, as far as its outputs tell."""
+        return not self.taps and getattr(self.loss, "samplewise", False)
 
 
 @dataclass(frozen=True, kw_only=True)

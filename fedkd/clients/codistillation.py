@@ -9,6 +9,7 @@ Both end a round with the clients' answers. A client digests the last consensus 
 same order of work; the consensus of the last round therefore reaches no client.
 """
 
+import functools
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -16,7 +17,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fedkd.clients.base import ClientStrategy, Situation, Stage, Step, samplewise
+from fedkd.foundation.errors import IllegalCombination
 from fedkd.foundation.options import Positive
+from fedkd.objectives import Criterion, Lesson, Objective, Schedule, Spec, spelled_out
 from fedkd.tasks import Divergence
 from fedkd.training import Fit
 
@@ -34,11 +37,35 @@ class CoDistillation(ClientStrategy):
     temperature: Positive = 1.0
     """Softens consensus and client alike, where the measure is KL."""
 
+    terms: tuple[Spec, ...] = ()
+    """Losses of the digest that are added up in place of `divergence`: `[jsd, {name: sp, student_layer: body.3}]`; those that learn or draw
+    something themselves work in a distiller only (`fedkd list terms`)."""
+
     pretrain: Fit = field(default_factory=lambda: Fit(epochs=0))
     """Training on the labelled proxy set before a client's first round (FedMD's transfer learning); 0 epochs leaves it out."""
 
     persistent: ClassVar[bool] = True
     own_initialisation: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        """Refuse terms that clients cannot digest with, and options that terms make idle; write down every option of the terms."""
+        object.__setattr__(self, "terms", spelled_out(self.terms, key="method.client.terms"))
+        for place, term in enumerate(self.objective().terms):
+            key = f"method.client.terms.{place}={term.name()}"
+            if not term.plain or term.needs_targets or term.schedule != Schedule():
+                raise IllegalCombination(
+                    f"{key}: clients digest with terms that learn and draw nothing, need no true targets and keep their weight; take another one, "
+                    "or method.distiller.terms"
+                )
+        idle = {"divergence": self.divergence != "task", "temperature": self.temperature != 1.0}
+        for option in (option for option, given in idle.items() if given and self.terms):
+            raise IllegalCombination(
+                f"method.client.{option} has no effect where there are terms; leave it at its default, and set the term's own (`fedkd list terms`)"
+            )
+
+    def objective(self) -> Objective:
+        """Return the terms of the digest as one loss."""
+        return Objective.named(self.terms, key="method.client.terms")
 
     @property
     def learns_proxy_labels(self) -> bool:
@@ -53,13 +80,29 @@ class CoDistillation(ClientStrategy):
             step.outputs.logits, step.teacher, measure=self.divergence, temperature=self.temperature
         ).mean()
 
+    def objective_loss(self, step: Step) -> Float[Tensor, ""]:
+        """Return the weighted sum of the terms, with the consensus as the teacher."""
+        assert step.teacher is not None
+        lesson = Lesson(step.outputs.logits, step.teacher, step.task, student_layers=step.layers)
+        value: Tensor = self._criterion(lesson)
+        return value
+
+    @functools.cached_property
+    def _criterion(self) -> Criterion:
+        return self.objective().begin(student={}, teacher={}, outputs=0)
+
+    def _digesting(self) -> Stage:
+        if not self.terms:
+            return Stage("digest", "proxy", self.digest_loss, self.digest)
+        taps = self.objective().student_layers
+        return Stage("digest", "proxy", self.objective_loss, self.digest, taps=taps)
+
     def stages(self, situation: Situation) -> tuple[Stage, ...]:
         """Return: pre-training on public labels (first time only), digest (once there is a consensus), own data."""
         pretrain = Stage("pretrain", "public", self.train_loss, self.pretrain)
-        digest = Stage("digest", "proxy", self.digest_loss, self.digest)
         train = Stage("train", "private", self.train_loss, self.fit)
         return (
             *((pretrain,) if situation.first and self.pretrain.epochs else ()),
-            *((digest,) if situation.received is not None else ()),
+            *((self._digesting(),) if situation.received is not None else ()),
             train,
         )

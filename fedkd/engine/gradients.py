@@ -16,6 +16,7 @@ from fedkd.clients import Step
 from fedkd.engine.dropout import Call, playing
 from fedkd.engine.precision import Precision, in_precision
 from fedkd.models.base import Outputs, run_with
+from fedkd.objectives import Taps
 from fedkd.tasks import Task
 
 Tensors = dict[str, Tensor]
@@ -56,6 +57,7 @@ class ClientLoss:
         task: passed on to the loss.
         precision: of forward and backward passes.
         calls: of dropout, on a batch of this size.
+        taps: layers that the loss looks at.
     """
 
     loss: Callable[[Step], Tensor]
@@ -63,6 +65,7 @@ class ClientLoss:
     task: Task
     precision: Precision
     calls: tuple[Call, ...] = ()
+    taps: tuple[str, ...] = ()
 
     def gradients(self, given: Batches) -> tuple[Tensors, Tensor]:
         """Return each client's gradients by name, and its loss.
@@ -102,13 +105,15 @@ class ClientLoss:
             if self.calls:
                 stack.enter_context(playing(list(zip(self.calls, kept, strict=True))))
             stack.enter_context(in_precision(self.precision, batch["targets"].device.type))
+            layers = stack.enter_context(Taps(self.template, self.taps))
             outputs = run_with(self.template, {**parameters, **buffers}, batch["inputs"])
         if self.precision != "float32":
             dtype = next(iter(parameters.values())).dtype
             outputs = Outputs(*(said.to(dtype) for said in outputs))
+            layers = {name: layer.to(dtype) for name, layer in layers.items()}
 
         def loss(outputs: Outputs, targets: Tensor, teacher: Tensor | None) -> Tensor:
-            return self.loss(Step(outputs, targets, teacher, parameters, memory, self.task))
+            return self.loss(Step(outputs, targets, teacher, parameters, memory, self.task, layers))
 
         if "share" not in batch:
             return loss(outputs, batch["targets"], batch.get("teacher"))

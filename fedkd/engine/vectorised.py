@@ -193,7 +193,9 @@ class _Cohort:
             batch,
             kept,
         )
-        loss = ClientLoss(self._stage.loss, networks.template, self._task, self._precision, calls)
+        loss = ClientLoss(
+            self._stage.loss, networks.template, self._task, self._precision, calls, self._stage.taps
+        )
         return loss, given
 
     def _batch(

@@ -272,6 +272,9 @@ class ServerStrategy(Part, ABC):
     needs_groups: ClassVar[bool] = False
     """Whether the server keeps a network for each architecture of the clients."""
 
+    has_teachers: ClassVar[bool] = False
+    """Whether the server has the clients' networks while it distils, so that a student can learn from their layers."""
+
     has_student: ClassVar[bool] = True
     """Whether the server ends up with a network of its own."""
 

@@ -126,6 +126,7 @@ class CoDistillationStrategy(Federated):
                 task=self.task,
                 generator=self.streams.torch("distil", round=server_round),
                 validate=None if self.validation is None else self._validate,
+                targets=asked.targets,
             )
         self._consensus = self._to_send(fused, asked)
         self._weights = said.weights
