@@ -75,7 +75,8 @@ def list_kinds(*, own: Path | None) -> None:
     named |= {kind: family.names() for kind, (_, family) in FAMILIES.items()}
     named |= {"baselines": [*BASELINES]}
     for kind, names in named.items():
-        console.print(f"[bold]{kind:<12}[/bold]{', '.join(names)}", highlight=False)
+        # One line for each kind, however long: a terminal breaks it, a pipe does not.
+        console.print(f"[bold]{kind:<12}[/bold]{', '.join(names)}", highlight=False, soft_wrap=True)
 
 
 def list_kind(kind: str, *, own: Path | None) -> None:

@@ -9,6 +9,7 @@ Both end a round with the clients' answers. A client digests the last consensus 
 same order of work; the consensus of the last round therefore reaches no client.
 """
 
+import functools
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -18,7 +19,7 @@ from torch import Tensor
 from fedkd.clients.base import ClientStrategy, Situation, Stage, Step, samplewise
 from fedkd.foundation.errors import IllegalCombination
 from fedkd.foundation.options import Positive
-from fedkd.objectives import Lesson, Objective, Schedule, Spec, spelled_out
+from fedkd.objectives import Criterion, Lesson, Objective, Schedule, Spec, spelled_out
 from fedkd.tasks import Divergence
 from fedkd.training import Fit
 
@@ -79,20 +80,22 @@ class CoDistillation(ClientStrategy):
             step.outputs.logits, step.teacher, measure=self.divergence, temperature=self.temperature
         ).mean()
 
+    def objective_loss(self, step: Step) -> Float[Tensor, ""]:
+        """Return the weighted sum of the terms, with the consensus as the teacher."""
+        assert step.teacher is not None
+        lesson = Lesson(step.outputs.logits, step.teacher, step.task, student_layers=step.layers)
+        value: Tensor = self._criterion(lesson)
+        return value
+
+    @functools.cached_property
+    def _criterion(self) -> Criterion:
+        return self.objective().begin(student={}, teacher={}, outputs=0)
+
     def _digesting(self) -> Stage:
         if not self.terms:
             return Stage("digest", "proxy", self.digest_loss, self.digest)
-        objective = self.objective()
-        criterion = objective.begin(student={}, teacher={}, outputs=0)
-
-        def loss(step: Step) -> Float[Tensor, ""]:
-            assert step.teacher is not None
-            value: Tensor = criterion(
-                Lesson(step.outputs.logits, step.teacher, step.task, student_layers=step.layers)
-            )
-            return value
-
-        return Stage("digest", "proxy", loss, self.digest, taps=objective.student_layers)
+        taps = self.objective().student_layers
+        return Stage("digest", "proxy", self.objective_loss, self.digest, taps=taps)
 
     def stages(self, situation: Situation) -> tuple[Stage, ...]:
         """Return: pre-training on public labels (first time only), digest (once there is a consensus), own data."""

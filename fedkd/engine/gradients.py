@@ -57,7 +57,7 @@ class ClientLoss:
         task: passed on to the loss.
         precision: of forward and backward passes.
         calls: of dropout, on a batch of this size.
-        taps: layers of the network that the loss looks at.
+        taps: layers that the loss looks at.
     """
 
     loss: Callable[[Step], Tensor]
@@ -105,7 +105,7 @@ class ClientLoss:
             if self.calls:
                 stack.enter_context(playing(list(zip(self.calls, kept, strict=True))))
             stack.enter_context(in_precision(self.precision, batch["targets"].device.type))
-            layers: Mapping[str, Tensor] = stack.enter_context(Taps(self.template, self.taps))
+            layers = stack.enter_context(Taps(self.template, self.taps))
             outputs = run_with(self.template, {**parameters, **buffers}, batch["inputs"])
         if self.precision != "float32":
             dtype = next(iter(parameters.values())).dtype

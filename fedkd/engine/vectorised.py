@@ -193,8 +193,9 @@ class _Cohort:
             batch,
             kept,
         )
-        stage = self._stage
-        loss = ClientLoss(stage.loss, networks.template, self._task, self._precision, calls, stage.taps)
+        loss = ClientLoss(
+            self._stage.loss, networks.template, self._task, self._precision, calls, self._stage.taps
+        )
         return loss, given
 
     def _batch(
