@@ -81,10 +81,36 @@ def _check_parts(experiment: "Experiment") -> None:
             "method.distiller=null: method.strategy=ensemble_distillation distils; method=fedavg averages without it"
         )
     _check_unused(experiment)
-    if method.strategy.needs_float32 and _name(experiment, "codec") != "float32":
-        raise IllegalCombination(
-            f"method.codec={_name(experiment, 'codec')}: weights cross as float32 here; codecs are for knowledge about samples and labels"
-        )
+    _check_codecs(experiment, kind)
+
+
+def _check_codecs(experiment: "Experiment", kind: str | None) -> None:
+    """Refuse codecs of what they cannot carry: weights, logits where they need distributions, differences to no copy."""
+    method = experiment.method
+    # A kind of another package may give anything; what a fusion gives goes down.
+    up = None if kind is None or ":" in kind else kind
+    down = method.fusion.gives if method.fusion is not None else up
+    said = {"codec": up, "codec_down": down}
+    for (slot, carries), codec in zip(said.items(), method.codecs, strict=True):
+        key = f"method.{slot}" if experiment.resolved["method"][slot] else "method.codec"
+        if method.strategy.needs_float32 and codec.name != "float32":
+            raise IllegalCombination(
+                f"{key}={codec.name}: weights cross as float32 here; codecs are for knowledge about samples and labels"
+            )
+        if codec.needs_probabilities and carries not in {None, "probabilities"}:
+            way = (
+                "method.knowledge=probabilities"
+                if slot == "codec"
+                else "another method.codec_down, or a method.fusion of probabilities"
+            )
+            raise IllegalCombination(
+                f"{key}={codec.name} is for probabilities, and {carries} would cross; take {way}"
+            )
+        if codec.remembers and not method.strategy.keeps_copies:
+            raise IllegalCombination(
+                f"{key}={codec.name} needs copies on both sides, which method.strategy={_name(experiment, 'strategy')} does not keep; "
+                "codistillation does"
+            )
 
 
 def _check_unused(experiment: "Experiment") -> None:

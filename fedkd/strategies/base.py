@@ -115,6 +115,19 @@ class Federated(Strategy):
         content = RecordDict({**records, "config": options})
         return self.messages(dict.fromkeys(self.participants(server_round, grid), content), MessageType.TRAIN)
 
+    def send_to(
+        self,
+        records: Mapping[int, Mapping[str, ArrayRecord | ConfigRecord]],
+        more: Mapping[str, ArrayRecord | ConfigRecord],
+    ) -> list[Message]:
+        """Return train messages with each client's own records, and with some that all get; equal ones stay one object."""
+        self.failures = []
+        distinct = {id(own): own for own in records.values()}
+        contents = {key: RecordDict({**own, **more}) for key, own in distinct.items()}
+        return self.messages(
+            {client: contents[id(own)] for client, own in records.items()}, MessageType.TRAIN
+        )
+
     def sift(self, replies: Iterable[Message], read: Callable[[Message], Said]) -> Iterator[Answer[Said]]:
         """Yield the usable replies as they come; the others are named in `failures`, which is sorted by client.
 
@@ -221,7 +234,7 @@ class ServerSide:
         architecture_of: name of each client's architecture.
         proxy: the proxy set, if there is one.
         validation: data that chooses.
-        weighting, fusion, distiller, codec: the parts that the recipe names.
+        weighting, fusion, distiller, codec, codec_down: the parts that the recipe names; the codecs of both directions.
     """
 
     streams: Streams
@@ -238,6 +251,7 @@ class ServerSide:
     fusion: Fusion | None
     distiller: Distiller | None
     codec: Codec
+    codec_down: Codec
 
     @property
     def sampling(self) -> dict[str, int]:
@@ -265,6 +279,9 @@ class ServerStrategy(Part, ABC):
 
     needs_float32: ClassVar[bool] = False
     """Whether what crosses is plain weights, which no codec touches."""
+
+    keeps_copies: ClassVar[bool] = False
+    """Whether it keeps what it and each client said last, so that a codec may send differences only."""
 
     mixed_models: ClassVar[bool] = True
     """Whether clients may have different architectures."""

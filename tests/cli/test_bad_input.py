@@ -99,6 +99,27 @@ OPTIONS = {
     "probabilities of a regression": ("method=dsfl data=diabetes", "data=diabetes is a regression"),
     "sharpening in a regression": ("method=fedmd data=diabetes method.fusion=era", "method.fusion=era"),
     "half precision for weights": ("method=fedavg method.codec=float16", "method.codec=float16"),
+    "votes of logits": ("method=fedmd method.codec=constrained", "method.codec=constrained", "logits"),
+    "votes of logits going down": (
+        "method=fedmd method.codec_down=top_k",
+        "method.codec_down=top_k",
+        "method.codec_down",
+    ),
+    "differences where no copies are kept": ("method=fd method.codec=delta", "method.codec=delta", "copies"),
+    "half precision for weights going down": (
+        "method=fedavg method.codec_down=float16",
+        "method.codec_down=float16",
+    ),
+    "an unknown codec inside another": (
+        "method.codec=delta method.codec.of=int9",
+        "method.codec.of.name",
+        "'int8'",
+    ),
+    "a difference of differences": (
+        "method.codec=delta method.codec.of=delta",
+        "codec.of",
+        "remembers nothing",
+    ),
     "knowledge that a strategy does not take": ("method.knowledge=weights", "method.knowledge=weights"),
     "knowledge where nothing is exchanged": (
         "method=local method.knowledge=logits",
