@@ -12,7 +12,6 @@ from fedkd.foundation.errors import IllegalCombination, InvalidOption, RuntimeUn
 from fedkd.foundation.seeding import Streams
 from fedkd.models.base import Model, predict
 from fedkd.runtime.runtimes.ray import Ray
-from fedkd.strategies.ensemble_distillation import EnsembleDistillation
 
 if TYPE_CHECKING:
     from fedkd.assembly.experiment import Experiment
@@ -76,9 +75,9 @@ def _check_parts(experiment: "Experiment") -> None:
         raise IllegalCombination(
             f"method.strategy={_name(experiment, 'strategy')} needs method.fusion, for instance mean_logits"
         )
-    if isinstance(method.strategy, EnsembleDistillation) and method.distiller is None:
+    if method.strategy.needs_distiller and method.distiller is None:
         raise IllegalCombination(
-            "method.distiller=null: method.strategy=ensemble_distillation distils; method=fedavg averages without it"
+            f"method.distiller=null: method.strategy={_name(experiment, 'strategy')} distils; give it one, or take method=fedavg, which averages"
         )
     _check_unused(experiment)
     _check_codecs(experiment, kind)
@@ -120,7 +119,7 @@ def _check_unused(experiment: "Experiment") -> None:
         return
     unused = {
         "fusion": method.fusion is not None,
-        "distiller": method.distiller is not None,
+        "distiller": method.distiller is not None and not method.strategy.needs_distiller,
         "weighting": not isinstance(method.weighting, Uniform),
     }
     for slot in (slot for slot, given in unused.items() if given):
@@ -149,15 +148,8 @@ def _check_proxy(experiment: "Experiment") -> None:
         raise IllegalCombination(
             f"method={method.name} needs a proxy set, proxy=none gives none; take proxy=heldout, proxy=dataset or proxy=noise"
         )
-    if (
-        method.client.learns_proxy_labels
-        and experiment.proxy is not None
-        and not getattr(experiment.proxy, "labelled", False)
-    ):
-        raise IllegalCombination(
-            f"method={method.name} trains on the labels of the proxy set (method.client.pretrain.epochs), and this proxy set has none; "
-            "take proxy=heldout proxy.labelled=true, or method.client.pretrain.epochs=0"
-        )
+    if experiment.proxy is not None and not getattr(experiment.proxy, "labelled", False):
+        _check_labels(experiment)
     size = experiment.resolved["method"]["strategy"].get("samples_per_round")
     pool = experiment.data.sizes().train
     if size is not None and experiment.proxy is not None and size > experiment.proxy.count(pool):
@@ -165,6 +157,22 @@ def _check_proxy(experiment: "Experiment") -> None:
             "method.strategy.samples_per_round",
             size,
             f"at most the {experiment.proxy.count(pool)} samples of the proxy set",
+        )
+
+
+def _check_labels(experiment: "Experiment") -> None:
+    """Refuse what learns from labels of a proxy set that has none."""
+    method = experiment.method
+    learners = {
+        "method.client.pretrain.epochs=0 and method.client.label_weight=0": method.client.learns_proxy_labels,
+        "method.distiller.label_weight=0": method.distiller is not None and method.distiller.label_weight > 0,
+        f"another method.strategy than {_name(experiment, 'strategy')}": method.strategy.needs_proxy_labels,
+    }
+    ways = [way for way, learns in learners.items() if learns]
+    if ways:
+        raise IllegalCombination(
+            f"method={method.name} trains on the labels of the proxy set, and this proxy set has none; "
+            f"take proxy=heldout proxy.labelled=true, or {' and '.join(ways)}"
         )
 
 

@@ -29,7 +29,7 @@ class Estimate:
 
     Payload is the exact size of the knowledge by its codec's formula; a serialised message adds some hundred bytes. It is
     exact where all clients of a round answer and, with several architectures, all take part in each round. With a codec whose
-    size depends on what is said, it is the most that can be.
+    size depends on what is said, or a method that asks about fewer samples as it goes on, it is the most that can be.
 
     Args:
         parameters: numbers that each architecture of the clients learns, by its name.
@@ -90,7 +90,7 @@ def estimate_of(experiment: Experiment) -> Estimate:
         student_steps=distilled,
         up=up,
         down=down,
-        exact=all(codec.fixed_size for codec in method.codecs),
+        exact=method.strategy.asks_alike and all(codec.fixed_size for codec in method.codecs),
         rounds=settings.rounds,
         once=_once(experiment),
     )

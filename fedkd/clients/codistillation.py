@@ -5,7 +5,13 @@ on the labelled public set first, then each round digest (match the consensus) a
 DS-FL: Itahara et al., "Distillation-Based Semi-Supervised Federated Learning for Communication-Efficient Collaborative
 Training with Non-IID Private Data" (2020), Algorithm 1: update, predict, aggregate, distil.
 
-Both end a round with the clients' answers. A client digests the last consensus when it next takes part, which is the
+MHAT: Hu et al., "MHAT: An Efficient Model-Heterogenous Aggregation Training Scheme for Federated Learning" (2021), and FedGEMS:
+Cheng et al., "FedGEMS: Federated Learning of Larger Server Models via Selective Knowledge Fusion" (2021): the public set has
+labels, which are learned beside what the server says, `e CE + (1 - e) KL(server || client)`.
+Cronus: Chang et al., "Cronus: Robust and Heterogeneous Collaborative Learning with Black-Box Knowledge Transfer" (2019); there private
+and public samples are mixed in one training, here one follows the other.
+
+All end a round with the clients' answers. A client digests the last consensus when it next takes part, which is the
 same order of work; the consensus of the last round therefore reaches no client.
 """
 
@@ -16,7 +22,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fedkd.clients.base import ClientStrategy, Situation, Stage, Step, samplewise
-from fedkd.foundation.options import Positive
+from fedkd.foundation.options import Positive, Share
 from fedkd.tasks import Divergence
 from fedkd.training import Fit
 
@@ -34,6 +40,9 @@ class CoDistillation(ClientStrategy):
     temperature: Positive = 1.0
     """Softens consensus and client alike, where the measure is KL."""
 
+    label_weight: Share = 0.0
+    """Share of the digest's loss that is the task's own on the true targets of the proxy set (MHAT, FedGEMS)."""
+
     pretrain: Fit = field(default_factory=lambda: Fit(epochs=0))
     """Training on the labelled proxy set before a client's first round (FedMD's transfer learning); 0 epochs leaves it out."""
 
@@ -47,11 +56,15 @@ class CoDistillation(ClientStrategy):
 
     @samplewise
     def digest_loss(self, step: Step) -> Float[Tensor, ""]:
-        """Return the mean divergence from the consensus."""
+        """Return the mean of `(1 - e) D(consensus, client) + e L(label, client)`, e the weight of labels."""
         assert step.teacher is not None
-        return step.task.divergence(
+        apart = step.task.divergence(
             step.outputs.logits, step.teacher, measure=self.divergence, temperature=self.temperature
-        ).mean()
+        )
+        if not self.label_weight:
+            return apart.mean()
+        labels = step.task.supervised(step.outputs.logits, step.targets)
+        return ((1.0 - self.label_weight) * apart + self.label_weight * labels).mean()
 
     def stages(self, situation: Situation) -> tuple[Stage, ...]:
         """Return: pre-training on public labels (first time only), digest (once there is a consensus), own data."""

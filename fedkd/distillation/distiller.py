@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from fedkd.foundation.options import Count, Positive
+from fedkd.foundation.options import Count, Positive, Share
 from fedkd.foundation.parts import Part
 from fedkd.models.base import run_network
 from fedkd.tasks import Divergence, Task
@@ -51,6 +51,9 @@ class Distiller(Part):
     hard: bool = False
     """Learn the label that the teachers name (pseudo-labels) in place of their soft answer: the control of every claim."""
 
+    label_weight: Share = 0.0
+    """Share of the loss that is the task's own on the true targets of the proxy set; the rest is what the teachers say."""
+
     patience: Count | None = None
     """Stop after so many passes without a better validation score, and keep the best weights; none trains to the end."""
 
@@ -63,6 +66,8 @@ class Distiller(Part):
         task: Task,
         generator: torch.Generator,
         validate: Callable[[nn.Module], float] | None = None,
+        targets: Shaped[Tensor, "n ..."] | None = None,
+        label_weights: Float[Tensor, " n"] | None = None,
     ) -> Taught:
         """Train the student in place.
 
@@ -73,16 +78,26 @@ class Distiller(Part):
             task: says how answers are compared.
             generator: draws the order of the samples.
             validate: score of a network on validation data, larger is better; needed for `patience`.
+            targets: true targets of the proxy samples; needed for `label_weight`.
+            label_weights: a `label_weight` for each sample, in place of one for all.
         """
         pseudo_labels = task.harden(teacher)
+        shares = torch.full((len(teacher),), self.label_weight) if label_weights is None else label_weights
+        learns_labels = bool((shares > 0).any())
 
         def loss(rows: Tensor) -> Tensor:
             outputs = run_network(student, {view: x[rows] for view, x in inputs.items()}).logits
             if self.hard:
-                return task.supervised(outputs, pseudo_labels[rows]).mean()
-            return task.divergence(
-                outputs, teacher[rows], measure=self.divergence, temperature=self.temperature
-            ).mean()
+                apart = task.supervised(outputs, pseudo_labels[rows])
+            else:
+                apart = task.divergence(
+                    outputs, teacher[rows], measure=self.divergence, temperature=self.temperature
+                )
+            if not learns_labels:
+                return apart.mean()
+            assert targets is not None
+            share = shares[rows]
+            return ((1.0 - share) * apart + share * task.supervised(outputs, targets[rows])).mean()
 
         watch = _EarlyStop(self.patience, student, validate)
         last = fit(student, loss, size=len(teacher), plan=self.fit, generator=generator, after_epoch=watch)

@@ -115,19 +115,6 @@ class Federated(Strategy):
         content = RecordDict({**records, "config": options})
         return self.messages(dict.fromkeys(self.participants(server_round, grid), content), MessageType.TRAIN)
 
-    def send_to(
-        self,
-        records: Mapping[int, Mapping[str, ArrayRecord | ConfigRecord]],
-        more: Mapping[str, ArrayRecord | ConfigRecord],
-    ) -> list[Message]:
-        """Return train messages with each client's own records, and with some that all get; equal ones stay one object."""
-        self.failures = []
-        distinct = {id(own): own for own in records.values()}
-        contents = {key: RecordDict({**own, **more}) for key, own in distinct.items()}
-        return self.messages(
-            {client: contents[id(own)] for client, own in records.items()}, MessageType.TRAIN
-        )
-
     def sift(self, replies: Iterable[Message], read: Callable[[Message], Said]) -> Iterator[Answer[Said]]:
         """Yield the usable replies as they come; the others are named in `failures`, which is sorted by client.
 
@@ -234,7 +221,8 @@ class ServerSide:
         architecture_of: name of each client's architecture.
         proxy: the proxy set, if there is one.
         validation: data that chooses.
-        weighting, fusion, distiller, codec, codec_down: the parts that the recipe names; the codecs of both directions.
+        weighting, fusion, distiller, codec: the parts that the recipe names.
+        codec_down: the codec of what goes down; none is the one of what comes up.
     """
 
     streams: Streams
@@ -251,7 +239,7 @@ class ServerSide:
     fusion: Fusion | None
     distiller: Distiller | None
     codec: Codec
-    codec_down: Codec
+    codec_down: Codec | None = None
 
     @property
     def sampling(self) -> dict[str, int]:
@@ -276,6 +264,15 @@ class ServerStrategy(Part, ABC):
 
     needs_fusion: ClassVar[bool] = False
     """Whether it fuses the outputs of teachers."""
+
+    needs_distiller: ClassVar[bool] = False
+    """Whether its student learns by a distiller, without which there would be no method."""
+
+    needs_proxy_labels: ClassVar[bool] = False
+    """Whether it learns from true labels of the proxy set."""
+
+    asks_alike: ClassVar[bool] = True
+    """Whether each round is about equally many proxy samples; else about as many at most."""
 
     needs_float32: ClassVar[bool] = False
     """Whether what crosses is plain weights, which no codec touches."""

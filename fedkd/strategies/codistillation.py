@@ -2,6 +2,8 @@
 
 FedMD: Li & Wang (2019), Algorithm 1. DS-FL: Itahara et al. (2020), Algorithm 1. In DS-FL the server trains a global model
 on the consensus; FedMD has none, and here it gets one, so that there is a student to report: no client ever sees it.
+CFD: Sattler et al. (2020), Algorithm 1, and MHAT: Hu et al. (2021): what goes down is what the server's model says after it has
+learned the consensus. Cronus: Chang et al. (2019): the consensus is a robust mean.
 """
 
 import functools
@@ -12,7 +14,7 @@ from typing import ClassVar, Literal, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -114,10 +116,19 @@ class CoDistillationStrategy(Federated):
         self._asked = self._draw(server_round)
         clients = self.participants(server_round, grid)
         more: dict[str, ArrayRecord | ConfigRecord] = {}
-        if self.samples_per_round is not None:
+        if len(self._asked) < len(self.proxy) or self.samples_per_round is not None:
             more["ask"] = ArrayRecord({"ids": Array(self.proxy.ids[self._asked].numpy())})
         more["config"] = ConfigRecord({**config, "server-round": server_round, **self.lines.options(clients)})
-        return self.send_to(self.lines.down(self._consensus, clients), more)
+        self.failures = []
+        records = self.lines.down(self._consensus, clients)
+        # Clients that are sent the same get one object, which is then measured and decoded once.
+        contents = {
+            key: RecordDict({**own, **more})
+            for key, own in {id(own): own for own in records.values()}.items()
+        }
+        return self.messages(
+            {client: contents[id(own)] for client, own in records.items()}, MessageType.TRAIN
+        )
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
@@ -135,6 +146,7 @@ class CoDistillationStrategy(Federated):
                 task=self.task,
                 generator=self.streams.torch("distil", round=server_round),
                 validate=None if self.validation is None else self._validate,
+                targets=asked.targets,
             )
         self._consensus = self._to_send(fused, asked)
         self._weights = said.weights
@@ -186,7 +198,7 @@ class CoDistillationStrategy(Federated):
     def _rows(self, ids: Int[Tensor, " m"]) -> Int[Tensor, " m"] | None:
         """Return which of the samples that were asked about these are."""
         asked = self.proxy.ids[self._asked]
-        if len(ids) and torch.equal(ids, asked):
+        if torch.equal(ids, asked):
             return None
         distinct = len(np.unique(ids.numpy()))
         if not distinct or distinct < len(ids):

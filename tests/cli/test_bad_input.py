@@ -99,6 +99,18 @@ OPTIONS = {
     "probabilities of a regression": ("method=dsfl data=diabetes", "data=diabetes is a regression"),
     "sharpening in a regression": ("method=fedmd data=diabetes method.fusion=era", "method.fusion=era"),
     "half precision for weights": ("method=fedavg method.codec=float16", "method.codec=float16"),
+    "FedGEMS on a public set without labels": (
+        "method=fedgems proxy.labelled=false",
+        "method=fedgems",
+        "another method.strategy",
+    ),
+    "MHAT on a public set without labels": (
+        "method=mhat proxy.labelled=false",
+        "method.client.label_weight=0",
+        "method.distiller.label_weight=0",
+    ),
+    "FedGEMS without a distiller": ("method=fedgems method.distiller=null", "method.distiller=null"),
+    "a fusion that FedGEMS has no use for": ("method=fedgems method.fusion=era", "method.fusion"),
     "votes of logits": ("method=fedmd method.codec=constrained", "method.codec=constrained", "logits"),
     "votes of logits going down": (
         "method=fedmd method.codec_down=top_k",

@@ -140,3 +140,25 @@ def test_a_certain_teacher_and_a_student_of_extreme_answers_leave_finite_weights
     teacher = F.one_hot(samples().targets, 3).float() * 1e6
     distil(Distiller(fit=Fit(epochs=2, optimizer=Optimizer(clip_norm=1.0))), student, teacher)
     assert all(weight.isfinite().all() for weight in student.parameters())
+
+
+@pytest.mark.parametrize("hard", [False, True])
+def test_true_labels_have_their_share_of_the_loss_of_all_samples_or_of_each(hard: bool) -> None:
+    student, still = network(0), network(0)
+    data, teacher = samples(), predict(network(1), samples().inputs)
+    once = Fit(epochs=1, batch_size=60, optimizer=Optimizer(lr=1e-12))
+    said = predict(still, data.inputs)
+    labels = F.cross_entropy(said, data.targets, reduction="none")
+    apart = kd(said, teacher, temperature=1.0, reduction="none")
+    if hard:
+        apart = F.cross_entropy(said, teacher.argmax(dim=1), reduction="none")
+    each = torch.linspace(0.0, 1.0, 60)
+    for given, shares in ((None, torch.full((60,), 0.3)), (each, each)):
+        taught = distil(
+            Distiller(fit=once, hard=hard, label_weight=0.3),
+            student,
+            teacher,
+            targets=data.targets,
+            label_weights=given,
+        )
+        assert taught.loss == pytest.approx(float(((1 - shares) * apart + shares * labels).mean()), abs=1e-5)

@@ -22,6 +22,9 @@ from fedkd.knowledge.codecs.base import Before, Codec, in_bytes
 from fedkd.knowledge.codecs.int8 import Int8
 
 _AS_IT_IS, _SHORTER = 0, 1
+_STRATEGIES = (zlib.Z_DEFAULT_STRATEGY, zlib.Z_HUFFMAN_ONLY)
+"""With repetitions, and without: looking for those makes random symbols longer. The receiver need not know which it was."""
+
 _FILTERS: list[dict[str, int]] = [{"id": lzma.FILTER_LZMA2, "preset": 9, "lc": 0, "lp": 0, "pb": 0}]
 
 
@@ -85,8 +88,7 @@ class Entropy(Codec):
     def _shorten(self, plain: bytes) -> bytes:
         if self.coder == "lzma":
             return lzma.compress(plain, format=lzma.FORMAT_RAW, filters=_FILTERS)
-        deflate = zlib.compressobj(level=9, wbits=-zlib.MAX_WBITS)
-        return deflate.compress(plain) + deflate.flush()
+        return min((_deflated(plain, strategy) for strategy in _STRATEGIES), key=len)
 
     def _restore(self, coded: bytes, most: int) -> bytes:
         """Return the plain bytes, of which there may be so many."""
@@ -97,3 +99,8 @@ class Entropy(Codec):
             return zlib.decompressobj(wbits=-zlib.MAX_WBITS).decompress(coded, most + 1)
         except (zlib.error, lzma.LZMAError) as error:
             raise ValueError(f"sent bytes that no {self.coder} coder has written ({error})") from error
+
+
+def _deflated(plain: bytes, strategy: int) -> bytes:
+    deflate = zlib.compressobj(level=9, wbits=-zlib.MAX_WBITS, memLevel=9, strategy=strategy)
+    return deflate.compress(plain) + deflate.flush()
