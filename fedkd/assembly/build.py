@@ -99,6 +99,7 @@ def server_side(experiment: Experiment, data: FederatedData) -> tuple[Federated,
         fusion=method.fusion,
         distiller=method.distiller,
         codec=method.codec,
+        codec_down=method.codec_down,
     )
     strategy = method.strategy.create(side)
     return strategy, next(iter(students.values())) if method.strategy.has_student else None

@@ -13,7 +13,6 @@ from fedkd.foundation.errors import IllegalCombination, InvalidOption, RuntimeUn
 from fedkd.foundation.seeding import Streams
 from fedkd.models.base import Model, predict
 from fedkd.runtime.runtimes.ray import Ray
-from fedkd.strategies.ensemble_distillation import EnsembleDistillation
 
 if TYPE_CHECKING:
     from fedkd.assembly.experiment import Experiment
@@ -78,15 +77,41 @@ def _check_parts(experiment: "Experiment") -> None:
         raise IllegalCombination(
             f"method.strategy={_name(experiment, 'strategy')} needs method.fusion, for instance mean_logits"
         )
-    if isinstance(method.strategy, EnsembleDistillation) and method.distiller is None:
+    if method.strategy.needs_distiller and method.distiller is None:
         raise IllegalCombination(
-            "method.distiller=null: method.strategy=ensemble_distillation distils; method=fedavg averages without it"
+            f"method.distiller=null: method.strategy={_name(experiment, 'strategy')} distils; give it one, or take method=fedavg, which averages"
         )
     _check_unused(experiment)
-    if method.strategy.needs_float32 and _name(experiment, "codec") != "float32":
-        raise IllegalCombination(
-            f"method.codec={_name(experiment, 'codec')}: weights cross as float32 here; codecs are for knowledge about samples and labels"
-        )
+    _check_codecs(experiment, kind)
+
+
+def _check_codecs(experiment: "Experiment", kind: str | None) -> None:
+    """Refuse codecs of what they cannot carry: weights, logits where they need distributions, differences to no copy."""
+    method = experiment.method
+    # A kind of another package may give anything; what a fusion gives goes down.
+    up = None if kind is None or ":" in kind else kind
+    down = method.fusion.gives if method.fusion is not None else up
+    said = {"codec": up, "codec_down": down}
+    for (slot, carries), codec in zip(said.items(), method.codecs, strict=True):
+        key = f"method.{slot}" if experiment.resolved["method"][slot] else "method.codec"
+        if method.strategy.needs_float32 and codec.name != "float32":
+            raise IllegalCombination(
+                f"{key}={codec.name}: weights cross as float32 here; codecs are for knowledge about samples and labels"
+            )
+        if codec.needs_probabilities and carries not in {None, "probabilities"}:
+            way = (
+                "method.knowledge=probabilities"
+                if slot == "codec"
+                else "another method.codec_down, or a method.fusion of probabilities"
+            )
+            raise IllegalCombination(
+                f"{key}={codec.name} is for probabilities, and {carries} would cross; take {way}"
+            )
+        if codec.remembers and not method.strategy.keeps_copies:
+            raise IllegalCombination(
+                f"{key}={codec.name} needs copies on both sides, which method.strategy={_name(experiment, 'strategy')} does not keep; "
+                "codistillation does"
+            )
 
 
 def _check_unused(experiment: "Experiment") -> None:
@@ -96,7 +121,7 @@ def _check_unused(experiment: "Experiment") -> None:
         return
     unused = {
         "fusion": method.fusion is not None,
-        "distiller": method.distiller is not None,
+        "distiller": method.distiller is not None and not method.strategy.needs_distiller,
         "weighting": not isinstance(method.weighting, Uniform),
     }
     for slot in (slot for slot, given in unused.items() if given):
@@ -125,15 +150,8 @@ def _check_proxy(experiment: "Experiment") -> None:
         raise IllegalCombination(
             f"method={method.name} needs a proxy set, proxy=none gives none; take proxy=heldout, proxy=dataset or proxy=noise"
         )
-    if (
-        method.client.learns_proxy_labels
-        and experiment.proxy is not None
-        and not getattr(experiment.proxy, "labelled", False)
-    ):
-        raise IllegalCombination(
-            f"method={method.name} trains on the labels of the proxy set (method.client.pretrain.epochs), and this proxy set has none; "
-            "take proxy=heldout proxy.labelled=true, or method.client.pretrain.epochs=0"
-        )
+    if experiment.proxy is not None and not getattr(experiment.proxy, "labelled", False):
+        _check_labels(experiment)
     size = experiment.resolved["method"]["strategy"].get("samples_per_round")
     pool = experiment.data.sizes().train
     if size is not None and experiment.proxy is not None and size > experiment.proxy.count(pool):
@@ -141,6 +159,22 @@ def _check_proxy(experiment: "Experiment") -> None:
             "method.strategy.samples_per_round",
             size,
             f"at most the {experiment.proxy.count(pool)} samples of the proxy set",
+        )
+
+
+def _check_labels(experiment: "Experiment") -> None:
+    """Refuse what learns from labels of a proxy set that has none."""
+    method = experiment.method
+    learners = {
+        "method.client.pretrain.epochs=0 and method.client.label_weight=0": method.client.learns_proxy_labels,
+        "method.distiller.label_weight=0": method.distiller is not None and method.distiller.label_weight > 0,
+        f"another method.strategy than {_name(experiment, 'strategy')}": method.strategy.needs_proxy_labels,
+    }
+    ways = [way for way, learns in learners.items() if learns]
+    if ways:
+        raise IllegalCombination(
+            f"method={method.name} trains on the labels of the proxy set, and this proxy set has none; "
+            f"take proxy=heldout proxy.labelled=true, or {' and '.join(ways)}"
         )
 
 

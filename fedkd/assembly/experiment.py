@@ -12,12 +12,11 @@ from typing import Any, Literal, cast
 from omegaconf import OmegaConf
 
 from fedkd.aggregation import FUSIONS, WEIGHTINGS
-from fedkd.aggregation.fusions.base import Fusion
-from fedkd.aggregation.weightings.base import Weighting
 from fedkd.assembly.combinations import check
 from fedkd.assembly.compose import PLANS
+from fedkd.assembly.method import Method
 from fedkd.assembly.settling import settled
-from fedkd.clients import CLIENTS, ClientStrategy
+from fedkd.clients import CLIENTS
 from fedkd.data.datasets import DATASETS
 from fedkd.data.datasets.base import DataSet
 from fedkd.data.partitions import PARTITIONS
@@ -32,13 +31,11 @@ from fedkd.foundation.options import Count, Index, Positive
 from fedkd.foundation.parts import Part, build, dump
 from fedkd.foundation.registry import Family
 from fedkd.knowledge import CODECS, KINDS
-from fedkd.knowledge.codecs.base import Codec
-from fedkd.knowledge.kinds.base import Kind
 from fedkd.models import MODELS
 from fedkd.models.base import Model
 from fedkd.runtime.runtimes import RUNTIMES
 from fedkd.runtime.runtimes.base import Runtime
-from fedkd.strategies import STRATEGIES, ServerStrategy
+from fedkd.strategies import STRATEGIES
 
 Baseline = Literal["local_only", "fedavg", "pooled", "proxy_labels", "pseudo_labels"]
 BASELINES: tuple[Baseline, ...] = ("local_only", "fedavg", "pooled", "proxy_labels", "pseudo_labels")
@@ -77,21 +74,6 @@ class Settings(Part):
 
     baselines: str | list[str] = "none"
     """Baselines to run beside the method, on the same budget: all, none, or a list of local_only, fedavg, pooled, proxy_labels, pseudo_labels."""
-
-
-@dataclass(frozen=True)
-class Method:
-    """The parts that a recipe names."""
-
-    name: str
-    strategy: ServerStrategy
-    client: ClientStrategy
-    knowledge: Kind | None
-    codec: Codec
-    weighting: Weighting
-    fusion: Fusion | None
-    distiller: Distiller | None
-    pool: bool
 
 
 @dataclass(frozen=True)
@@ -190,6 +172,7 @@ class _Reader:
             "client": (CLIENTS, False),
             "knowledge": (KINDS, True),
             "codec": (CODECS, False),
+            "codec_down": (CODECS, True),
             "weighting": (WEIGHTINGS, False),
             "fusion": (FUSIONS, True),
         }

@@ -28,7 +28,8 @@ class Estimate:
     """The cost of a run.
 
     Payload is the exact size of the knowledge by its codec's formula; a serialised message adds some hundred bytes. It is
-    exact where all clients of a round answer and, with several architectures, all take part in each round.
+    exact where all clients of a round answer and, with several architectures, all take part in each round. With a codec whose
+    size depends on what is said, or a method that asks about fewer samples as it goes on, it is the most that can be.
 
     Args:
         parameters: numbers that each architecture of the clients learns, by its name.
@@ -37,6 +38,7 @@ class Estimate:
         client_steps: gradient steps of all clients, if all had equally much data.
         student_steps: gradient steps of the server, at most.
         up, down: payload in bytes of a round, in both directions; the last entry stands for all later rounds.
+        exact: whether the payload follows from the config alone.
         rounds: number of rounds.
         once: bytes of the proxy set, which is shipped once.
     """
@@ -48,6 +50,7 @@ class Estimate:
     student_steps: int
     up: tuple[int, ...] | None
     down: tuple[int, ...] | None
+    exact: bool
     rounds: int
     once: int
 
@@ -87,6 +90,7 @@ def estimate_of(experiment: Experiment) -> Estimate:
         student_steps=distilled,
         up=up,
         down=down,
+        exact=method.strategy.asks_alike and all(codec.fixed_size for codec in method.codecs),
         rounds=settings.rounds,
         once=_once(experiment),
     )
@@ -114,7 +118,7 @@ def _payload(
     experiment: Experiment, clients: int, active: int, asked: int
 ) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
     """Return the payload up and down by round; knowledge about samples and labels comes down from round 2 on."""
-    kind, codec, outputs = experiment.method.knowledge, experiment.method.codec, experiment.data.num_outputs
+    kind, outputs = experiment.method.knowledge, experiment.data.num_outputs
     match kind:
         case None:
             return (0,), (0,)
@@ -124,12 +128,13 @@ def _payload(
             all_clients = sum(sizes[model] for model in models)
             return (all_clients * active // clients,), (all_clients * active // clients,)
         case ClassMeans():
-            size = active * codec.num_bytes((outputs, outputs))
+            shape = (outputs, outputs)
         case Logits() | Probabilities():
-            size = active * codec.num_bytes((asked, outputs))
+            shape = (asked, outputs)
         case _:
             return None, None
-    return (size,), (0, size)
+    up, down = (active * codec.num_bytes(shape) for codec in experiment.method.codecs)
+    return (up,), (0, down)
 
 
 def _state_bytes(network: nn.Module) -> int:

@@ -5,7 +5,13 @@ on the labelled public set first, then each round digest (match the consensus) a
 DS-FL: Itahara et al., "Distillation-Based Semi-Supervised Federated Learning for Communication-Efficient Collaborative
 Training with Non-IID Private Data" (2020), Algorithm 1: update, predict, aggregate, distil.
 
-Both end a round with the clients' answers. A client digests the last consensus when it next takes part, which is the
+MHAT: Hu et al., "MHAT: An Efficient Model-Heterogenous Aggregation Training Scheme for Federated Learning" (2021), and FedGEMS:
+Cheng et al., "FedGEMS: Federated Learning of Larger Server Models via Selective Knowledge Fusion" (2021): the public set has
+labels, which are learned beside what the server says, `e CE + (1 - e) KL(server || client)`.
+Cronus: Chang et al., "Cronus: Robust and Heterogeneous Collaborative Learning with Black-Box Knowledge Transfer" (2019); there private
+and public samples are mixed in one training, here one follows the other.
+
+All end a round with the clients' answers. A client digests the last consensus when it next takes part, which is the
 same order of work; the consensus of the last round therefore reaches no client.
 """
 
@@ -18,7 +24,7 @@ from torch import Tensor
 
 from fedkd.clients.base import ClientStrategy, Situation, Stage, Step, samplewise
 from fedkd.foundation.errors import IllegalCombination
-from fedkd.foundation.options import Positive
+from fedkd.foundation.options import Positive, Share
 from fedkd.objectives import Criterion, Lesson, Objective, Schedule, Spec, spelled_out
 from fedkd.tasks import Divergence
 from fedkd.training import Fit
@@ -41,6 +47,9 @@ class CoDistillation(ClientStrategy):
     """Losses of the digest that are added up in place of `divergence`: `[jsd, {name: sp, student_layer: body.3}]`; those that learn or draw
     something themselves work in a distiller only (`fedkd list terms`)."""
 
+    label_weight: Share = 0.0
+    """Share of the digest's loss that is the task's own on the true targets of the proxy set (MHAT, FedGEMS)."""
+
     pretrain: Fit = field(default_factory=lambda: Fit(epochs=0))
     """Training on the labelled proxy set before a client's first round (FedMD's transfer learning); 0 epochs leaves it out."""
 
@@ -57,7 +66,11 @@ class CoDistillation(ClientStrategy):
                     f"{key}: clients digest with terms that learn and draw nothing, need no true targets and keep their weight; take another one, "
                     "or method.distiller.terms"
                 )
-        idle = {"divergence": self.divergence != "task", "temperature": self.temperature != 1.0}
+        idle = {
+            "divergence": self.divergence != "task",
+            "temperature": self.temperature != 1.0,
+            "label_weight": self.label_weight != 0.0,
+        }
         for option in (option for option, given in idle.items() if given and self.terms):
             raise IllegalCombination(
                 f"method.client.{option} has no effect where there are terms; leave it at its default, and set the term's own (`fedkd list terms`)"
@@ -74,11 +87,15 @@ class CoDistillation(ClientStrategy):
 
     @samplewise
     def digest_loss(self, step: Step) -> Float[Tensor, ""]:
-        """Return the mean divergence from the consensus."""
+        """Return the mean of `(1 - e) D(consensus, client) + e L(label, client)`, e the weight of labels."""
         assert step.teacher is not None
-        return step.task.divergence(
+        apart = step.task.divergence(
             step.outputs.logits, step.teacher, measure=self.divergence, temperature=self.temperature
-        ).mean()
+        )
+        if not self.label_weight:
+            return apart.mean()
+        labels = step.task.supervised(step.outputs.logits, step.targets)
+        return ((1.0 - self.label_weight) * apart + self.label_weight * labels).mean()
 
     def objective_loss(self, step: Step) -> Float[Tensor, ""]:
         """Return the weighted sum of the terms, with the consensus as the teacher."""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from fedkd.distillation.lessons import Lessons
 from fedkd.foundation.errors import IllegalCombination
-from fedkd.foundation.options import Count, Positive
+from fedkd.foundation.options import Count, Positive, Share
 from fedkd.foundation.parts import Part
 from fedkd.models.base import run_network
 from fedkd.objectives import Objective, Spec, spelled_out
@@ -58,13 +58,20 @@ class Distiller(Part):
     terms: tuple[Spec, ...] = ()
     """Losses that are added up in place of `divergence`: `[kd, {name: sp, weight: 10}]`; `fedkd list terms` explains them."""
 
+    label_weight: Share = 0.0
+    """Share of the loss that is the task's own on the true targets of the proxy set; the rest is what the teachers say."""
+
     patience: Count | None = None
     """Stop after so many passes without a better validation score, and keep the best weights; none trains to the end."""
 
     def __post_init__(self) -> None:
         """Refuse terms that do not exist, and options that terms make idle; write down every option of the terms."""
         object.__setattr__(self, "terms", spelled_out(self.terms, key="method.distiller.terms"))
-        idle = {"divergence": self.divergence != "task", "temperature": self.temperature != 1.0}
+        idle = {
+            "divergence": self.divergence != "task",
+            "temperature": self.temperature != 1.0,
+            "label_weight": self.label_weight != 0.0,
+        }
         for option in (option for option, given in idle.items() if given and self.terms):
             raise IllegalCombination(
                 f"method.distiller.{option} has no effect where there are terms; leave it at its default, and set the term's own (`fedkd list terms`)"
@@ -90,6 +97,7 @@ class Distiller(Part):
         validate: Callable[[nn.Module], float] | None = None,
         targets: Shaped[Tensor, "n ..."] | None = None,
         layers: Mapping[str, Float[Tensor, "n ..."]] | None = None,
+        label_weights: Float[Tensor, " n"] | None = None,
     ) -> Taught:
         """Train the student in place.
 
@@ -100,22 +108,35 @@ class Distiller(Part):
             task: says how answers are compared.
             generator: draws the order of the samples.
             validate: score of a network on validation data, larger is better; needed for `patience`.
-            targets: true targets of the samples, for terms that learn from them.
+            targets: true targets of the proxy samples; needed for `label_weight`, and by terms that learn from them.
             layers: layers of the teachers' networks by name (see `teacher_layers`), for terms that learn from them.
+            label_weights: a `label_weight` for each sample, in place of one for all.
 
         Raises:
-            IllegalCombination: a term needs what is not given.
+            IllegalCombination: a term needs what is not given, or samples are weighed and there are terms.
         """
         pseudo_labels = task.harden(teacher)
+        shares = torch.full((len(teacher),), self.label_weight) if label_weights is None else label_weights
+        learns_labels = bool((shares > 0).any())
 
         def loss(rows: Tensor) -> Tensor:
             outputs = run_network(student, {view: x[rows] for view, x in inputs.items()}).logits
             if self.hard:
-                return task.supervised(outputs, pseudo_labels[rows]).mean()
-            return task.divergence(
-                outputs, teacher[rows], measure=self.divergence, temperature=self.temperature
-            ).mean()
+                apart = task.supervised(outputs, pseudo_labels[rows])
+            else:
+                apart = task.divergence(
+                    outputs, teacher[rows], measure=self.divergence, temperature=self.temperature
+                )
+            if not learns_labels:
+                return apart.mean()
+            assert targets is not None
+            share = shares[rows]
+            return ((1.0 - share) * apart + share * task.supervised(outputs, targets[rows])).mean()
 
+        if self.terms and label_weights is not None:
+            raise IllegalCombination(
+                "method.distiller.terms: this method weighs labels by sample, which terms cannot; leave terms out"
+            )
         trained, minimised = student, loss
         if self.terms and not self.hard:
             lessons = Lessons(

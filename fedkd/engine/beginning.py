@@ -10,10 +10,15 @@ from torch import Tensor
 from fedkd.clients import Situation, Stage
 from fedkd.engine.client import ClientSide
 from fedkd.engine.mail import Mail, decode
+from fedkd.knowledge import Package
 from fedkd.knowledge.arrays import arrays_in
+from fedkd.knowledge.copies import Copies
 
 MODEL = "fedkd.model"
 """Record of a client's state that holds its network."""
+
+COPIES_UP, COPIES_DOWN = "fedkd.copies.up", "fedkd.copies.down"
+"""Records of a client's state that hold copies of what it said last and of what it was told, where a codec needs them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +36,14 @@ class Begun:
 
     Args:
         turn: the client.
+        received: knowledge that came with the round, if any.
         weights: its network's weights and buffers; not to be written to.
         memory: what its strategy remembers, where it trains.
         stages: what it will go through.
     """
 
     turn: Turn
+    received: Package | None
     weights: Mapping[str, Tensor]
     memory: Mapping[str, Tensor]
     stages: tuple[Stage, ...]
@@ -53,9 +60,22 @@ def begin(side: ClientSide, turn: Turn) -> Begun:
     kept = side.strategy.persistent and not first
     weights = weights_of(side, turn, kept=kept)
     learned = side.layout(side.models[turn.client]).parameters
-    situation = Situation(first, turn.mail.package, {name: weights[name].to(side.device) for name in learned})
+    received = _received(turn)
+    situation = Situation(first, received, {name: weights[name].to(side.device) for name in learned})
     memory = {name: tensor.to(side.device) for name, tensor in side.strategy.remember(situation).items()}
-    return Begun(turn, weights, memory, side.strategy.stages(situation))
+    return Begun(turn, received, weights, memory, side.strategy.stages(situation))
+
+
+def _received(turn: Turn) -> Package | None:
+    """Return the knowledge that came with the round; a client keeps a copy where the next one will refer to it."""
+    if turn.client in turn.mail.forgetful:
+        for name in (COPIES_UP, COPIES_DOWN):
+            turn.state.pop(name, None)
+    if not turn.mail.refers_to_copies:
+        return turn.mail.package
+    package, copies = turn.mail.read(Copies.of(arrays_in(turn.state, COPIES_DOWN)))
+    turn.state[COPIES_DOWN] = copies.record()
+    return package
 
 
 def weights_of(side: ClientSide, turn: Turn, *, kept: bool) -> Mapping[str, Tensor]:

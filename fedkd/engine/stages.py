@@ -128,7 +128,7 @@ def _samples_of(side: ClientSide, stage: Stage, one: Begun) -> tuple[Samples, Te
         case "public":
             return side.proxy_here, None
         case "proxy":
-            package = one.turn.mail.package
+            package = one.received
             assert package is not None
             assert package.ids is not None
             return side.resident(side.proxy(package.ids)), package.scores().to(side.device)
@@ -147,20 +147,20 @@ def _source_of(side: ClientSide, place: int, group: Sequence[Begun]) -> Source:
     rows: dict[int, Tensor] = {}
     starts: dict[int, int] = {}
     scores: list[Tensor] = []
-    for mail in (one.turn.mail for one in group):
-        if id(mail) not in rows:
-            assert mail.package is not None
-            assert mail.package.ids is not None
-            rows[id(mail)] = side.rows_of(mail.package.ids)
-            starts[id(mail)] = sum(map(len, scores))
-            scores.append(mail.package.scores().to(side.device))
-    mails = [id(one.turn.mail) for one in group]
+    for package in (one.received for one in group):
+        if id(package) not in rows:
+            assert package is not None
+            assert package.ids is not None
+            rows[id(package)] = side.rows_of(package.ids)
+            starts[id(package)] = sum(map(len, scores))
+            scores.append(package.scores().to(side.device))
+    said = [id(one.received) for one in group]
     return Source(
         samples.inputs,
         samples.targets,
-        [rows[mail] for mail in mails],
+        [rows[package] for package in said],
         torch.cat(scores),
-        [starts[mail] for mail in mails],
+        [starts[package] for package in said],
     )
 
 

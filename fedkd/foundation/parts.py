@@ -57,7 +57,7 @@ def build(cls: type[P], options: Mapping[str, Any], *, key: str) -> P:
         InvalidOption: an unknown key, a wrong type, a value out of range, or a missing option.
     """
     try:
-        return cast("P", _adapter(cls).validate_json(json.dumps(dict(options))))
+        return cast("P", _adapter(cls).validate_json(json.dumps(dict(options)), context={"key": key}))
     except TypeError as error:
         raise InvalidOption(key, options, "plain values (numbers, words, lists, mappings)") from error
     except ValidationError as error:

@@ -222,6 +222,7 @@ class ServerSide:
         proxy: the proxy set, if there is one.
         validation: data that chooses.
         weighting, fusion, distiller, codec: the parts that the recipe names.
+        codec_down: the codec of what goes down; none is the one of what comes up.
     """
 
     streams: Streams
@@ -238,6 +239,7 @@ class ServerSide:
     fusion: Fusion | None
     distiller: Distiller | None
     codec: Codec
+    codec_down: Codec | None = None
 
     @property
     def sampling(self) -> dict[str, int]:
@@ -263,8 +265,20 @@ class ServerStrategy(Part, ABC):
     needs_fusion: ClassVar[bool] = False
     """Whether it fuses the outputs of teachers."""
 
+    needs_distiller: ClassVar[bool] = False
+    """Whether its student learns by a distiller, without which there would be no method."""
+
+    needs_proxy_labels: ClassVar[bool] = False
+    """Whether it learns from true labels of the proxy set."""
+
+    asks_alike: ClassVar[bool] = True
+    """Whether each round is about equally many proxy samples; else about as many at most."""
+
     needs_float32: ClassVar[bool] = False
     """Whether what crosses is plain weights, which no codec touches."""
+
+    keeps_copies: ClassVar[bool] = False
+    """Whether it keeps what it and each client said last, so that a codec may send differences only."""
 
     mixed_models: ClassVar[bool] = True
     """Whether clients may have different architectures."""

@@ -111,6 +111,6 @@ def _config(strategy: ServerStrategy, kind: str | None) -> dict[str, Any]:
         "client": _CLIENT_FOR[kind],
         "knowledge": kind,
         "fusion": "mean_logits" if strategy.needs_fusion else None,
-        "distiller": {} if strategy.needs_fusion else None,
+        "distiller": {} if strategy.needs_fusion or strategy.needs_distiller else None,
     }
     return config | {"rounds": ROUNDS, "clients": CLIENTS, "evaluate_every": ROUNDS}

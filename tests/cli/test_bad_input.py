@@ -99,6 +99,39 @@ OPTIONS = {
     "probabilities of a regression": ("method=dsfl data=diabetes", "data=diabetes is a regression"),
     "sharpening in a regression": ("method=fedmd data=diabetes method.fusion=era", "method.fusion=era"),
     "half precision for weights": ("method=fedavg method.codec=float16", "method.codec=float16"),
+    "FedGEMS on a public set without labels": (
+        "method=fedgems proxy.labelled=false",
+        "method=fedgems",
+        "another method.strategy",
+    ),
+    "MHAT on a public set without labels": (
+        "method=mhat proxy.labelled=false",
+        "method.client.label_weight=0",
+        "method.distiller.label_weight=0",
+    ),
+    "FedGEMS without a distiller": ("method=fedgems method.distiller=null", "method.distiller=null"),
+    "a fusion that FedGEMS has no use for": ("method=fedgems method.fusion=era", "method.fusion"),
+    "votes of logits": ("method=fedmd method.codec=constrained", "method.codec=constrained", "logits"),
+    "votes of logits going down": (
+        "method=fedmd method.codec_down=top_k",
+        "method.codec_down=top_k",
+        "method.codec_down",
+    ),
+    "differences where no copies are kept": ("method=fd method.codec=delta", "method.codec=delta", "copies"),
+    "half precision for weights going down": (
+        "method=fedavg method.codec_down=float16",
+        "method.codec_down=float16",
+    ),
+    "an unknown codec inside another": (
+        "method.codec=delta method.codec.of=int9",
+        "method.codec.of.name",
+        "'int8'",
+    ),
+    "a difference of differences": (
+        "method.codec=delta method.codec.of=delta",
+        "codec.of",
+        "remembers nothing",
+    ),
     "knowledge that a strategy does not take": ("method.knowledge=weights", "method.knowledge=weights"),
     "knowledge where nothing is exchanged": (
         "method=local method.knowledge=logits",

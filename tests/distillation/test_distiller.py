@@ -241,3 +241,25 @@ def test_an_empty_proxy_set_teaches_terms_nothing() -> None:
     student = network(0)
     assert distil(Distiller(terms=("kd", "sp")), student, torch.empty(0, 3)).epochs == 0
     assert same(student, network(0))
+
+
+@pytest.mark.parametrize("hard", [False, True])
+def test_true_labels_have_their_share_of_the_loss_of_all_samples_or_of_each(hard: bool) -> None:
+    student, still = network(0), network(0)
+    data, teacher = samples(), predict(network(1), samples().inputs)
+    once = Fit(epochs=1, batch_size=60, optimizer=Optimizer(lr=1e-12))
+    said = predict(still, data.inputs)
+    labels = F.cross_entropy(said, data.targets, reduction="none")
+    apart = kd(said, teacher, temperature=1.0, reduction="none")
+    if hard:
+        apart = F.cross_entropy(said, teacher.argmax(dim=1), reduction="none")
+    each = torch.linspace(0.0, 1.0, 60)
+    for given, shares in ((None, torch.full((60,), 0.3)), (each, each)):
+        taught = distil(
+            Distiller(fit=once, hard=hard, label_weight=0.3),
+            student,
+            teacher,
+            targets=data.targets,
+            label_weights=given,
+        )
+        assert taught.loss == pytest.approx(float(((1 - shares) * apart + shares * labels).mean()), abs=1e-5)

@@ -60,6 +60,12 @@ METHODS: dict[str, dict[str, Any]] = {
         "kind": Probabilities(),
         "models": MIXED,
     },
+    "fedgems": {
+        "server": "fedgems",
+        "strategy": CoDistillation(fit=FIT, digest=FIT, label_weight=0.75),
+        "kind": Logits(),
+        "models": MIXED,
+    },
     "feddf": {
         "server": "ensemble_distillation",
         "strategy": Supervised(fit=FIT),
@@ -126,7 +132,7 @@ def test_a_method_is_the_same_whatever_ids_nodes_have_and_whenever_their_replies
         assert (arrays.keys(), state.keys()) == (ends[0][0].keys(), ends[0][1].keys())
 
 
-@pytest.mark.parametrize("method", ["fedavg", "fedprox", "fedmd", "dsfl", "feddf"])
+@pytest.mark.parametrize("method", ["fedavg", "fedprox", "fedmd", "dsfl", "fedgems", "feddf"])
 def test_flowers_own_loop_runs_a_method_and_its_student_learns(
     method: str, client_side: Maker, digits: FederatedData, grid_of: GridMaker
 ) -> None:
