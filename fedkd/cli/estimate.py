@@ -121,8 +121,9 @@ def _payload(
         case Weights():
             models = experiment.model.per_client(clients)
             sizes = {model: _state_bytes(_network(experiment, model)) for model in set(models)}
-            all_clients = sum(sizes[model] for model in models)
-            return (all_clients * active // clients,), (all_clients * active // clients,)
+            size = sum(sizes[model] for model in models) * active // clients
+            beside = experiment.method.strategy.sent_beside(_network(experiment, models[0]), outputs)
+            return (size,), tuple(size + active * extra for extra in beside)
         case ClassMeans():
             size = active * codec.num_bytes((outputs, outputs))
         case Logits() | Probabilities():

@@ -34,12 +34,14 @@ class Begun:
         weights: its network's weights and buffers; not to be written to.
         memory: what its strategy remembers, where it trains.
         stages: what it will go through.
+        teacher: weights and buffers of the network that teaches it on its own samples, if there is one.
     """
 
     turn: Turn
     weights: Mapping[str, Tensor]
     memory: Mapping[str, Tensor]
     stages: tuple[Stage, ...]
+    teacher: Mapping[str, Tensor] | None
 
     @property
     def client(self) -> int:
@@ -55,7 +57,9 @@ def begin(side: ClientSide, turn: Turn) -> Begun:
     learned = side.layout(side.models[turn.client]).parameters
     situation = Situation(first, turn.mail.package, {name: weights[name].to(side.device) for name in learned})
     memory = {name: tensor.to(side.device) for name, tensor in side.strategy.remember(situation).items()}
-    return Begun(turn, weights, memory, side.strategy.stages(situation))
+    named = side.strategy.teacher(situation)
+    teacher = None if named is None else _fitting({**weights, **named}, side, turn.client)
+    return Begun(turn, weights, memory, side.strategy.stages(situation), teacher)
 
 
 def weights_of(side: ClientSide, turn: Turn, *, kept: bool) -> Mapping[str, Tensor]:
@@ -93,7 +97,13 @@ def _signature(side: ClientSide, place: int, one: Begun) -> Hashable:
     """Return what clients must have in common to be trained at once; a place of its own where that cannot be told."""
     memory = sorted((name, tuple(tensor.shape), str(tensor.dtype)) for name, tensor in one.memory.items())
     stages = tuple((stage.name, stage.source, stage.loss, stage.plan) for stage in one.stages)
-    signature: tuple[Any, ...] = (repr(side.models[one.client]), one.turn.mail.round, stages, tuple(memory))
+    signature: tuple[Any, ...] = (
+        repr(side.models[one.client]),
+        one.turn.mail.round,
+        stages,
+        tuple(memory),
+        one.teacher is None,
+    )
     try:
         hash(signature)
     except TypeError:

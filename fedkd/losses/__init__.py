@@ -4,6 +4,7 @@
 tensor(...)
 """
 
+from fedkd.losses.federated import not_true_kd
 from fedkd.losses.response import kd, mae, mse
 
-__all__ = ["kd", "mae", "mse"]
+__all__ = ["kd", "mae", "mse", "not_true_kd"]

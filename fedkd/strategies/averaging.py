@@ -13,7 +13,9 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 
 from fedkd.aggregation.sums import RunningMean
-from fedkd.knowledge import BadPackage
+from fedkd.knowledge import BadPackage, Package, to_records
+from fedkd.knowledge.codecs.float32 import Float32
+from fedkd.knowledge.package import WEIGHTS
 from fedkd.strategies._replies import MeanMetrics, Shapes, read_weights, shapes_of
 from fedkd.strategies.base import Federated, ServerSide, ServerStrategy
 
@@ -51,7 +53,15 @@ class FedAvg(Federated, flower.FedAvg):
     ) -> Iterable[Message]:
         """Send the global weights to the round's clients."""
         self._shapes = shapes_of(arrays)
-        return self.broadcast(server_round, config, grid, {self.arrayrecord_key: arrays})
+        package = self.beside(arrays)
+        if package is None:
+            return self.broadcast(server_round, config, grid, {self.arrayrecord_key: arrays})
+        return self.broadcast(server_round, config, grid, {WEIGHTS: arrays, **to_records(package, Float32())})
+
+    def beside(self, arrays: ArrayRecord) -> Package | None:
+        """Return the knowledge that goes down beside the global weights of a round; none by default."""
+        del arrays
+        return None
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]

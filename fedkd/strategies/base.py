@@ -278,3 +278,13 @@ class ServerStrategy(Part, ABC):
     @abstractmethod
     def create(self, side: ServerSide) -> Federated:
         """Return the Flower strategy."""
+
+    def sent_beside(self, network: nn.Module, num_outputs: int) -> tuple[int, int]:
+        """Return the payload in bytes that a client is sent beside weights, in the first round and in each later one.
+
+        Args:
+            network: the network whose weights cross.
+            num_outputs: classes, or numbers to predict.
+        """
+        del network, num_outputs
+        return 0, 0

@@ -20,7 +20,7 @@ from fedkd.foundation.parts import build, dump
 from fedkd.foundation.seeding import Streams
 from fedkd.knowledge import Package, to_records
 from fedkd.knowledge.codecs.float32 import Float32
-from fedkd.models.base import run_network
+from fedkd.models.base import predict, run_network
 from fedkd.runtime.flower_internals import deserialise, serialise
 from fedkd.testing.contract import one_line, require
 from fedkd.testing.ground import CLIENTS, USUAL, client_side
@@ -56,14 +56,16 @@ class Round:
     scenes: tuple[Scene, ...]
 
 
-def everything_said(data: FederatedData) -> dict[str, Package | None]:
-    """Return one package of each kind that a server sends about this data, beside nothing at all."""
+def everything_said(side: ClientSide) -> dict[str, Package | None]:
+    """Return one package of each kind that a server sends to the clients of this side, beside nothing at all."""
+    data, network = side.data, side.network(USUAL)
     assert data.proxy is not None
     outputs, generator = data.info.num_outputs, Streams(0).torch("said")
     logits = torch.randn(len(data.proxy), outputs, generator=generator)
     said: dict[str, Package | None] = {
         NOTHING: None,
         "logits": Package("logits", {"values": logits}, ids=data.proxy.ids),
+        "weights": Package("weights", {name: 0.9 * each for name, each in network.state_dict().items()}),
     }
     if data.info.task == "classification":
         means = torch.randn(outputs, outputs, generator=generator)
@@ -84,10 +86,13 @@ def takes(strategy: ClientStrategy, data: FederatedData) -> dict[str, Package | 
     side = client_side(strategy, data)
     taken: dict[str, Package | None] = {}
     refused = {}
-    for said, package in everything_said(data).items():
+    for said, package in everything_said(side).items():
+        if package is not None and package.kind not in strategy.receives:
+            continue
         situation = _situation(side.network(USUAL), package)
         try:
             strategy.remember(situation)
+            strategy.teacher(situation)
             stages = strategy.stages(situation)
         except Exception as error:  # noqa: BLE001  (however it is refused: this kind is not meant for it)
             refused[said] = one_line(error)
@@ -181,6 +186,11 @@ def _scene(side: ClientSide, client: int, stage: Stage, situation: Situation) ->
     if stage.source == "proxy":
         assert received is not None
         teacher = received.scores()
+    named = side.strategy.teacher(situation)
+    if stage.source == "private" and named is not None:
+        taught = side.network(USUAL)
+        taught.load_state_dict({**taught.state_dict(), **named})
+        teacher = predict(taught, samples.inputs)
     memory = side.strategy.remember(situation)
     outputs = run_network(network, samples.inputs)
     return Scene(

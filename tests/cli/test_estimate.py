@@ -19,6 +19,8 @@ SMALL = ("runtime=inline", "clients=3", "rounds=3", "partition=iid", "data.sampl
         ("method=fedmd", "data=diabetes", "proxy.size=50", "model=logistic"),
         ("method=feddf", "model=mixed", "proxy.labelled=false"),
         ("method=fedavg", "model=logistic", "clients_per_round=2"),
+        ("method=fedntd", "model=logistic"),
+        ("method=fedgkd", "model=logistic", "clients_per_round=2"),
         ("method=pooled", "model=logistic"),
         ("method=local", "model=logistic"),
     ],

@@ -158,6 +158,8 @@ def test_only_some_clients_keep_their_network_and_start_from_weights_of_their_ow
     assert {name: cls.persistent for name, cls in found.items()} == {
         "codistillation": True,
         "fd": True,
+        "fedgkd": False,
+        "fedntd": False,
         "fedprox": False,
         "isolated": True,
         "supervised": False,

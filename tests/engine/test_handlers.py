@@ -14,6 +14,8 @@ from torch import Tensor
 from fedkd.clients import CLIENTS, ClientStrategy, Step
 from fedkd.clients.codistillation import CoDistillation
 from fedkd.clients.fd import FD
+from fedkd.clients.fedgkd import FedGKD
+from fedkd.clients.fedntd import FedNTD
 from fedkd.clients.fedprox import FedProx
 from fedkd.clients.isolated import Isolated
 from fedkd.clients.supervised import Supervised
@@ -42,6 +44,8 @@ FIT = Fit(epochs=1, batch_size=16, optimizer=Optimizer(lr=0.1))
 BRIEF = {
     "codistillation": CoDistillation(fit=FIT, digest=FIT, pretrain=FIT),
     "fd": FD(fit=FIT, gamma=1.0),
+    "fedgkd": FedGKD(fit=FIT),
+    "fedntd": FedNTD(fit=FIT),
     "fedprox": FedProx(fit=FIT, mu=0.1),
     "isolated": Isolated(fit=FIT),
     "supervised": Supervised(fit=FIT),

@@ -16,6 +16,8 @@ from fedkd.aggregation.fusions.mean_logits import MeanLogits
 from fedkd.aggregation.weightings.uniform import Uniform
 from fedkd.clients.codistillation import CoDistillation
 from fedkd.clients.fd import FD
+from fedkd.clients.fedgkd import FedGKD
+from fedkd.clients.fedntd import FedNTD
 from fedkd.clients.fedprox import FedProx
 from fedkd.clients.isolated import Isolated
 from fedkd.clients.supervised import Supervised
@@ -52,6 +54,8 @@ METHODS: dict[str, dict[str, Any]] = {
         "kind": Weights(),
         "models": ALIKE,
     },
+    "fedntd": {"server": "averaging", "strategy": FedNTD(fit=FIT), "kind": Weights(), "models": ALIKE},
+    "fedgkd": {"server": "past_averages", "strategy": FedGKD(fit=FIT), "kind": Weights(), "models": ALIKE},
     "fd": {"server": "class_means", "strategy": FD(fit=FIT), "kind": ClassMeans(), "models": MIXED},
     "fedmd": {"server": "codistillation", "strategy": CODISTILLATION, "kind": Logits(), "models": MIXED},
     "dsfl": {
@@ -126,7 +130,7 @@ def test_a_method_is_the_same_whatever_ids_nodes_have_and_whenever_their_replies
         assert (arrays.keys(), state.keys()) == (ends[0][0].keys(), ends[0][1].keys())
 
 
-@pytest.mark.parametrize("method", ["fedavg", "fedprox", "fedmd", "dsfl", "feddf"])
+@pytest.mark.parametrize("method", ["fedavg", "fedprox", "fedntd", "fedgkd", "fedmd", "dsfl", "feddf"])
 def test_flowers_own_loop_runs_a_method_and_its_student_learns(
     method: str, client_side: Maker, digits: FederatedData, grid_of: GridMaker
 ) -> None:
@@ -187,6 +191,8 @@ def test_fd_of_weight_zero_is_training_alone_over_whole_rounds(
     [
         ("local", 0, 0),
         ("fedavg", 4 * 650, 4 * 650),
+        ("fedntd", 4 * 650, 4 * 650),
+        ("fedgkd", 4 * 650, 2 * 4 * 650),
         ("fd", 4 * 10 * 10, 4 * 10 * 10),
         ("fedmd", 4 * 40 * 10, 4 * 40 * 10),
         ("dsfl", 4 * 40 * 10, 4 * 40 * 10),
