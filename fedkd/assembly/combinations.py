@@ -10,7 +10,7 @@ from fedkd.data import federated
 from fedkd.engine.engines.vectorised import Vectorised
 from fedkd.foundation.errors import IllegalCombination, InvalidOption, RuntimeUnavailable
 from fedkd.foundation.seeding import Streams
-from fedkd.models.base import Model, predict
+from fedkd.models.base import Model, observe, predict
 from fedkd.runtime.runtimes.ray import Ray
 from fedkd.strategies.ensemble_distillation import EnsembleDistillation
 
@@ -153,6 +153,7 @@ def _check_models(experiment: "Experiment") -> None:
         raise IllegalCombination(
             "student=mixed is several architectures; the student is one: name it with student=NAME"
         )
+    _check_features(experiment)
     if not experiment.method.strategy.mixed_models:
         chosen = dict(architectures)
         if experiment.student is not None and experiment.student not in architectures.values():
@@ -162,6 +163,24 @@ def _check_models(experiment: "Experiment") -> None:
                 f"method={experiment.method.name} averages weights, which needs one architecture for all; these are {', '.join(chosen)}. Take one "
                 "model and student=same, or a method that shares outputs (fd, fedmd, dsfl), or feddf, which averages by group"
             )
+
+
+def _check_features(experiment: "Experiment") -> None:
+    """Refuse networks with features of several widths where features cross."""
+    kind, data = experiment.method.knowledge, experiment.data
+    if kind is None or not kind.equal_features:
+        return
+    shape, widths = next(iter(data.views.values())), {}
+    for name, model in experiment.model.architectures().items():
+        with Streams(0).initialising("shape check"):
+            network = model.network(shape, data.num_outputs)
+        widths[name] = observe(network, {"sample": torch.zeros(1, *shape)}).features.shape[-1]
+    if len(set(widths.values())) > 1:
+        said = ", ".join(f"{name} {width}" for name, width in widths.items())
+        raise IllegalCombination(
+            f"method.knowledge={_name(experiment, 'knowledge')} compares features, which needs one width for all; these networks have {said}. "
+            "Give their last hidden layers one size, for instance model.models.NAME.hidden"
+        )
 
 
 def _check_shapes(called: str, model: Model, shape: tuple[int, ...], num_outputs: int) -> None:

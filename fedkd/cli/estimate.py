@@ -19,8 +19,9 @@ from fedkd.knowledge import Package
 from fedkd.knowledge.kinds.class_means import ClassMeans
 from fedkd.knowledge.kinds.logits import Logits
 from fedkd.knowledge.kinds.probabilities import Probabilities
+from fedkd.knowledge.kinds.prototypes import Prototypes
 from fedkd.knowledge.kinds.weights import Weights
-from fedkd.models.base import Model, count_parameters
+from fedkd.models.base import Model, count_parameters, observe
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,8 @@ def _payload(
             size = sum(sizes[model] for model in models) * active // clients
             beside = experiment.method.strategy.sent_beside(_network(experiment, models[0]), outputs)
             return (size,), tuple(size + active * extra for extra in beside)
+        case Prototypes():
+            size = active * codec.num_bytes((outputs, _width(experiment)))
         case ClassMeans():
             size = active * codec.num_bytes((outputs, outputs))
         case Logits() | Probabilities():
@@ -131,6 +134,13 @@ def _payload(
         case _:
             return None, None
     return (size,), (0, size)
+
+
+def _width(experiment: Experiment) -> int:
+    """Return how many features the networks have, where features cross: the same for all."""
+    network = _network(experiment, next(iter(experiment.model.architectures().values())))
+    shape = next(iter(experiment.data.views.values()))
+    return observe(network, {"sample": torch.zeros(1, *shape)}).features.shape[-1]
 
 
 def _state_bytes(network: nn.Module) -> int:

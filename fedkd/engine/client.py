@@ -18,7 +18,7 @@ from fedkd.engine.precision import channels_last
 from fedkd.foundation.seeding import Streams
 from fedkd.knowledge.codecs.base import Codec
 from fedkd.knowledge.kinds.base import Kind
-from fedkd.models.base import Model, predict, run_network
+from fedkd.models.base import Model, Outputs, observe, run_network
 from fedkd.tasks import Task
 
 
@@ -175,24 +175,29 @@ class Trained:
         client: number of its partition.
         state: its network's weights and buffers by name.
         answer: returns its raw outputs on proxy samples, by their ids.
-        outputs: returns its raw outputs on any samples.
+        outputs: returns all that it says about any samples.
     """
 
     side: ClientSide
     client: int
     state: Mapping[str, Tensor]
     answer: Callable[[Int[Tensor, " n"]], Float[Tensor, "n outputs"]]
-    outputs: Callable[[Samples], Float[Tensor, "n outputs"]]
+    outputs: Callable[[Samples], Outputs]
 
     @classmethod
     def of(cls, side: ClientSide, client: int, network: nn.Module, state: Mapping[str, Tensor]) -> "Trained":
         """Return a client whose outputs are those of a network with these weights and buffers."""
 
-        def outputs(samples: Samples) -> Float[Tensor, "n outputs"]:
+        def outputs(samples: Samples) -> Outputs:
             network.load_state_dict(state)
-            return predict(network, side.resident(samples).inputs).cpu()
+            return Outputs(*(said.cpu() for said in observe(network, side.resident(samples).inputs)))
 
-        return cls(side, client, state, lambda ids: outputs(side.proxy(ids)), outputs)
+        return cls(side, client, state, lambda ids: outputs(side.proxy(ids)).logits, outputs)
+
+    @property
+    def num_outputs(self) -> int:
+        """Classes, or numbers to predict."""
+        return self.side.data.info.num_outputs
 
     def weights(self) -> Mapping[str, Tensor]:
         """Return the network's weights by name."""
@@ -205,4 +210,9 @@ class Trained:
     def on_private(self) -> tuple[Float[Tensor, "n outputs"], Shaped[Tensor, "n ..."]]:
         """Return the raw outputs on the client's own training samples, and their targets."""
         own = self.side.data.client_train(self.client)
-        return self.outputs(own), own.targets
+        return self.outputs(own).logits, own.targets
+
+    def features_on_private(self) -> tuple[Float[Tensor, "n width"], Shaped[Tensor, "n ..."]]:
+        """Return the features of the client's own training samples, and their targets."""
+        own = self.side.data.client_train(self.client)
+        return self.outputs(own).features, own.targets

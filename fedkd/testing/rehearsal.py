@@ -20,7 +20,7 @@ from fedkd.foundation.parts import build, dump
 from fedkd.foundation.seeding import Streams
 from fedkd.knowledge import Package, to_records
 from fedkd.knowledge.codecs.float32 import Float32
-from fedkd.models.base import predict, run_network
+from fedkd.models.base import observe, predict, run_network
 from fedkd.runtime.flower_internals import deserialise, serialise
 from fedkd.testing.contract import one_line, require
 from fedkd.testing.ground import CLIENTS, USUAL, client_side
@@ -73,6 +73,9 @@ def everything_said(side: ClientSide) -> dict[str, Package | None]:
         said["probabilities"] = Package(
             "probabilities", {"values": logits.softmax(dim=-1)}, ids=data.proxy.ids
         )
+        width = observe(network, data.validation.inputs).features.shape[-1]
+        prototypes = torch.rand(outputs, width, generator=generator)
+        said["prototypes"] = Package("prototypes", {"values": prototypes}, counts=counts)
         said["class means"] = Package("class_means", {"values": means}, counts=counts)
     return said
 

@@ -23,6 +23,7 @@ _CLIENT_FOR = {
     None: "isolated",
     "weights": "supervised",
     "class_means": "fd",
+    "prototypes": "fedproto",
     "logits": "codistillation",
     "probabilities": "codistillation",
 }

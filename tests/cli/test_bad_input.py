@@ -88,6 +88,7 @@ OPTIONS = {
     "labels of an unlabelled proxy set": ("method=fedmd proxy.labelled=false", "proxy.labelled"),
     "labels of noise": ("method=fedmd proxy=noise", "labels of the proxy set"),
     "mixed architectures in FedAvg": ("method=fedavg model=mixed", "method=fedavg", "mlp, logistic"),
+    "features of several widths": ("method=fedproto model=mixed", "features", "mlp 64, logistic"),
     "another student in FedAvg": ("method=fedavg student=logistic", "student"),
     "a mixed student": ("student=mixed", "student:", "fedkd list models"),
     "a mixture of an unknown model": ("method=fd model=mixed model.shares={mlpp:1}", "mlpp", "'mlp'"),

@@ -20,6 +20,7 @@ SMALL = ("runtime=inline", "clients=3", "rounds=3", "partition=iid", "data.sampl
         ("method=feddf", "model=mixed", "proxy.labelled=false"),
         ("method=fedavg", "model=logistic", "clients_per_round=2"),
         ("method=fedntd", "model=logistic"),
+        ("method=fedproto", "model=mlp", "method.codec=float16", "clients_per_round=2"),
         ("method=fedgkd", "model=logistic", "clients_per_round=2"),
         ("method=pooled", "model=logistic"),
         ("method=local", "model=logistic"),

@@ -160,6 +160,7 @@ def test_only_some_clients_keep_their_network_and_start_from_weights_of_their_ow
         "fd": True,
         "fedgkd": False,
         "fedntd": False,
+        "fedproto": True,
         "fedprox": False,
         "isolated": True,
         "supervised": False,

@@ -16,6 +16,7 @@ from fedkd.clients.codistillation import CoDistillation
 from fedkd.clients.fd import FD
 from fedkd.clients.fedgkd import FedGKD
 from fedkd.clients.fedntd import FedNTD
+from fedkd.clients.fedproto import FedProto
 from fedkd.clients.fedprox import FedProx
 from fedkd.clients.isolated import Isolated
 from fedkd.clients.supervised import Supervised
@@ -46,6 +47,7 @@ BRIEF = {
     "fd": FD(fit=FIT, gamma=1.0),
     "fedgkd": FedGKD(fit=FIT),
     "fedntd": FedNTD(fit=FIT),
+    "fedproto": FedProto(fit=FIT),
     "fedprox": FedProx(fit=FIT, mu=0.1),
     "isolated": Isolated(fit=FIT),
     "supervised": Supervised(fit=FIT),

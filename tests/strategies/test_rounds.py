@@ -18,6 +18,7 @@ from fedkd.clients.codistillation import CoDistillation
 from fedkd.clients.fd import FD
 from fedkd.clients.fedgkd import FedGKD
 from fedkd.clients.fedntd import FedNTD
+from fedkd.clients.fedproto import FedProto
 from fedkd.clients.fedprox import FedProx
 from fedkd.clients.isolated import Isolated
 from fedkd.clients.supervised import Supervised
@@ -30,6 +31,7 @@ from fedkd.knowledge.codecs.float32 import Float32
 from fedkd.knowledge.kinds.class_means import ClassMeans
 from fedkd.knowledge.kinds.logits import Logits
 from fedkd.knowledge.kinds.probabilities import Probabilities
+from fedkd.knowledge.kinds.prototypes import Prototypes
 from fedkd.knowledge.kinds.weights import Weights
 from fedkd.knowledge.package import payload_of
 from fedkd.models.base import predict
@@ -57,6 +59,12 @@ METHODS: dict[str, dict[str, Any]] = {
     "fedntd": {"server": "averaging", "strategy": FedNTD(fit=FIT), "kind": Weights(), "models": ALIKE},
     "fedgkd": {"server": "past_averages", "strategy": FedGKD(fit=FIT), "kind": Weights(), "models": ALIKE},
     "fd": {"server": "class_means", "strategy": FD(fit=FIT), "kind": ClassMeans(), "models": MIXED},
+    "fedproto": {
+        "server": "prototypes",
+        "strategy": FedProto(fit=FIT),
+        "kind": Prototypes(),
+        "models": (MLP(hidden=(16, 32)), MLP(hidden=(32,))) * 2,
+    },
     "fedmd": {"server": "codistillation", "strategy": CODISTILLATION, "kind": Logits(), "models": MIXED},
     "dsfl": {
         "server": "codistillation",
@@ -75,7 +83,7 @@ METHODS: dict[str, dict[str, Any]] = {
 
 def server_of(method: str, data: FederatedData, **changed: Any) -> Federated:
     models, streams = METHODS[method]["models"], Streams(0)
-    names = {model: type(model).__name__ for model in models}
+    names = {model: repr(model) for model in models}
     students = {name: initial_network(model, data, streams, owner="server") for model, name in names.items()}
     usual = {
         "streams": streams,
@@ -150,7 +158,7 @@ def test_flowers_own_loop_runs_a_method_and_its_student_learns(
     assert 0.0 <= float(str(result.evaluate_metrics_clientapp[4]["accuracy"])) <= 1.0
 
 
-@pytest.mark.parametrize("method", ["local", "fd"])
+@pytest.mark.parametrize("method", ["local", "fd", "fedproto"])
 def test_flowers_own_loop_runs_a_method_without_a_student(
     method: str, client_side: Maker, digits: FederatedData, grid_of: GridMaker
 ) -> None:
@@ -194,6 +202,7 @@ def test_fd_of_weight_zero_is_training_alone_over_whole_rounds(
         ("fedntd", 4 * 650, 4 * 650),
         ("fedgkd", 4 * 650, 2 * 4 * 650),
         ("fd", 4 * 10 * 10, 4 * 10 * 10),
+        ("fedproto", 4 * 10 * 32, 4 * 10 * 32),
         ("fedmd", 4 * 40 * 10, 4 * 40 * 10),
         ("dsfl", 4 * 40 * 10, 4 * 40 * 10),
     ],
