@@ -10,8 +10,10 @@ from fedkd.data import federated
 from fedkd.engine.engines.vectorised import Vectorised
 from fedkd.foundation.errors import IllegalCombination, InvalidOption, RuntimeUnavailable
 from fedkd.foundation.seeding import Streams
+from fedkd.models._generator import head_logits
 from fedkd.models.base import Model, observe, predict
 from fedkd.runtime.runtimes.ray import Ray
+from fedkd.strategies.bayesian_ensemble import BayesianEnsemble
 from fedkd.strategies.ensemble_distillation import EnsembleDistillation
 
 if TYPE_CHECKING:
@@ -76,9 +78,14 @@ def _check_parts(experiment: "Experiment") -> None:
         raise IllegalCombination(
             f"method.strategy={_name(experiment, 'strategy')} needs method.fusion, for instance mean_logits"
         )
-    if isinstance(method.strategy, EnsembleDistillation) and method.distiller is None:
+    if isinstance(method.strategy, EnsembleDistillation | BayesianEnsemble) and method.distiller is None:
         raise IllegalCombination(
-            "method.distiller=null: method.strategy=ensemble_distillation distils; method=fedavg averages without it"
+            f"method.distiller=null: method.strategy={_name(experiment, 'strategy')} distils; method=fedavg averages without it"
+        )
+    if method.client.carries_student and method.strategy.needs_groups:
+        raise IllegalCombination(
+            f"method.client={_name(experiment, 'client')}: its clients share one network, the student, and method.strategy="
+            f"{_name(experiment, 'strategy')} works on those of each architecture; take method.strategy=averaging"
         )
     _check_unused(experiment)
     if method.strategy.needs_float32 and _name(experiment, "codec") != "float32":
@@ -109,7 +116,13 @@ def _check_task(experiment: "Experiment") -> None:
         return
     method = experiment.method
     data = experiment.resolved["data"]["name"]
-    for slot, part in (("client", method.client), ("knowledge", method.knowledge), ("fusion", method.fusion)):
+    parts = {
+        "strategy": method.strategy,
+        "client": method.client,
+        "knowledge": method.knowledge,
+        "fusion": method.fusion,
+    }
+    for slot, part in parts.items():
         if part is not None and part.needs_classes:
             raise IllegalCombination(
                 f"method.{slot}={_name(experiment, slot)} is about classes, data={data} is a {experiment.data.task}; "
@@ -154,7 +167,8 @@ def _check_models(experiment: "Experiment") -> None:
             "student=mixed is several architectures; the student is one: name it with student=NAME"
         )
     _check_features(experiment)
-    if not experiment.method.strategy.mixed_models:
+    _check_heads(experiment)
+    if not experiment.method.strategy.mixed_models and not experiment.method.client.carries_student:
         chosen = dict(architectures)
         if experiment.student is not None and experiment.student not in architectures.values():
             chosen |= {f"student {name}": model for name, model in students.items()}
@@ -181,6 +195,25 @@ def _check_features(experiment: "Experiment") -> None:
             f"method.knowledge={_name(experiment, 'knowledge')} compares features, which needs one width for all; these networks have {said}. "
             "Give their last hidden layers one size, for instance model.models.NAME.hidden"
         )
+
+
+def _check_heads(experiment: "Experiment") -> None:
+    """Refuse networks whose last layer is not a linear one from features to outputs, called `head`, where that is looked at."""
+    if not experiment.method.strategy.needs_head:
+        return
+    shape = next(iter(experiment.data.views.values()))
+    for name, model in experiment.model.architectures().items():
+        with Streams(0).initialising("shape check"):
+            network = model.network(shape, experiment.data.num_outputs)
+            said = observe(network, {"sample": torch.rand(2, *shape)})
+        weights = network.state_dict()
+        if not {"head.weight", "head.bias"} <= weights.keys() or not torch.allclose(
+            head_logits(weights, said.features), said.logits, atol=1e-5
+        ):
+            raise IllegalCombination(
+                f"model={name}: method.strategy={_name(experiment, 'strategy')} works on the last layer of the networks, which must be a linear "
+                "layer `head` from `Outputs.features` to `Outputs.logits`, as in mlp, lenet, resnet and logistic"
+            )
 
 
 def _check_shapes(called: str, model: Model, shape: tuple[int, ...], num_outputs: int) -> None:

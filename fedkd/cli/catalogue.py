@@ -73,7 +73,7 @@ def list_kinds(*, own: Path | None) -> None:
     named |= {kind: family.names() for kind, (_, family) in FAMILIES.items()}
     named |= {"baselines": [*BASELINES]}
     for kind, names in named.items():
-        console.print(f"[bold]{kind:<12}[/bold]{', '.join(names)}", highlight=False)
+        console.print(f"[bold]{kind:<12}[/bold]{', '.join(names)}", highlight=False, soft_wrap=True)
 
 
 def list_kind(kind: str, *, own: Path | None) -> None:

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from fedkd.assembly.experiment import Experiment
+from fedkd.assembly.networks import student_model
 from fedkd.clients import Situation
 from fedkd.foundation.seeding import Streams
 from fedkd.knowledge import Package
@@ -76,7 +77,7 @@ def estimate_of(experiment: Experiment) -> Estimate:
     )
     asked = _asked(experiment)
     up, down = _payload(experiment, clients, active, asked)
-    students = len(networks) if method.strategy.needs_groups else 1
+    students = len(networks) if method.strategy.needs_groups else getattr(method.strategy, "cycles", 1)
     distilled = (
         0 if method.distiller is None else method.distiller.fit.steps(asked) * students * settings.rounds
     )
@@ -120,7 +121,11 @@ def _payload(
         case None:
             return (0,), (0,)
         case Weights():
-            models = experiment.model.per_client(clients)
+            # What crosses of a client that carries the student is the student.
+            carries = experiment.method.client.carries_student
+            models = (
+                (student_model(experiment),) * clients if carries else experiment.model.per_client(clients)
+            )
             sizes = {model: _state_bytes(_network(experiment, model)) for model in set(models)}
             size = sum(sizes[model] for model in models) * active // clients
             beside = experiment.method.strategy.sent_beside(_network(experiment, models[0]), outputs)

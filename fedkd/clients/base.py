@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypeVar
 
+import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
@@ -51,11 +52,13 @@ class Situation:
         first: whether this client has not trained before.
         received: knowledge that came with the round, if any.
         start: the weights that training starts from.
+        draw: draws what a strategy wants to remember at random; a stream of this client and round.
     """
 
     first: bool
     received: Package | None
     start: Mapping[str, Tensor]
+    draw: torch.Generator = field(default_factory=torch.Generator)
 
 
 Loss = TypeVar("Loss", bound=Callable[..., Float[Tensor, ""]])
@@ -106,6 +109,9 @@ class ClientStrategy(Part, ABC):
 
     own_initialisation: ClassVar[bool] = False
     """Whether each client's network starts from weights of its own; else all of one architecture start alike."""
+
+    carries_student: ClassVar[bool] = False
+    """Whether a client carries a copy of the server's network beside its own, which crosses in its place (`Outputs.carried`)."""
 
     needs_classes: ClassVar[bool] = False
     """Whether it makes sense for classes only."""

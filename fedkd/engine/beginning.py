@@ -55,7 +55,12 @@ def begin(side: ClientSide, turn: Turn) -> Begun:
     kept = side.strategy.persistent and not first
     weights = weights_of(side, turn, kept=kept)
     learned = side.layout(side.models[turn.client]).parameters
-    situation = Situation(first, turn.mail.package, {name: weights[name].to(side.device) for name in learned})
+    situation = Situation(
+        first,
+        turn.mail.package,
+        {name: weights[name].to(side.device) for name in learned},
+        side.streams.torch("remember", round=turn.mail.round, client=turn.client),
+    )
     memory = {name: tensor.to(side.device) for name, tensor in side.strategy.remember(situation).items()}
     named = side.strategy.teacher(situation)
     teacher = None if named is None else _fitting({**weights, **named}, side, turn.client)
@@ -67,8 +72,17 @@ def weights_of(side: ClientSide, turn: Turn, *, kept: bool) -> Mapping[str, Tens
     sent = turn.mail.weights
     kept_network = arrays_in(turn.state, MODEL)
     if kept and kept_network is not None:
-        return _fitting(decode(kept_network), side, turn.client)
-    return side.initial_weights(turn.client) if sent is None else _fitting(sent, side, turn.client)
+        own = _fitting(decode(kept_network), side, turn.client)
+        # What a client carries is the server's: it is taken up anew whenever it comes.
+        return own if sent is None or not side.strategy.carries_student else _taken_up(own, sent, side, turn)
+    own = side.initial_weights(turn.client)
+    return own if sent is None else _taken_up(own, sent, side, turn)
+
+
+def _taken_up(
+    own: Mapping[str, Tensor], sent: Mapping[str, Tensor], side: ClientSide, turn: Turn
+) -> Mapping[str, Tensor]:
+    return _fitting(side.arriving(own, sent), side, turn.client)
 
 
 def _fitting(weights: Mapping[str, Tensor], side: ClientSide, client: int) -> Mapping[str, Tensor]:

@@ -51,7 +51,7 @@ def run_stage(
     def forward(rows: Tensor) -> Outputs:
         with in_precision(precision, samples.targets.device.type):
             said = run_network(network, {view: x[rows] for view, x in inputs.items()})
-        return said if precision == "float32" else Outputs(*(value.to(dtype) for value in said))
+        return said if precision == "float32" else said.each(lambda value: value.to(dtype))
 
     def loss(rows: Tensor) -> Tensor:
         outputs = forward(rows)

@@ -1,7 +1,7 @@
 """What a model is: a recipe for a network, which states the input it takes and returns logits and features."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,10 +19,16 @@ class Outputs(NamedTuple):
     Attributes:
         logits: [batch, outputs]: raw class scores, or predicted numbers in a regression.
         features: [batch, width]: what the last layer sees.
+        carried: [batch, outputs]: logits of the network that a client carries beside its own; none for a single network.
     """
 
     logits: Float[Tensor, "batch outputs"]
     features: Float[Tensor, "batch width"]
+    carried: Float[Tensor, "batch outputs"] | None = None
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> "Outputs":
+        """Return what a function makes of everything that is said."""
+        return Outputs(*(None if said is None else change(said) for said in self))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, kw_only=True)

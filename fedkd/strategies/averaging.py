@@ -17,7 +17,7 @@ from fedkd.knowledge import BadPackage, Package, to_records
 from fedkd.knowledge.codecs.float32 import Float32
 from fedkd.knowledge.package import WEIGHTS
 from fedkd.strategies._replies import MeanMetrics, Shapes, read_weights, shapes_of
-from fedkd.strategies.base import Federated, ServerSide, ServerStrategy
+from fedkd.strategies.base import Answer, Federated, ServerSide, ServerStrategy
 
 
 class FedAvg(Federated, flower.FedAvg):
@@ -70,11 +70,15 @@ class FedAvg(Federated, flower.FedAvg):
         del server_round
         mean, metrics = RunningMean(), MeanMetrics()
         for answer in self.sift(replies, self._read):
-            mean.add(answer.said, answer.size)
+            self.note(answer)
+            mean.add({name: answer.said[name] for name in self._shapes}, answer.size)
             metrics.add(answer.content)
             del answer  # else it would be held until the next one is there
         arrays = {name: Array(array) for name, array in mean.result().items()}
         return ArrayRecord(arrays) if arrays else None, metrics.result()
+
+    def note(self, answer: Answer[dict[str, npt.NDArray[Any]]]) -> None:
+        """Look at an answer before its weights are added to the mean; nothing by default."""
 
     def judged(self, client: int, arrays: ArrayRecord) -> Mapping[str, ArrayRecord]:
         """Return the global weights."""

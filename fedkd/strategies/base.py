@@ -260,8 +260,14 @@ class ServerStrategy(Part, ABC):
     needs_proxy: ClassVar[bool] = False
     """Whether it works on a public proxy set."""
 
+    needs_classes: ClassVar[bool] = False
+    """Whether it makes sense for classes only."""
+
     needs_fusion: ClassVar[bool] = False
     """Whether it fuses the outputs of teachers."""
+
+    needs_head: ClassVar[bool] = False
+    """Whether it works on the last layer of the networks: a linear layer `head` from features to outputs."""
 
     needs_float32: ClassVar[bool] = False
     """Whether what crosses is plain weights, which no codec touches."""

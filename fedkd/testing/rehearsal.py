@@ -20,6 +20,7 @@ from fedkd.foundation.parts import build, dump
 from fedkd.foundation.seeding import Streams
 from fedkd.knowledge import Package, to_records
 from fedkd.knowledge.codecs.float32 import Float32
+from fedkd.models._generator import FeatureGenerator, Sizes
 from fedkd.models.base import observe, predict, run_network
 from fedkd.runtime.flower_internals import deserialise, serialise
 from fedkd.testing.contract import one_line, require
@@ -43,7 +44,7 @@ class Scene:
     def of_samples(self, some: slice) -> Step:
         """Return some samples of the batch."""
         step = self.step
-        outputs = type(step.outputs)(step.outputs.logits[some], step.outputs.features[some])
+        outputs = step.outputs.each(lambda said: said[some])
         teacher = None if step.teacher is None else step.teacher[some]
         return Step(outputs, step.targets[some], teacher, step.parameters, step.memory, step.task)
 
@@ -75,6 +76,11 @@ def everything_said(side: ClientSide) -> dict[str, Package | None]:
         )
         width = observe(network, data.validation.inputs).features.shape[-1]
         prototypes = torch.rand(outputs, width, generator=generator)
+        credible = torch.rand(outputs, 1, generator=generator)
+        said["credibility"] = Package("credibility", {"values": credible})
+        with Streams(0).initialising("said"):
+            generator_of_features = FeatureGenerator(Sizes(outputs, 4, 8, width))
+        said["generator"] = Package("generator", dict(generator_of_features.state_dict()), counts=counts)
         said["prototypes"] = Package("prototypes", {"values": prototypes}, counts=counts)
         said["class means"] = Package("class_means", {"values": means}, counts=counts)
     return said
@@ -169,13 +175,14 @@ def in_bytes(answers: dict[str, dict[int, list[RecordDict]]]) -> dict[tuple[str,
 
 def _message(side: ClientSide, number: int, received: Package | None) -> RecordDict:
     knowledge = {} if received is None else to_records(received, Float32())
-    start = ArrayRecord(side.network(USUAL).state_dict())
+    start = ArrayRecord(dict(side.crossing(side.network(USUAL).state_dict())))
     return RecordDict({**knowledge, WEIGHTS: start, CONFIG: ConfigRecord({"server-round": number})})
 
 
 def _situation(network: nn.Module, package: Package | None) -> Situation:
     start = {name: weight.detach().clone() for name, weight in network.named_parameters()}
-    return Situation(first=package is None, received=package, start=start)
+    draw = Streams(0).torch("remember")
+    return Situation(first=package is None, received=package, start=start, draw=draw)
 
 
 def _scene(side: ClientSide, client: int, stage: Stage, situation: Situation) -> Scene:

@@ -159,9 +159,13 @@ def test_only_some_clients_keep_their_network_and_start_from_weights_of_their_ow
         "codistillation": True,
         "fd": True,
         "fedgkd": False,
+        "fedgen": False,
+        "fedssd": False,
+        "fedcad": False,
         "fedntd": False,
         "fedproto": True,
         "fedprox": False,
+        "fml": True,
         "isolated": True,
         "supervised": False,
     }

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fedkd.knowledge.kinds.class_means import ClassMeans
+from fedkd.knowledge.kinds.labelled_weights import LabelledWeights
 from fedkd.knowledge.kinds.logits import Logits
 from fedkd.knowledge.kinds.probabilities import Probabilities
 from fedkd.knowledge.kinds.prototypes import Prototypes
@@ -31,6 +32,9 @@ class Linear:
 
     def on_private(self) -> tuple[Tensor, Tensor]:
         return self.private @ self.matrix, torch.tensor([0, 0, 2, 2])
+
+    def private_targets(self) -> Tensor:
+        return torch.tensor([0, 0, 2, 2])
 
     def features_on_private(self) -> tuple[Tensor, Tensor]:
         return self.private[:, 1:], torch.tensor([0, 0, 2, 2])
@@ -71,15 +75,23 @@ def test_weights_are_those_of_the_network_by_name() -> None:
     assert torch.equal(package.arrays["matrix"], Linear().matrix)
 
 
+def test_labelled_weights_say_how_many_samples_of_each_class_are_behind_them() -> None:
+    package = LabelledWeights().extract(Linear(), None)
+    assert package.counts is not None
+    assert package.counts.tolist() == [2, 0, 2]
+    assert torch.equal(package.arrays["matrix"], Linear().matrix)
+
+
 def test_kinds_say_what_they_need() -> None:
     needs = {
         kind: (kind.needs_proxy, kind.needs_classes, kind.mixed_models)
-        for kind in (Logits, Probabilities, ClassMeans, Prototypes, Weights)
+        for kind in (Logits, Probabilities, ClassMeans, Prototypes, LabelledWeights, Weights)
     }
     assert needs == {
         Logits: (True, False, True),
         Probabilities: (True, True, True),
         ClassMeans: (False, True, True),
         Prototypes: (False, True, True),
+        LabelledWeights: (False, True, False),
         Weights: (False, False, False),
     }

@@ -28,6 +28,9 @@ class TrainedClient(Protocol):
     def on_private(self) -> tuple[Float[Tensor, "n outputs"], Shaped[Tensor, "n ..."]]:
         """Return the raw outputs on the client's own training samples, and their targets."""
 
+    def private_targets(self) -> Shaped[Tensor, "n ..."]:
+        """Return the targets of the client's own training samples."""
+
     def features_on_private(self) -> tuple[Float[Tensor, "n width"], Shaped[Tensor, "n ..."]]:
         """Return what the last layer sees of the client's own training samples, and their targets."""
 
