@@ -11,7 +11,8 @@ from fedkd.data import federated
 from fedkd.engine.engines.vectorised import Vectorised
 from fedkd.foundation.errors import IllegalCombination, InvalidOption, RuntimeUnavailable
 from fedkd.foundation.seeding import Streams
-from fedkd.models.base import Model, predict
+from fedkd.models._generator import head_logits
+from fedkd.models.base import Model, observe, predict
 from fedkd.runtime.runtimes.ray import Ray
 
 if TYPE_CHECKING:
@@ -81,6 +82,11 @@ def _check_parts(experiment: "Experiment") -> None:
         raise IllegalCombination(
             f"method.distiller=null: method.strategy={_name(experiment, 'strategy')} distils; give it one, or take method=fedavg, which averages"
         )
+    if method.client.carries_student and method.strategy.needs_groups:
+        raise IllegalCombination(
+            f"method.client={_name(experiment, 'client')}: its clients share one network, the student, and method.strategy="
+            f"{_name(experiment, 'strategy')} works on those of each architecture; take method.strategy=averaging"
+        )
     _check_unused(experiment)
     _check_codecs(experiment, kind)
 
@@ -136,7 +142,13 @@ def _check_task(experiment: "Experiment") -> None:
         return
     method = experiment.method
     data = experiment.resolved["data"]["name"]
-    for slot, part in (("client", method.client), ("knowledge", method.knowledge), ("fusion", method.fusion)):
+    parts = {
+        "strategy": method.strategy,
+        "client": method.client,
+        "knowledge": method.knowledge,
+        "fusion": method.fusion,
+    }
+    for slot, part in parts.items():
         if part is not None and part.needs_classes:
             raise IllegalCombination(
                 f"method.{slot}={_name(experiment, slot)} is about classes, data={data} is a {experiment.data.task}; "
@@ -189,7 +201,9 @@ def _check_models(experiment: "Experiment") -> None:
         raise IllegalCombination(
             "student=mixed is several architectures; the student is one: name it with student=NAME"
         )
-    if not experiment.method.strategy.mixed_models:
+    _check_features(experiment)
+    _check_heads(experiment)
+    if not experiment.method.strategy.mixed_models and not experiment.method.client.carries_student:
         chosen = dict(architectures)
         if experiment.student is not None and experiment.student not in architectures.values():
             chosen |= {f"student {name}": model for name, model in students.items()}
@@ -197,6 +211,43 @@ def _check_models(experiment: "Experiment") -> None:
             raise IllegalCombination(
                 f"method={experiment.method.name} averages weights, which needs one architecture for all; these are {', '.join(chosen)}. Take one "
                 "model and student=same, or a method that shares outputs (fd, fedmd, dsfl), or feddf, which averages by group"
+            )
+
+
+def _check_features(experiment: "Experiment") -> None:
+    """Refuse networks with features of several widths where features cross."""
+    kind, data = experiment.method.knowledge, experiment.data
+    if kind is None or not kind.equal_features:
+        return
+    shape, widths = next(iter(data.views.values())), {}
+    for name, model in experiment.model.architectures().items():
+        with Streams(0).initialising("shape check"):
+            network = model.network(shape, data.num_outputs)
+        widths[name] = observe(network, {"sample": torch.zeros(1, *shape)}).features.shape[-1]
+    if len(set(widths.values())) > 1:
+        said = ", ".join(f"{name} {width}" for name, width in widths.items())
+        raise IllegalCombination(
+            f"method.knowledge={_name(experiment, 'knowledge')} compares features, which needs one width for all; these networks have {said}. "
+            "Give their last hidden layers one size, for instance model.models.NAME.hidden"
+        )
+
+
+def _check_heads(experiment: "Experiment") -> None:
+    """Refuse networks whose last layer is not a linear one from features to outputs, called `head`, where that is looked at."""
+    if not experiment.method.strategy.needs_head:
+        return
+    shape = next(iter(experiment.data.views.values()))
+    for name, model in experiment.model.architectures().items():
+        with Streams(0).initialising("shape check"):
+            network = model.network(shape, experiment.data.num_outputs)
+            said = observe(network, {"sample": torch.rand(2, *shape)})
+        weights = network.state_dict()
+        if not {"head.weight", "head.bias"} <= weights.keys() or not torch.allclose(
+            head_logits(weights, said.features), said.logits, atol=1e-5
+        ):
+            raise IllegalCombination(
+                f"model={name}: method.strategy={_name(experiment, 'strategy')} works on the last layer of the networks, which must be a linear "
+                "layer `head` from `Outputs.features` to `Outputs.logits`, as in mlp, lenet, resnet and logistic"
             )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from fedkd.assembly.networks import client_architectures
 from fedkd.engine.engines.base import Question
 from fedkd.foundation.parts import dump
 from fedkd.foundation.seeding import Streams
@@ -25,7 +26,7 @@ def settled(experiment: "Experiment") -> "Experiment":
 def _questions(experiment: "Experiment") -> Iterator[Question]:
     data = experiment.data
     shape = next(iter(data.views.values()))
-    for model in experiment.model.architectures().values():
+    for model in client_architectures(experiment).values():
         with Streams(0).initialising("engine"):
             network = model.network(shape, data.num_outputs)
         yield Question(

@@ -13,14 +13,16 @@ import torch
 from torch import nn
 
 from fedkd.assembly.experiment import Experiment
+from fedkd.assembly.networks import student_model
 from fedkd.clients import Situation
 from fedkd.foundation.seeding import Streams
 from fedkd.knowledge import Package
 from fedkd.knowledge.kinds.class_means import ClassMeans
 from fedkd.knowledge.kinds.logits import Logits
 from fedkd.knowledge.kinds.probabilities import Probabilities
+from fedkd.knowledge.kinds.prototypes import Prototypes
 from fedkd.knowledge.kinds.weights import Weights
-from fedkd.models.base import Model, count_parameters
+from fedkd.models.base import Model, count_parameters, observe
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def estimate_of(experiment: Experiment) -> Estimate:
     )
     asked = _asked(experiment)
     up, down = _payload(experiment, clients, active, asked)
-    students = len(networks) if method.strategy.needs_groups else 1
+    students = len(networks) if method.strategy.needs_groups else getattr(method.strategy, "cycles", 1)
     distilled = (
         0 if method.distiller is None else method.distiller.fit.steps(asked) * students * settings.rounds
     )
@@ -123,10 +125,17 @@ def _payload(
         case None:
             return (0,), (0,)
         case Weights():
-            models = experiment.model.per_client(clients)
+            # What crosses of a client that carries the student is the student.
+            carries = experiment.method.client.carries_student
+            models = (
+                (student_model(experiment),) * clients if carries else experiment.model.per_client(clients)
+            )
             sizes = {model: _state_bytes(_network(experiment, model)) for model in set(models)}
-            all_clients = sum(sizes[model] for model in models)
-            return (all_clients * active // clients,), (all_clients * active // clients,)
+            size = sum(sizes[model] for model in models) * active // clients
+            beside = experiment.method.strategy.sent_beside(_network(experiment, models[0]), outputs)
+            return (size,), tuple(size + active * extra for extra in beside)
+        case Prototypes():
+            shape = (outputs, _width(experiment))
         case ClassMeans():
             shape = (outputs, outputs)
         case Logits() | Probabilities():
@@ -135,6 +144,13 @@ def _payload(
             return None, None
     up, down = (active * codec.num_bytes(shape) for codec in experiment.method.codecs)
     return (up,), (0, down)
+
+
+def _width(experiment: Experiment) -> int:
+    """Return how many features the networks have, where features cross: the same for all."""
+    network = _network(experiment, next(iter(experiment.model.architectures().values())))
+    shape = next(iter(experiment.data.views.values()))
+    return observe(network, {"sample": torch.zeros(1, *shape)}).features.shape[-1]
 
 
 def _state_bytes(network: nn.Module) -> int:

@@ -109,7 +109,7 @@ class ClientLoss:
             outputs = run_with(self.template, {**parameters, **buffers}, batch["inputs"])
         if self.precision != "float32":
             dtype = next(iter(parameters.values())).dtype
-            outputs = Outputs(*(said.to(dtype) for said in outputs))
+            outputs = outputs.each(lambda said: said.to(dtype))
             layers = {name: layer.to(dtype) for name, layer in layers.items()}
 
         def loss(outputs: Outputs, targets: Tensor, teacher: Tensor | None) -> Tensor:
@@ -122,14 +122,15 @@ class ClientLoss:
 
 def _weighted(loss: Callable[..., Tensor], outputs: Outputs, batch: Mapping[str, Any]) -> Tensor:
     """Return the mean of the losses of the single samples that count, for losses that are such a mean."""
+    # What is not there cannot be mapped over.
+    parts = {"targets": batch["targets"], "teacher": batch.get("teacher"), **outputs._asdict()}
+    there = {name: part for name, part in parts.items() if part is not None}
 
-    def of_one(logits: Tensor, features: Tensor, targets: Tensor, teacher: Tensor | None) -> Tensor:
-        said = None if teacher is None else teacher[None]
-        return loss(Outputs(logits[None], features[None]), targets[None], said)
+    def of_one(sample: Mapping[str, Tensor]) -> Tensor:
+        own = {name: sample[name][None] if name in sample else None for name in parts}
+        targets, teacher = own.pop("targets"), own.pop("teacher")
+        return loss(Outputs(**own), targets, teacher)  # type: ignore[arg-type]
 
-    teacher = batch.get("teacher")
-    each = vmap(of_one, in_dims=(0, 0, 0, None if teacher is None else 0))(
-        outputs.logits, outputs.features, batch["targets"], teacher
-    )
+    each = vmap(of_one)(there)
     weighted: Tensor = each * batch["share"]
     return weighted.sum()

@@ -54,7 +54,7 @@ def run_stage(
             said = run_network(network, {view: x[rows] for view, x in inputs.items()})
         if precision == "float32":
             return said, layers
-        return Outputs(*(value.to(dtype) for value in said)), {
+        return said.each(lambda value: value.to(dtype)), {
             name: layer.to(dtype) for name, layer in layers.items()
         }
 

@@ -14,6 +14,7 @@ from fedkd.engine.client import ClientSide, Trained
 from fedkd.engine.cohort import Networks, Source
 from fedkd.engine.sequential import run_stage
 from fedkd.engine.stacked import predict_stacked
+from fedkd.engine.teachers import taught
 from fedkd.engine.vectorised import run_stage_together
 
 
@@ -124,7 +125,8 @@ def _generators(
 def _samples_of(side: ClientSide, stage: Stage, one: Begun) -> tuple[Samples, Tensor | None]:
     match stage.source:
         case "private":
-            return side.resident(side.data.client_train(one.client)), None
+            said = taught(side, [one])
+            return side.resident(side.data.client_train(one.client)), None if said is None else said[0]
         case "public":
             return side.proxy_here, None
         case "proxy":
@@ -139,7 +141,11 @@ def _source_of(side: ClientSide, place: int, group: Sequence[Begun]) -> Source:
     source = group[0].stages[place].source
     if source == "private":
         samples, positions = side.pool([one.client for one in group])
-        return Source(samples.inputs, samples.targets, positions)
+        said = taught(side, group)
+        if said is None:
+            return Source(samples.inputs, samples.targets, positions)
+        ends = torch.tensor([len(each) for each in said]).cumsum(0).tolist()
+        return Source(samples.inputs, samples.targets, positions, torch.cat(said), [0, *ends[:-1]])
     samples = side.proxy_here
     if source == "public":
         everything = torch.arange(len(samples))
@@ -154,13 +160,13 @@ def _source_of(side: ClientSide, place: int, group: Sequence[Begun]) -> Source:
             rows[id(package)] = side.rows_of(package.ids)
             starts[id(package)] = sum(map(len, scores))
             scores.append(package.scores().to(side.device))
-    said = [id(one.received) for one in group]
+    heard = [id(one.received) for one in group]
     return Source(
         samples.inputs,
         samples.targets,
-        [rows[package] for package in said],
+        [rows[package] for package in heard],
         torch.cat(scores),
-        [starts[package] for package in said],
+        [starts[package] for package in heard],
     )
 
 

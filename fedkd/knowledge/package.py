@@ -52,10 +52,10 @@ class Package:
     """What one party says.
 
     Args:
-        kind: `weights`, `logits`, `probabilities` or `class_means`.
+        kind: what it is, by the name of its kind of knowledge: `weights`, `logits`, `class_means`, ...
         arrays: what is said: `values` [samples or classes, outputs], or a network's weights by name.
-        ids: [samples] the proxy samples that the values are about; none for weights and class means.
-        counts: [classes] how many private samples stand behind each row of class means; 0 means nothing is said.
+        ids: [samples] the proxy samples that the values are about; none for what is not about samples.
+        counts: [classes] how many private samples stand behind each row of what is about classes; 0 means nothing is said.
     """
 
     kind: str

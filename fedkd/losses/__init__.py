@@ -12,6 +12,7 @@ activation_boundary`), relations (`sp, cc, cckd, rkd_distance, rkd_angle, irg, l
 from fedkd.losses.contrast import CRD
 from fedkd.losses.factors import Paraphraser, Translator
 from fedkd.losses.features import activation_boundary, at, factor_transfer, fsp, hint, nst
+from fedkd.losses.federated import not_true_kd
 from fedkd.losses.graphs import irg, lsp
 from fedkd.losses.information import crd, pkt, vid
 from fedkd.losses.ranking import rd, rrd, rrd_items
@@ -22,7 +23,7 @@ from fedkd.losses.relations import cc, cckd, rkd_angle, rkd_distance, sp
 from fedkd.losses.response import dist, dkd, jsd, kd, mae, mse
 
 __all__ = [
-    "kd", "dkd", "dist", "jsd", "mae", "mse",
+    "kd", "dkd", "dist", "jsd", "mae", "mse", "not_true_kd",
     "hint", "at", "nst", "fsp", "factor_transfer", "activation_boundary",
     "sp", "cc", "cckd", "rkd_distance", "rkd_angle", "irg", "lsp",
     "vid", "crd", "pkt",

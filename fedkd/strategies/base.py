@@ -262,6 +262,9 @@ class ServerStrategy(Part, ABC):
     needs_proxy: ClassVar[bool] = False
     """Whether it works on a public proxy set."""
 
+    needs_classes: ClassVar[bool] = False
+    """Whether it makes sense for classes only."""
+
     needs_fusion: ClassVar[bool] = False
     """Whether it fuses the outputs of teachers."""
 
@@ -273,6 +276,8 @@ class ServerStrategy(Part, ABC):
 
     asks_alike: ClassVar[bool] = True
     """Whether each round is about equally many proxy samples; else about as many at most."""
+    needs_head: ClassVar[bool] = False
+    """Whether it works on the last layer of the networks: a linear layer `head` from features to outputs."""
 
     needs_float32: ClassVar[bool] = False
     """Whether what crosses is plain weights, which no codec touches."""
@@ -295,3 +300,13 @@ class ServerStrategy(Part, ABC):
     @abstractmethod
     def create(self, side: ServerSide) -> Federated:
         """Return the Flower strategy."""
+
+    def sent_beside(self, network: nn.Module, num_outputs: int) -> tuple[int, int]:
+        """Return the payload in bytes that a client is sent beside weights, in the first round and in each later one.
+
+        Args:
+            network: the network whose weights cross.
+            num_outputs: classes, or numbers to predict.
+        """
+        del network, num_outputs
+        return 0, 0

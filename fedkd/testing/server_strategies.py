@@ -22,7 +22,9 @@ ROUNDS, CLIENTS = 2, 3
 _CLIENT_FOR = {
     None: "isolated",
     "weights": "supervised",
+    "labelled_weights": "fedgen",
     "class_means": "fd",
+    "prototypes": "fedproto",
     "logits": "codistillation",
     "probabilities": "codistillation",
 }

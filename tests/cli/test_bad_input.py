@@ -88,6 +88,16 @@ OPTIONS = {
     "labels of an unlabelled proxy set": ("method=fedmd proxy.labelled=false", "proxy.labelled"),
     "labels of noise": ("method=fedmd proxy=noise", "labels of the proxy set"),
     "mixed architectures in FedAvg": ("method=fedavg model=mixed", "method=fedavg", "mlp, logistic"),
+    "features of several widths": (
+        "method=fedproto model=mixed model.shares={mlp:1,wide:1} model.models={wide:{name:mlp,hidden:[32]}}",
+        "features",
+        "mlp 64, wide 32",
+    ),
+    "mixtures of numbers": (
+        "method=kt_pfl method.knowledge=logits data=diabetes model=mlp",
+        "personal_consensus",
+    ),
+    "a carried student among groups": ("method=feddf method.client=fml", "method.client=fml", "averaging"),
     "another student in FedAvg": ("method=fedavg student=logistic", "student"),
     "a mixed student": ("student=mixed", "student:", "fedkd list models"),
     "a mixture of an unknown model": ("method=fd model=mixed model.shares={mlpp:1}", "mlpp", "'mlp'"),

@@ -71,7 +71,7 @@ class _Centred(nn.Module):
         self.unused = nn.Parameter(torch.zeros(3))
 
     def forward(self, x: Tensor) -> Outputs:
-        logits, features = self.network(x)
+        logits, features, _ = self.network(x)
         return Outputs(logits - logits.mean(dim=0), features)
 
 
