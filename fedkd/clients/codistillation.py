@@ -82,8 +82,8 @@ class CoDistillation(ClientStrategy):
 
     @property
     def learns_proxy_labels(self) -> bool:
-        """Whether there is a pre-training on public labels."""
-        return self.pretrain.epochs > 0
+        """Whether there is a pre-training on public labels, or a digest that learns them too."""
+        return self.pretrain.epochs > 0 or self.label_weight > 0
 
     @samplewise
     def digest_loss(self, step: Step) -> Float[Tensor, ""]:

@@ -150,8 +150,11 @@ def codec_of(content: RecordDict) -> Codec:
     Raises:
         BadPackage: it is not known here.
     """
+    about = content.get(ABOUT)
+    if not isinstance(about, ConfigRecord):
+        raise BadPackage(f"sent no knowledge (records {sorted(content)})")
     try:
-        return _codec(str(content.config_records[ABOUT]["codec"]))
+        return _codec(str(about["codec"]))
     except InvalidOption as error:
         raise BadPackage(f"sent knowledge under a codec that is not known here ({error})") from error
 

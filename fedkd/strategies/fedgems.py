@@ -33,8 +33,8 @@ from fedkd.strategies.base import ServerSide, ServerStrategy
 from fedkd.strategies.codistillation import CoDistillationStrategy, Opinion
 from fedkd.tasks import Task
 
-_POOL = "pool"
-"""Name of the pool of logits in the strategy's state; NaN stands where it has none."""
+_POOL, _KNOWN = "pool", "known"
+"""Names of the pool of logits in the strategy's state, and of where it has any."""
 
 
 class FedGEMSStrategy(CoDistillationStrategy):
@@ -80,8 +80,8 @@ class FedGEMSStrategy(CoDistillationStrategy):
             num_clients=num_clients,
             seed=seed,
         )
-        self._pool = torch.full((len(proxy), self._width), torch.nan)
-        self._right = torch.zeros(len(proxy), dtype=torch.bool)
+        self._pool = torch.zeros(len(proxy), self._width)
+        self._known = self._right = torch.zeros(len(proxy), dtype=torch.bool)
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
@@ -110,13 +110,13 @@ class FedGEMSStrategy(CoDistillationStrategy):
     def state(self) -> dict[str, Tensor]:
         """Return what the next round begins with, and the pool."""
         held = super().state()
-        return {**held, _POOL: self._pool} if held else held
+        return {**held, _POOL: self._pool, _KNOWN: self._known} if held else held
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take up what the next round begins with, and the pool."""
         super().load_state(state)
         if _POOL in state:
-            self._pool = state[_POOL]
+            self._pool, self._known = state[_POOL], state[_KNOWN]
 
     def _draw(self, server_round: int) -> Int[Tensor, " n"]:
         """Judge the server's model, put what it knows into the pool, and return the samples that it never knew."""
@@ -124,7 +124,8 @@ class FedGEMSStrategy(CoDistillationStrategy):
         said = predict(self.student, self.proxy.inputs)
         self._right = said.argmax(dim=1) == self.proxy.targets
         self._pool = torch.where(self._right[:, None], said, self._pool)
-        return self._pool[:, 0].isnan().nonzero().flatten()
+        self._known = self._known | self._right
+        return (~self._known).nonzero().flatten()
 
     def _lessons(
         self, opinions: Mapping[int, Opinion]

@@ -36,4 +36,3 @@ def test_certain_teachers_count_alike_and_extreme_outputs_stay_finite() -> None:
     outputs = torch.tensor([[[1e4, -1e4]], [[1e4, 0.0]], [[2.0, 0.0]]])
     weights = reliable(outputs, torch.ones(3, 1, dtype=torch.bool), LABELS[:1])
     assert weights[:, 0].tolist() == [0.5, 0.5, 0.0]
-    assert reliable(outputs[:0], torch.ones(0, 1, dtype=torch.bool), LABELS[:1]).shape == (0, 1)
