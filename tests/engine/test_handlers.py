@@ -12,6 +12,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from torch import Tensor
 
 from fedkd.clients import CLIENTS, ClientStrategy, Step
+from fedkd.clients.cfd import CFD
 from fedkd.clients.codistillation import CoDistillation
 from fedkd.clients.fd import FD
 from fedkd.clients.fedcad import FedCAD
@@ -47,6 +48,7 @@ from fedkd.training import Fit, Optimizer
 Maker = Callable[..., ClientSide]
 FIT = Fit(epochs=1, batch_size=16, optimizer=Optimizer(lr=0.1))
 BRIEF = {
+    "cfd": CFD(fit=FIT, digest=FIT),
     "codistillation": CoDistillation(fit=FIT, digest=FIT, pretrain=FIT),
     "fd": FD(fit=FIT, gamma=1.0),
     "fedcad": FedCAD(fit=FIT),

@@ -29,6 +29,7 @@ from fedkd.losses import (
     lsp,
     mae,
     mse,
+    not_true_kd,
     nst,
     pkt,
     rd,
@@ -96,6 +97,10 @@ def _dkd(student: Tensor, teacher: Tensor, *, reduction: str = "mean", **options
     return dkd(student, teacher, Y[: len(student)], reduction=reduction, **options)  # type: ignore[arg-type]
 
 
+def _not_true_kd(student: Tensor, teacher: Tensor, *, reduction: str = "mean") -> Tensor:
+    return not_true_kd(student, teacher, Y[: len(student)], reduction=reduction)  # type: ignore[arg-type]
+
+
 def _with(loss: Loss, **options: object) -> Loss:
     def called(student: Tensor, teacher: Tensor, *, reduction: str = "mean") -> Tensor:
         return loss(student, teacher, reduction=reduction, **options)
@@ -116,6 +121,7 @@ CASES = {
     "jsd at 1": Case(_with(jsd, beta=1.0), ZS, ZT, 2.2628020551),
     "mae": Case(mae, ZS, ZT),
     "mse": Case(mse, ZS, ZT),
+    "not_true_kd": Case(_not_true_kd, ZS, ZT),
     "hint": Case(hint, GS, GT),
     "at": Case(at, GS, GT, 0.0178671874),
     "at in the paper": Case(_with(at, form="norm"), GS, GT),
