@@ -20,6 +20,7 @@ from torch import Tensor
 
 from fedkd.aggregation.coefficients import learned, personal
 from fedkd.data.samples import Samples
+from fedkd.foundation.errors import InvalidOption
 from fedkd.foundation.options import Count, NonNegative, Positive
 from fedkd.knowledge import BadPackage, Package, from_records, to_records
 from fedkd.knowledge.codecs.base import Codec
@@ -168,10 +169,10 @@ class PersonalConsensus(ServerStrategy):
     """Answers about a public set cross; every client is taught a mixture with coefficients of its own, which are learned."""
 
     rho: NonNegative = 0.7
-    """How strongly coefficients are drawn towards 1/K; large is a mean over all clients."""
+    """How strongly coefficients are drawn towards 1/K; the larger, the nearer to a mean over all clients."""
 
     lr: Positive = 0.1
-    """Length of a step of the coefficients."""
+    """Length of a step of the coefficients; `2 lr rho` is at most 1, or the pull would overshoot."""
 
     steps: Count = 1
     """Steps of the coefficients in a round."""
@@ -183,6 +184,15 @@ class PersonalConsensus(ServerStrategy):
     needs_proxy: ClassVar[bool] = True
     needs_classes: ClassVar[bool] = True
     has_student: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        """Refuse steps so long that the pull towards 1/K goes beyond it."""
+        if 2.0 * self.lr * self.rho > 1.0:
+            raise InvalidOption(
+                "method.strategy.lr",
+                self.lr,
+                f"at most 1 / (2 rho) = {0.5 / self.rho:g} with rho={self.rho:g}",
+            )
 
     def create(self, side: ServerSide) -> KTpFL:
         """Return the Flower strategy."""

@@ -93,6 +93,7 @@ OPTIONS = {
         "features",
         "mlp 64, wide 32",
     ),
+    "coefficients that overshoot": ("method=kt_pfl method.strategy.rho=6", "method.strategy.lr", "0.0833"),
     "mixtures of numbers": (
         "method=kt_pfl method.knowledge=logits data=diabetes model=mlp",
         "personal_consensus",

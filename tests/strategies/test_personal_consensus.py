@@ -15,7 +15,7 @@ from fedkd.knowledge.codecs.float32 import Float32
 from fedkd.strategies.personal_consensus import KTpFL
 
 GridSaying = Callable[..., Grid]
-PROXY = Samples({"x": torch.rand(2, 4)}, torch.zeros(2, dtype=torch.long), torch.tensor([7, 3]))
+PROXY = Samples({"x": torch.zeros(2, 4)}, torch.zeros(2, dtype=torch.long), torch.tensor([7, 3]))
 SAID = torch.tensor([[[0.9, 0.1], [0.8, 0.2]], [[0.8, 0.2], [0.7, 0.3]], [[0.1, 0.9], [0.3, 0.7]]])
 """What each of three clients says about the two samples."""
 
