@@ -12,6 +12,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from torch import Tensor
 
 from fedkd.clients import CLIENTS, ClientStrategy, Step
+from fedkd.clients.cfd import CFD
 from fedkd.clients.codistillation import CoDistillation
 from fedkd.clients.fd import FD
 from fedkd.clients.fedprox import FedProx
@@ -40,6 +41,7 @@ from fedkd.training import Fit, Optimizer
 Maker = Callable[..., ClientSide]
 FIT = Fit(epochs=1, batch_size=16, optimizer=Optimizer(lr=0.1))
 BRIEF = {
+    "cfd": CFD(fit=FIT, digest=FIT),
     "codistillation": CoDistillation(fit=FIT, digest=FIT, pretrain=FIT),
     "fd": FD(fit=FIT, gamma=1.0),
     "fedprox": FedProx(fit=FIT, mu=0.1),
@@ -61,7 +63,7 @@ def knowledge(package: Package) -> dict[str, Any]:
 def received(name: str, data: FederatedData) -> dict[str, Any]:
     """Return something that a client of this strategy may be sent."""
     assert data.proxy is not None
-    if name == "codistillation":
+    if name in {"cfd", "codistillation"}:
         values = torch.randn(20, 10, generator=torch.Generator().manual_seed(0))
         return knowledge(Package("logits", {"values": values}, ids=data.proxy.ids[:20].flip(0)))
     if name == "fd":
