@@ -36,8 +36,11 @@ types: $(READY)
 layers: $(READY)
 	$(BIN)/lint-imports
 
+# Two processes, of which one waits often for what it has started; more of them need more cores and memory.
+WORKERS ?= 2
+
 unit: $(READY)
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 format: $(READY)
 	$(BIN)/ruff format .

@@ -19,8 +19,6 @@ from fedkd.assembly.experiment import Experiment
 from fedkd.assembly.folders import fresh_folder
 from fedkd.foundation.run_folder import RunFolder
 from fedkd.foundation.watching import Silent, Watcher
-from fedkd.reporting.frames import load_runs
-from fedkd.reporting.pictures import draw_run
 from fedkd.runtime.runtimes.base import FOLDER, Federation
 
 
@@ -44,6 +42,8 @@ class Result:
     @cached_property
     def frame(self) -> Any:
         """The tidy frame of the run's metrics, as `load_runs` gives it."""
+        from fedkd.reporting.frames import load_runs
+
         return load_runs(self.folder)
 
 
@@ -101,8 +101,15 @@ def _carry_on(folder: RunFolder, experiment: Experiment, watcher: Watcher | None
     experiment.runtime.execute(federation)
     if experiment.baselines:
         add_baselines(folder, experiment, run_one=start, say=say)
-    draw_run(folder.path)
+    _draw(folder.path)
     return Result(folder.path, folder.read_json("summary.json"))
+
+
+def _draw(folder: Path) -> None:
+    """Draw the pictures of a run; the libraries for it are imported now, so that no first round waits for them."""
+    from fedkd.reporting.pictures import draw_run
+
+    draw_run(folder)
 
 
 def _word(value: object) -> str:

@@ -5,6 +5,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+pytestmark = pytest.mark.xdist_group("notebook")
 NOTEBOOK = Path(__file__).parents[2] / "analysis" / "convergence.py"
 
 

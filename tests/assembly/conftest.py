@@ -31,11 +31,11 @@ def small() -> tuple[str, ...]:
     return SMALL
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _without_pictures() -> Iterator[None]:
     """Leave out the pictures, which take longer than a small run and are tested where they are drawn."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fedkd.assembly.run.draw_run", lambda _: [])
+        patch.setattr("fedkd.assembly.run._draw", lambda _: None)
         yield
 
 

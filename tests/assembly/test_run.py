@@ -18,6 +18,7 @@ from fedkd.runtime.flower import run_with_supernodes
 from fedkd.runtime.runtimes.flower import Flower
 from fedkd.runtime.runtimes.inline import Inline
 
+under_flower = pytest.mark.xdist_group("flower-runs")
 Uninterrupted = Callable[..., Path]
 Outcome = Callable[..., dict[str, object]]
 
@@ -46,6 +47,7 @@ def test_ray_gives_the_bytes_of_inline_with_any_number_of_actors(
     assert outcome(ray.folder) == outcome(uninterrupted("method=dsfl"))
 
 
+@under_flower
 @pytest.mark.usefixtures("nothing_left")
 @pytest.mark.parametrize("method", ["dsfl", "feddf"])
 def test_flowers_own_runtime_gives_the_bytes_of_inline(
@@ -59,6 +61,7 @@ def test_flowers_own_runtime_gives_the_bytes_of_inline(
     assert flower.final == json.loads((expected / "summary.json").read_text())["final"]
 
 
+@under_flower
 @pytest.mark.usefixtures("nothing_left")
 def test_supernodes_that_are_processes_of_their_own_give_the_bytes_of_inline(
     small: tuple[str, ...], uninterrupted: Uninterrupted, outcome: Outcome, tmp_path: Path

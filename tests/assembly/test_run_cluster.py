@@ -24,6 +24,7 @@ import pytest
 
 import fedkd
 
+pytestmark = pytest.mark.xdist_group("cluster")
 Uninterrupted = Callable[..., Path]
 ProcessesWith = Callable[[str, str], list[int]]
 Node = subprocess.Popen[bytes]

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,24 @@ HEAVY = ("torch", "ray", "flwr", "pandas", "matplotlib", "hydra", "numpy", "skle
 
 def python(code: str, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *options, "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_the_first_round_waits_for_no_library_that_it_does_not_use(tmp_path: Path) -> None:
+    code = f"""
+import sys
+import fedkd
+from fedkd.foundation.watching import Silent
+
+class Watcher(Silent):
+    def round_done(self, *given):
+        print("HEAVY", [name for name in ("matplotlib", "pandas", "ray", "scipy", "sklearn") if name in sys.modules])
+
+small = ("data.samples=200", "proxy.size=20", "clients=2", "method.client.fit.epochs=1", "rounds=1")
+fedkd.run(*small, output={str(tmp_path / "run")!r}, runtime="inline", watcher=Watcher())
+"""
+    said = python(code)
+    assert said.returncode == 0, said.stderr
+    assert "HEAVY []" in said.stdout
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -37,6 +37,17 @@ def test_the_split_of_seed_0_is_the_same_on_every_machine(name: str) -> None:
     assert digest(arrays)[:16] == GOLDEN[name]
 
 
+def test_what_is_read_without_scikit_learn_is_what_scikit_learn_reads() -> None:
+    from sklearn.datasets import load_diabetes, load_digits
+
+    digits, read = load_digits(), data_set("digits").read()
+    assert np.array_equal(read.views["image"][:, 0], digits.images)
+    assert np.array_equal(read.targets, digits.target)
+    study, read = load_diabetes(scaled=False), data_set("diabetes").read()
+    assert np.array_equal(read.views["features"], study.data)
+    assert np.array_equal(read.targets, study.target)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_set_is_what_its_facts_say(name: str) -> None:
     chosen = data_set(name)

@@ -15,6 +15,7 @@ from fedkd.runtime.flower import AppRef, _write_app, run_with_flower, run_with_s
 from fedkd.runtime.flower_keeper import members
 from fedkd.runtime.flower_processes import FlowerUnavailable
 
+pytestmark = pytest.mark.xdist_group("flower-toys")
 TOY = """
 import json
 import os

@@ -1,8 +1,11 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from fedkd.runtime.flower_processes import CONNECTION, flower_home, flwr, superlink
 
+pytestmark = pytest.mark.xdist_group("flower-quickstart")
 QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart"
 
 

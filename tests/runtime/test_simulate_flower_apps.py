@@ -12,6 +12,7 @@ import pytest
 import fedkd
 from fedkd.runtime.flower import AppRef, run_with_flower
 
+under_flower = pytest.mark.xdist_group("flower-apps")
 APPS = Path(__file__).with_name("apps_of_flower")
 Results = dict[str, dict[str, np.ndarray]]
 Carry = Callable[[str, str], Results]
@@ -79,12 +80,14 @@ def require_equal(one: Results, other: Results) -> None:
         }
 
 
+@under_flower
 def test_strategies_wrappers_mods_states_and_actions_do_what_they_do_under_flowers_engine(
     carry: Carry,
 ) -> None:
     require_close(carry("message_app", "inline"), carry("message_app", "flower"), 1e-5)
 
 
+@under_flower
 def test_krum_chooses_the_very_weights_that_it_chooses_under_flowers_engine(carry: Carry) -> None:
     ours, flowers = carry("message_app", "inline")["krum"], carry("message_app", "flower")["krum"]
     assert ours["weight"].tobytes() == flowers["weight"].tobytes()
@@ -118,6 +121,7 @@ def test_what_clients_keep_is_whole_although_the_strategy_takes_replies_apart(ca
     assert actions["answers known by number"]
 
 
+@under_flower
 def test_an_app_of_numpy_clients_does_what_it_does_under_flowers_engine(carry: Carry) -> None:
     require_close(carry("numpy_app", "inline"), carry("numpy_app", "flower"), 1e-12)
 

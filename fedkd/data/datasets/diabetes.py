@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fedkd.data.datasets.base import DataSet, Raw, Task
+from fedkd.data.embedded import embedded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,4 @@ class Diabetes(DataSet):
 
     def read(self) -> Raw:
         """Return the patients in scikit-learn's order, in the units of the study."""
-        from sklearn.datasets import load_diabetes
-
-        study = load_diabetes(scaled=False)
-        return Raw({"features": study.data}, study.target)
+        return Raw({"features": embedded("diabetes_data_raw")}, embedded("diabetes_target"))
