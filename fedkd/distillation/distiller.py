@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from fedkd.foundation.options import Count, Positive
 from fedkd.foundation.parts import Part
+from fedkd.foundation.seeding import drawing_from
+from fedkd.models._layout import fast_layout
 from fedkd.models.base import run_network
 from fedkd.tasks import Divergence, Task
 from fedkd.training import Fit, fit
@@ -71,7 +73,7 @@ class Distiller(Part):
             inputs: views of the proxy samples, each [n, ...].
             teacher: what the teachers say about each sample, as scores in log space (numbers in a regression).
             task: says how answers are compared.
-            generator: draws the order of the samples.
+            generator: draws the order of the samples; what dropout leaves out is drawn from its seed.
             validate: score of a network on validation data, larger is better; needed for `patience`.
         """
         pseudo_labels = task.harden(teacher)
@@ -85,8 +87,12 @@ class Distiller(Part):
             ).mean()
 
         watch = _EarlyStop(self.patience, student, validate)
-        last = fit(student, loss, size=len(teacher), plan=self.fit, generator=generator, after_epoch=watch)
-        watch.restore()
+        # What dropout leaves out belongs to this distillation, as the order of the samples does.
+        with drawing_from(generator.initial_seed()), fast_layout(student, inputs):
+            last = fit(
+                student, loss, size=len(teacher), plan=self.fit, generator=generator, after_epoch=watch
+            )
+            watch.restore()
         return Taught(last, watch.epochs, watch.best_score)
 
 

@@ -5,6 +5,7 @@ scopes, and a run folder that can be resumed after a crash at any byte.
 """
 
 import contextlib
+import ctypes
 import gc
 import time
 from collections.abc import Generator, Iterable, Iterator
@@ -257,8 +258,15 @@ class Runner:
 def _nothing_old_collected() -> Iterator[None]:
     """Let the garbage collector look at what rounds make only: the modules and data of a process are a million objects."""
     gc.collect()
+    _give_back()
     gc.freeze()
     try:
         yield
     finally:
         gc.unfreeze()
+
+
+def _give_back() -> None:
+    """Give memory that is free back to the system: dealing data to very many clients leaves much of it, which glibc would keep."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library has no such call
+        ctypes.CDLL(None).malloc_trim(0)
