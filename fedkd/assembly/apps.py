@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from flwr.app import ConfigRecord, Context, Message, MessageType, RecordDict
 from flwr.serverapp import Grid, ServerApp
 from rich.console import Console
@@ -22,6 +21,7 @@ from fedkd.assembly.folders import start_folder
 from fedkd.assembly.serve import serve
 from fedkd.engine.engines.base import Work
 from fedkd.foundation.run_folder import RunFolder
+from fedkd.foundation.threads import threads
 from fedkd.foundation.watching import Watcher
 from fedkd.reporting.display import display_for
 from fedkd.runtime.cohort_app import CohortApp
@@ -67,13 +67,14 @@ class FedkdClientApp(CohortApp):
 def _together(
     kind: str, contents: Sequence[RecordDict], contexts: Sequence[Context]
 ) -> list[RecordDict | Exception]:
-    torch.set_num_threads(1)
-    side = client_side_of(_config(contexts[0].run_config))
-    turns = engine.turns_of(
-        [_partition(context) for context in contexts], contents, [context.state for context in contexts]
-    )
-    work = engine.train_together if kind == MessageType.TRAIN else engine.evaluate_together
-    return work(side, turns)
+    # One thread, whatever the server of this process has: its answers are those of a process that has one core.
+    with threads(1):
+        side = client_side_of(_config(contexts[0].run_config))
+        turns = engine.turns_of(
+            [_partition(context) for context in contexts], contents, [context.state for context in contexts]
+        )
+        work = engine.train_together if kind == MessageType.TRAIN else engine.evaluate_together
+        return work(side, turns)
 
 
 def _one(message: Message, context: Context) -> Message:

@@ -66,8 +66,8 @@ class Settings(Part):
     client_timeout: Positive | None = None
     """Seconds to wait for a round's answers; none waits for ever."""
 
-    threads: Count = 1
-    """PyTorch threads of the server's own work; another number can change the last bits of results."""
+    threads: Count | Literal["auto"] = "auto"
+    """PyTorch threads of the server's own work; auto is all cores at hand. Another number can change the last bits of results."""
 
     output: str | None = None
     """The run folder; none makes one below runs/."""
@@ -91,6 +91,12 @@ class Experiment:
     runtime: Runtime
     baselines: tuple[Baseline, ...]
     resolved: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def threads(self) -> int:
+        """PyTorch threads of the server's own work; what `auto` was has been settled."""
+        assert self.settings.threads != "auto"
+        return self.settings.threads
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Experiment":

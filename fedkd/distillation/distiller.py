@@ -18,6 +18,8 @@ from fedkd.distillation.lessons import Lessons
 from fedkd.foundation.errors import IllegalCombination
 from fedkd.foundation.options import Count, Positive, Share
 from fedkd.foundation.parts import Part
+from fedkd.foundation.seeding import drawing_from
+from fedkd.models._layout import fast_layout
 from fedkd.models.base import run_network
 from fedkd.objectives import Objective, Spec, spelled_out
 from fedkd.tasks import Divergence, Task
@@ -106,7 +108,7 @@ class Distiller(Part):
             inputs: views of the proxy samples, each [n, ...].
             teacher: what the teachers say about each sample, as scores in log space (numbers in a regression).
             task: says how answers are compared.
-            generator: draws the order of the samples.
+            generator: draws the order of the samples; what dropout leaves out is drawn from its seed.
             validate: score of a network on validation data, larger is better; needed for `patience`.
             targets: true targets of the proxy samples; needed for `label_weight`, and by terms that learn from them.
             layers: layers of the teachers' networks by name (see `teacher_layers`), for terms that learn from them.
@@ -152,10 +154,12 @@ class Distiller(Part):
             )
             trained, minimised = lessons, lessons.loss
         watch = _EarlyStop(self.patience, student, validate)
-        last = fit(
-            trained, minimised, size=len(teacher), plan=self.fit, generator=generator, after_epoch=watch
-        )
-        watch.restore()
+        # What dropout leaves out belongs to this distillation, as the order of the samples does.
+        with drawing_from(generator.initial_seed()), fast_layout(student, inputs):
+            last = fit(
+                trained, minimised, size=len(teacher), plan=self.fit, generator=generator, after_epoch=watch
+            )
+            watch.restore()
         return Taught(last, watch.epochs, watch.best_score)
 
 

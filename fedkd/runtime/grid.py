@@ -94,9 +94,13 @@ class LocalGrid(Grid):
 
     def take_changed_states(self) -> dict[int, RecordDict]:
         """Return what clients keep that has changed since the last call; an empty record means nothing is kept."""
-        changed = {client: self._states.get(client, NOTHING).content() for client in sorted(self._changed)}
+        clients = sorted(self._changed)
         self._changed.clear()
-        return changed
+        kept = [self._states.get(client, NOTHING) for client in clients]
+        return dict(zip(clients, self._contents(kept), strict=True))
+
+    def _contents(self, kept: Sequence[Kept]) -> list[RecordDict]:
+        return [one.content() for one in kept]
 
     def load_states(self, states: Mapping[int, RecordDict]) -> None:
         """Take up what clients kept, as `take_changed_states` gave it."""

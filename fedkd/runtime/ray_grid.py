@@ -8,11 +8,12 @@ import contextlib
 import math
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import ray
 import ray.exceptions
+from flwr.app import RecordDict
 from flwr.clientapp import ClientApp
 
 from fedkd.foundation.errors import RuntimeUnavailable
@@ -20,7 +21,7 @@ from fedkd.runtime.calls import Kept
 from fedkd.runtime.cohort_app import CohortApp
 from fedkd.runtime.grid import NO_ANSWER, Done, Job, LocalGrid, failed
 from fedkd.runtime.ray_parcels import Contents, Parcel, addressed, opened, parcels_of
-from fedkd.runtime.ray_states import Packs
+from fedkd.runtime.ray_states import Packs, contents_of
 from fedkd.runtime.ray_workers import (
     Task,
     Worker,
@@ -146,6 +147,9 @@ class RayGrid(LocalGrid):
                 following += 1
         for client, kept in self._packs.tidy(self._states).items():
             self._replace_state(client, kept)
+
+    def _contents(self, kept: Sequence[Kept]) -> list[RecordDict]:
+        return contents_of(kept)
 
     def _keep(self, done: Done) -> None:
         before = self._states.get(done.client)

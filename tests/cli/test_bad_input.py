@@ -49,6 +49,7 @@ OPTIONS = {
     "a mapping for baselines": ("baselines={a:1}", "baselines:"),
     "a negative seed": ("seed=-1", "seed: got -1"),
     "no rounds": ("rounds=0", "rounds: got 0"),
+    "a word that is no number of threads": ("threads=autoo", "threads: got 'autoo'", "'auto'"),
     "no clients": ("clients=0", "clients: got 0"),
     "a negative alpha": ("partition.alpha=-1", "partition.alpha: got -1"),
     "an alpha that is no number": ("partition.alpha=nan", "partition.alpha: got nan"),

@@ -95,6 +95,21 @@ def test_the_same_stream_gives_the_same_student() -> None:
         assert torch.equal(one, other)
 
 
+def test_what_dropout_leaves_out_belongs_to_the_stream_and_not_to_the_process() -> None:
+    teacher, found = predict(network(1), samples().inputs), []
+    for _ in range(2):
+        student = nn.Sequential(network(0).body, nn.Dropout(0.5), network(0).head)
+        state = torch.random.get_rng_state()
+        distil(Distiller(), student, teacher)
+        assert torch.equal(torch.random.get_rng_state(), state)
+        found.append(nn.utils.parameters_to_vector(student.parameters()))
+        torch.rand(5)  # somebody else draws
+    assert torch.equal(found[0], found[1])
+    without = nn.Sequential(network(0).body, network(0).head)
+    distil(Distiller(), without, teacher)
+    assert not torch.equal(found[0], nn.utils.parameters_to_vector(without.parameters()))
+
+
 def test_early_stopping_waits_as_long_as_told_and_keeps_the_best_weights() -> None:
     scores = iter([0.1, 0.5, 0.4, 0.3, 0.9])
     after_epoch: list[Mapping[str, Tensor]] = []
