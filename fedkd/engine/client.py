@@ -14,11 +14,11 @@ from fedkd.data.samples import Samples
 from fedkd.engine.dropout import calls_in
 from fedkd.engine.engines.base import TrainingEngine
 from fedkd.engine.engines.sequential import Sequential
-from fedkd.engine.precision import channels_last
 from fedkd.foundation.seeding import Streams
 from fedkd.knowledge.codecs.base import Codec
 from fedkd.knowledge.kinds.base import Kind
 from fedkd.models._beside import Beside, carried_by, carrying
+from fedkd.models._layout import bears_layout, channels_last, gains_by_layout
 from fedkd.models.base import Model, Outputs, observe, run_network
 from fedkd.tasks import Task
 
@@ -75,9 +75,11 @@ class ClientSide:
         """Return this process's network of an architecture; whoever uses it gives it weights first."""
         key = repr(model)
         if key not in self._templates:
+            network = initial_network(model, self.data, self.streams).to(self.device)
             # The layout that training uses, from the start: else it would depend on what this process did before.
-            network = initial_network(model, self.data, self.streams)
-            self._templates[key] = channels_last(network.to(self.device))
+            if gains_by_layout(network) and bears_layout(network, self._some().inputs):
+                channels_last(network)
+            self._templates[key] = network
         return self._templates[key]
 
     def layout(self, model: Model) -> Layout:
@@ -103,11 +105,15 @@ class ClientSide:
         key = repr(model)
         if key not in self._drops:
             network = self.template(model).train()
-            some = self.resident(
-                self.data.validation.take(torch.arange(2).clamp(max=len(self.data.validation) - 1))
-            )
+            some = self._some()
             self._drops[key] = bool(calls_in(lambda: run_network(network, some.inputs)))
         return self._drops[key]
+
+    def _some(self) -> Samples:
+        """Return two samples, to find out what a network does with them."""
+        return self.resident(
+            self.data.validation.take(torch.arange(2).clamp(max=len(self.data.validation) - 1))
+        )
 
     def resident(self, samples: Samples) -> Samples:
         """Return samples where clients train."""

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from fedkd.clients import Stage, Step
 from fedkd.data.samples import Samples
 from fedkd.engine.dropout import drawing
-from fedkd.engine.precision import Precision, channels_last, in_precision, laid_out
+from fedkd.engine.precision import Precision, in_precision, laid_out
+from fedkd.models._layout import lies_channels_last
 from fedkd.models.base import Outputs, run_network
 from fedkd.objectives import Taps
 from fedkd.tasks import Task
@@ -45,8 +46,9 @@ def run_stage(
         Mean loss over the last pass, NaN without samples.
     """
     parameters = dict(network.named_parameters())
-    channels_last(network)
-    inputs = {view: laid_out(x) for view, x in samples.inputs.items()}
+    inputs = dict(samples.inputs)
+    if lies_channels_last(network):
+        inputs = {view: laid_out(x) for view, x in inputs.items()}
     dtype = next(iter(parameters.values())).dtype
 
     def forward(rows: Tensor) -> tuple[Outputs, Mapping[str, Tensor]]:

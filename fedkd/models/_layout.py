@@ -28,18 +28,33 @@ def fast_layout(network: nn.Module, inputs: Mapping[str, Tensor]) -> Iterator[No
     if not gains_by_layout(network) or not bears_layout(network, inputs):
         yield
         return
-    with laid_out(network):
+    with _channels_last_meanwhile(network):
         yield
 
 
 @contextlib.contextmanager
-def laid_out(network: nn.Module) -> Iterator[None]:
+def _channels_last_meanwhile(network: nn.Module) -> Iterator[None]:
     """Let a network's kernels lie with their channels last in this context."""
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    channels_last(network)
     try:
         yield
     finally:
         network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+
+
+def channels_last(network: nn.Module) -> None:
+    """Lay a network's kernels with their channels last, in place."""
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def lies_channels_last(network: nn.Module) -> bool:
+    """Return whether kernels of a network lie with their channels last."""
+    return any(
+        weight.ndim == 4
+        and weight.is_contiguous(memory_format=torch.channels_last)
+        and not weight.is_contiguous()
+        for weight in network.parameters()
+    )
 
 
 def gains_by_layout(network: nn.Module) -> bool:
@@ -56,7 +71,7 @@ def bears_layout(network: nn.Module, inputs: Mapping[str, Tensor]) -> bool:
     """
     trial = copy.deepcopy(network).train()
     two = {view: x[:2] for view, x in inputs.items()}
-    with drawing_from(0), laid_out(trial), torch.enable_grad():
+    with drawing_from(0), _channels_last_meanwhile(trial), torch.enable_grad():
         try:
             run_network(trial, two).logits.sum().backward()  # type: ignore[no-untyped-call]
         except Exception:  # noqa: BLE001  (the network may be the user's; what else is wrong with it, training will say)
