@@ -12,6 +12,7 @@ import yaml
 from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
+from rich.table import Table
 
 from fedkd.aggregation import FUSIONS, WEIGHTINGS
 from fedkd.assembly.compose import recipes, recipes_dir
@@ -72,8 +73,10 @@ def list_kinds(*, own: Path | None) -> None:
     named: dict[str, list[str]] = {"methods": recipes("method", own)}
     named |= {kind: family.names() for kind, (_, family) in FAMILIES.items()}
     named |= {"baselines": [*BASELINES]}
+    table = Table.grid(padding=(0, 1))
     for kind, names in named.items():
-        console.print(f"[bold]{kind:<12}[/bold]{', '.join(names)}", highlight=False)
+        table.add_row(f"[bold]{kind}[/bold]", escape(", ".join(names)))
+    console.print(table, highlight=False)
 
 
 def list_kind(kind: str, *, own: Path | None) -> None:

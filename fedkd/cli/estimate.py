@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from fedkd.aggregation.evidence import evidence_bytes
 from fedkd.assembly.experiment import Experiment
 from fedkd.clients import Situation
 from fedkd.foundation.seeding import Streams
@@ -115,6 +116,7 @@ def _payload(
 ) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
     """Return the payload up and down by round; knowledge about samples and labels comes down from round 2 on."""
     kind, codec, outputs = experiment.method.knowledge, experiment.method.codec, experiment.data.num_outputs
+    beside = active * evidence_bytes(experiment.method.weighting.sends, asked, outputs)
     match kind:
         case None:
             return (0,), (0,)
@@ -122,14 +124,15 @@ def _payload(
             models = experiment.model.per_client(clients)
             sizes = {model: _state_bytes(_network(experiment, model)) for model in set(models)}
             all_clients = sum(sizes[model] for model in models)
-            return (all_clients * active // clients,), (all_clients * active // clients,)
+            weights = all_clients * active // clients
+            return (weights + beside,), (weights,)
         case ClassMeans():
             size = active * codec.num_bytes((outputs, outputs))
         case Logits() | Probabilities():
             size = active * codec.num_bytes((asked, outputs))
         case _:
             return None, None
-    return (size,), (0, size)
+    return (size + beside,), (0, size)
 
 
 def _state_bytes(network: nn.Module) -> int:

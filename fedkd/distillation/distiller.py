@@ -13,9 +13,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from fedkd.aggregation.fusions.base import Relations
 from fedkd.foundation.options import Count, Positive
 from fedkd.foundation.parts import Part
-from fedkd.models.base import run_network
+from fedkd.models.base import Outputs, run_network
 from fedkd.tasks import Divergence, Task
 from fedkd.training import Fit, fit
 
@@ -63,6 +64,7 @@ class Distiller(Part):
         task: Task,
         generator: torch.Generator,
         validate: Callable[[nn.Module], float] | None = None,
+        relations: Relations | None = None,
     ) -> Taught:
         """Train the student in place.
 
@@ -73,21 +75,44 @@ class Distiller(Part):
             task: says how answers are compared.
             generator: draws the order of the samples.
             validate: score of a network on validation data, larger is better; needed for `patience`.
+            relations: which samples are alike, for fusions that say so; the student's features are held to it.
         """
         pseudo_labels = task.harden(teacher)
 
-        def loss(rows: Tensor) -> Tensor:
-            outputs = run_network(student, {view: x[rows] for view, x in inputs.items()}).logits
+        def look_at(rows: Tensor) -> Outputs:
+            return run_network(student, {view: x[rows] for view, x in inputs.items()})
+
+        def of_samples(outputs: Tensor, rows: Tensor) -> Tensor:
             if self.hard:
                 return task.supervised(outputs, pseudo_labels[rows]).mean()
             return task.divergence(
                 outputs, teacher[rows], measure=self.divergence, temperature=self.temperature
             ).mean()
 
+        def loss(rows: Tensor) -> Tensor:
+            seen = look_at(rows)
+            if relations is None:
+                return of_samples(seen.logits, rows)
+            near, far = look_at(relations.nearer[rows]).features, look_at(relations.farther[rows]).features
+            apart = triplet(seen.features, near, far, margin=relations.margin)
+            return of_samples(seen.logits, rows) + relations.weight * apart
+
         watch = _EarlyStop(self.patience, student, validate)
         last = fit(student, loss, size=len(teacher), plan=self.fit, generator=generator, after_epoch=watch)
         watch.restore()
         return Taught(last, watch.epochs, watch.best_score)
+
+
+def triplet(
+    anchor: Float[Tensor, "n features"],
+    near: Float[Tensor, "n features"],
+    far: Float[Tensor, "n features"],
+    *,
+    margin: float,
+) -> Float[Tensor, ""]:
+    """Return the mean of `max(0, |a - near|^2 - |a - far|^2 + margin)`, which is 0 where the order is kept."""
+    distances = [(anchor - other).square().sum(dim=-1) for other in (near, far)]
+    return (distances[0] - distances[1] + margin).clamp_min(0.0).mean()
 
 
 class _EarlyStop:

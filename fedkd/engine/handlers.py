@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from flwr.app import MetricRecord, RecordDict
+from flwr.app import ArrayRecord, MetricRecord, RecordDict
 from torch import Tensor
 
+from fedkd.aggregation.evidence import evidence_of
 from fedkd.engine.beginning import MODEL, Begun, Turn, alike, begin, weights_of
 from fedkd.engine.client import ClientSide
 from fedkd.engine.evaluating import METRICS, NUM_EXAMPLES, evaluation_replies
@@ -91,12 +92,23 @@ def _finish(side: ClientSide, one: Begun, fitted: Fitted) -> Outcome:
             if side.kind.needs_proxy:
                 ids = side.proxy().ids if mail.asked is None else mail.asked
             records |= to_records(side.kind.extract(fitted.trained, ids), side.codec)
+        records |= _evidence(side, one, fitted)
     except Exception as error:  # noqa: BLE001  (kinds and codecs are the user's too)
         return error
     if side.strategy.persistent or mail.options.get("keep", False):
         one.turn.state[MODEL] = encode(fitted.trained.state)
     size = len(side.data.assignments[one.client])
     return RecordDict({**records, METRICS: MetricRecord({NUM_EXAMPLES: size, "train-loss": fitted.loss})})
+
+
+def _evidence(side: ClientSide, one: Begun, fitted: Fitted) -> dict[str, ArrayRecord]:
+    """Return what a client says about itself for the sake of the weighting, about the samples that it was asked about."""
+    if not side.weighting.sends:
+        return {}
+    mail = one.turn.mail
+    ids = side.proxy().ids if mail.asked is None else mail.asked
+    generator = side.streams.torch("evidence", round=mail.round, client=one.client)
+    return evidence_of(side.weighting, fitted.trained, ids, generator)
 
 
 def evaluate_together(side: ClientSide, turns: Sequence[Turn]) -> list[Outcome]:

@@ -35,6 +35,9 @@ ABOUT = "about"
 WEIGHTS = "weights"
 """Name of the record that holds a network's weights beside other knowledge."""
 
+EVIDENCE = "evidence"
+"""Name of the record that holds what a client says about itself beside its knowledge, for the sake of a weighting."""
+
 _IDS, _COUNTS = "ids", "counts"
 
 
@@ -125,14 +128,14 @@ def from_records(content: RecordDict) -> Package:
 
 
 def payload_of(content: RecordDict) -> int:
-    """Return the exact size in bytes of the knowledge or the weights that a message carries; 0 if there is none.
+    """Return the exact size in bytes of the knowledge, the weights and the evidence that a message carries; 0 if there is none.
 
     What is measured are the arrays that cross, after encoding; ids and counts beside knowledge are not knowledge.
     """
     beside = {_IDS, _COUNTS} if isinstance(content.get(ABOUT), ConfigRecord) else set()
     return sum(
         math.prod(array.shape) * np.dtype(array.dtype).itemsize
-        for name in (ARRAYS, WEIGHTS)
+        for name in (ARRAYS, WEIGHTS, EVIDENCE)
         for key, array in (arrays_in(content, name) or {}).items()
         if key not in beside
     )

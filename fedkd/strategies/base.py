@@ -16,6 +16,7 @@ from flwr.serverapp.strategy import Strategy
 from torch import Tensor, nn
 
 from fedkd.aggregation.fusions.base import Fusion
+from fedkd.aggregation.teachers import Need
 from fedkd.aggregation.weightings.base import Weighting
 from fedkd.data.samples import Samples
 from fedkd.distillation import Distiller
@@ -200,6 +201,11 @@ class Federated(Strategy):
         """Return how much each client counted in the last round, on average over samples; none is alike."""
         return None
 
+    def accounts(self, server_round: int) -> Mapping[str, float]:
+        """Return what is recorded of a round beside its failures, by name, such as the privacy that was spent so far."""
+        del server_round
+        return {}
+
     def _connect(self, grid: Grid) -> Roster:
         """Return who is there; a grid is asked once, since it may have very many nodes."""
         if grid is not self._grid:
@@ -222,6 +228,7 @@ class ServerSide:
         proxy: the proxy set, if there is one.
         validation: data that chooses.
         weighting, fusion, distiller, codec: the parts that the recipe names.
+        proxy_labelled: whether the labels of the proxy set may be used.
     """
 
     streams: Streams
@@ -238,6 +245,7 @@ class ServerSide:
     fusion: Fusion | None
     distiller: Distiller | None
     codec: Codec
+    proxy_labelled: bool = False
 
     @property
     def sampling(self) -> dict[str, int]:
@@ -262,6 +270,9 @@ class ServerStrategy(Part, ABC):
 
     needs_fusion: ClassVar[bool] = False
     """Whether it fuses the outputs of teachers."""
+
+    offers: ClassVar[frozenset[Need]] = frozenset()
+    """What it knows for weightings that need more than what teachers say; labels only where the proxy set has some."""
 
     needs_float32: ClassVar[bool] = False
     """Whether what crosses is plain weights, which no codec touches."""
