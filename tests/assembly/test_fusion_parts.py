@@ -39,7 +39,7 @@ METHODS = {
 
 @pytest.fixture(autouse=True)
 def _without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fedkd.assembly.run.draw_run", lambda _: [])
+    monkeypatch.setattr("fedkd.assembly.run._draw", lambda _: None)
 
 
 @pytest.mark.parametrize("part", PARTS)
