@@ -22,7 +22,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from pydantic import Field
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from fedkd.aggregation.teachers import Form, Teachers, Witness
@@ -84,6 +83,8 @@ class DomainClassifier(LoneWeighting):
         generator: torch.Generator,
     ) -> Float[Tensor, " features"]:
         """Return the weights of the regression; rows have norm 1 at most, which the noise relies on."""
+        from sklearn.linear_model import LogisticRegression
+
         size = len(own) + len(public)
         rows = torch.cat([own, public]).numpy()
         is_own = np.repeat([1, 0], [len(own), len(public)])

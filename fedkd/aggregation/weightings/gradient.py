@@ -18,7 +18,6 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from pydantic import Field
-from scipy.optimize import lsq_linear
 from torch import Tensor
 
 from fedkd.aggregation.teachers import Need, Teachers, shares
@@ -65,6 +64,8 @@ def smallest_combination(gram: npt.NDArray[np.float64], largest: float) -> npt.N
         gram: [K, K] inner products G of the gradients.
         largest: bound of each share.
     """
+    from scipy.optimize import lsq_linear
+
     count = len(gram)
     scale = np.trace(gram) / count
     ridged = gram / (scale if scale > 0 else 1.0) + RIDGE * np.eye(count)
