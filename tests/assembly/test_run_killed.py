@@ -155,7 +155,10 @@ def is_expected(pid: int) -> bool:
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:  # it ended meanwhile
         return True
-    return any(name in command for name in (b"forkserver", b"resource_tracker", b"ray::DashboardAgent", b"ray::RuntimeEnv"))
+    return any(
+        name in command
+        for name in (b"forkserver", b"resource_tracker", b"ray::DashboardAgent", b"ray::RuntimeEnv")
+    )
 
 
 def await_(condition: Callable[[], bool], seconds: float = 90.0) -> None:
