@@ -35,6 +35,7 @@ SHAPED = (
     "knowledge",
     "losses",
     "models",
+    "objectives",
     "strategies",
     "tasks",
     "training",
@@ -120,6 +121,7 @@ def digits() -> "FederatedData":
 def client_side(digits: "FederatedData") -> "Callable[..., ClientSide]":
     """Return a maker of client sides over the digits, or over other data."""
     from fedkd.engine import ClientSide
+    from fedkd.engine.client import fitted_out
     from fedkd.foundation.seeding import Streams
     from fedkd.knowledge.codecs.float32 import Float32
     from fedkd.models.logistic import Logistic
@@ -134,6 +136,8 @@ def client_side(digits: "FederatedData") -> "Callable[..., ClientSide]":
             "task": Classification(),
             "streams": Streams(0),
         }
-        return ClientSide(strategy=strategy, **(usual | changed))
+        options = usual | changed
+        options["models"] = fitted_out(strategy, options["models"], options.pop("student", Logistic()))
+        return ClientSide(strategy=strategy, **options)
 
     return make

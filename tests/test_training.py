@@ -116,6 +116,31 @@ def test_one_sgd_step_is_the_learning_rate_times_the_gradient() -> None:
     assert torch.allclose(weights(watched.network), expected)
 
 
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_adam_follows_its_formulas(name: Any) -> None:
+    """Kingma & Ba (2015), Algorithm 1; Loshchilov & Hutter (2019), Algorithm 2, with weight decay that is coupled or not."""
+    watched = Watched(13)
+    watched.x, watched.y = watched.x.double(), watched.y.double()
+    still = copy.deepcopy(watched.network.double())
+    lr, decay = 0.1, 0.2
+    watched.fit(Fit(epochs=3, batch_size=13, optimizer=Optimizer(name=name, lr=lr, weight_decay=decay)))
+    first = [torch.zeros_like(weight) for weight in still.parameters()]
+    second = [torch.zeros_like(weight) for weight in still.parameters()]
+    for step in (1, 2, 3):
+        still.zero_grad()
+        (still(watched.x) - watched.y).square().mean().backward()
+        for weight, m, v in zip(still.parameters(), first, second, strict=True):
+            assert weight.grad is not None
+            gradient = weight.grad + (decay * weight.detach() if name == "adam" else 0.0)
+            m.mul_(0.9).add_(0.1 * gradient)
+            v.mul_(0.999).add_(0.001 * gradient**2)
+            with torch.no_grad():
+                if name == "adamw":
+                    weight.mul_(1 - lr * decay)
+                weight.sub_(lr * (m / (1 - 0.9**step)) / ((v / (1 - 0.999**step)).sqrt() + 1e-8))
+    assert torch.allclose(weights(watched.network), weights(still), rtol=0, atol=1e-12)
+
+
 def test_clipping_bounds_the_length_of_a_step_and_leaves_its_direction() -> None:
     free, clipped = Watched(), Watched()
     start = weights(free.network)

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from flwr.app import ConfigRecord, Context, Message, MessageType, RecordDict
 from flwr.serverapp import Grid, ServerApp
 from rich.console import Console
@@ -22,6 +21,7 @@ from fedkd.assembly.folders import start_folder
 from fedkd.assembly.serve import serve
 from fedkd.engine.engines.base import Work
 from fedkd.foundation.run_folder import RunFolder
+from fedkd.foundation.threads import threads
 from fedkd.foundation.watching import Watcher
 from fedkd.reporting.display import display_for
 from fedkd.runtime.cohort_app import CohortApp
@@ -47,11 +47,13 @@ class FedkdClientApp(CohortApp):
             [Work(repr(side.models[client]), len(side.data.assignments[client])) for client in clients]
         )
 
-    def together(self, messages: Sequence[Message], contexts: Sequence[Context]) -> list[Message | Exception]:
+    def together(
+        self, kind: str, contents: Sequence[RecordDict], contexts: Sequence[Context]
+    ) -> list[RecordDict | Exception]:
         """Train or evaluate a cohort."""
-        if messages[0].metadata.message_type == MessageType.QUERY:
-            return [_query(message, context) for message, context in zip(messages, contexts, strict=True)]
-        return _together(messages, contexts)
+        if kind == MessageType.QUERY:
+            return [_holds(context) for context in contexts]
+        return _together(kind, contents, contexts)
 
     def lend(self, run_config: Mapping[str, Value]) -> object:
         """Return the partitioned data, so that no other process has to load it."""
@@ -62,34 +64,34 @@ class FedkdClientApp(CohortApp):
         borrow_data(_config(run_config), lent)
 
 
-def _together(messages: Sequence[Message], contexts: Sequence[Context]) -> list[Message | Exception]:
-    torch.set_num_threads(1)
-    side = client_side_of(_config(contexts[0].run_config))
-    turns = engine.turns_of(
-        [_partition(context) for context in contexts],
-        [message.content for message in messages],
-        [context.state for context in contexts],
-    )
-    trains = messages[0].metadata.message_type == MessageType.TRAIN
-    outcomes = (engine.train_together if trains else engine.evaluate_together)(side, turns)
-    return [
-        outcome if isinstance(outcome, Exception) else Message(outcome, reply_to=message)
-        for message, outcome in zip(messages, outcomes, strict=True)
-    ]
+def _together(
+    kind: str, contents: Sequence[RecordDict], contexts: Sequence[Context]
+) -> list[RecordDict | Exception]:
+    # One thread, whatever the server of this process has: its answers are those of a process that has one core.
+    with threads(1):
+        side = client_side_of(_config(contexts[0].run_config))
+        turns = engine.turns_of(
+            [_partition(context) for context in contexts], contents, [context.state for context in contexts]
+        )
+        work = engine.train_together if kind == MessageType.TRAIN else engine.evaluate_together
+        return work(side, turns)
 
 
 def _one(message: Message, context: Context) -> Message:
     """Train or evaluate one client."""
-    [outcome] = _together([message], [context])
+    [outcome] = _together(message.metadata.message_type, [message.content], [context])
     if isinstance(outcome, Exception):
         raise outcome
-    return outcome
+    return Message(outcome, reply_to=message)
 
 
 def _query(message: Message, context: Context) -> Message:
     """Say which partition this node holds."""
-    answer = RecordDict({"config": ConfigRecord({"partition-id": _partition(context)})})
-    return Message(answer, reply_to=message)
+    return Message(_holds(context), reply_to=message)
+
+
+def _holds(context: Context) -> RecordDict:
+    return RecordDict({"config": ConfigRecord({"partition-id": _partition(context)})})
 
 
 def make_server_app(watcher: Watcher | None = None) -> ServerApp:

@@ -23,6 +23,7 @@ from fedkd.foundation.durable import write_atomically
 from fedkd.foundation.parts import dump
 from fedkd.foundation.run_folder import MetricRow, RunFolder, metric
 from fedkd.foundation.seeding import Streams
+from fedkd.foundation.threads import threads
 from fedkd.models.base import predict, run_network
 from fedkd.training import fit
 
@@ -167,12 +168,13 @@ def _proxy_labels(experiment: Experiment) -> Final:
         outputs = run_network(student, {view: x[rows] for view, x in proxy.inputs.items()}).logits
         return task.supervised(outputs, proxy.targets[rows]).mean()
 
-    for current in range(1, experiment.settings.rounds + 1):
-        generator = Streams(experiment.settings.seed).torch("proxy labels", round=current)
-        fit(student, loss, size=len(proxy), plan=distiller.fit, generator=generator)
     splits = {"validation": data.validation, "test": data.test}
-    return {
-        f"{split}/{name}": value
-        for split, samples in splits.items()
-        for name, value in task.metrics(predict(student, samples.inputs), samples.targets).items()
-    }
+    with threads(experiment.threads):
+        for current in range(1, experiment.settings.rounds + 1):
+            generator = Streams(experiment.settings.seed).torch("proxy labels", round=current)
+            fit(student, loss, size=len(proxy), plan=distiller.fit, generator=generator)
+        return {
+            f"{split}/{name}": value
+            for split, samples in splits.items()
+            for name, value in task.metrics(predict(student, samples.inputs), samples.targets).items()
+        }

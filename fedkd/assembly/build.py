@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from fedkd.assembly.experiment import Experiment
+from fedkd.assembly.networks import client_models, student_model
 from fedkd.data.federated import FederatedData, federate
 from fedkd.data.lending import Shareable, restored, shareable
 from fedkd.engine import ClientSide
@@ -64,7 +65,7 @@ def client_side(experiment: Experiment, data: FederatedData) -> ClientSide:
     """Return the client side of the app."""
     return ClientSide(
         data=data,
-        models=experiment.model.per_client(len(data.assignments)),
+        models=client_models(experiment, len(data.assignments)),
         strategy=experiment.method.client,
         kind=experiment.method.knowledge,
         codec=experiment.method.codec,
@@ -99,6 +100,7 @@ def server_side(experiment: Experiment, data: FederatedData) -> tuple[Federated,
         fusion=method.fusion,
         distiller=method.distiller,
         codec=method.codec,
+        codec_down=method.codec_down,
     )
     strategy = method.strategy.create(side)
     return strategy, next(iter(students.values())) if method.strategy.has_student else None
@@ -110,7 +112,7 @@ def _students(experiment: Experiment, data: FederatedData) -> Mapping[str, nn.Mo
     A student of a clients' architecture is that architecture's network; another one stands beside them.
     """
     architectures = dict(experiment.model.architectures())
-    chosen = next(iter(architectures.values())) if experiment.student is None else experiment.student
+    chosen = student_model(experiment)
     name = next((name for name, model in architectures.items() if model == chosen), "student")
     ordered: dict[str, Model] = {
         name: chosen,

@@ -15,6 +15,7 @@ from flwr.app import ConfigRecord, RecordDict
 from fedkd import engine
 from fedkd.assembly.build import client_side, load
 from fedkd.assembly.experiment import Experiment
+from fedkd.assembly.networks import client_architectures
 from fedkd.engine import ClientSide, Turn
 from fedkd.engine.calibration import remember
 from fedkd.engine.engines.base import TrainingEngine
@@ -54,7 +55,7 @@ def calibrate(experiment: Experiment) -> Iterator[Measured]:
     data = load(experiment)
     side = client_side(experiment, data)
     shape = next(iter(data.info.views.values()))
-    for name, model in experiment.model.architectures().items():
+    for name, model in client_architectures(experiment).items():
         clients = [
             client
             for client, own in enumerate(side.models)

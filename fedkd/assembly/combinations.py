@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 import torch
 
 from fedkd.aggregation.weightings.uniform import Uniform
+from fedkd.assembly.objectives import check_terms
 from fedkd.data import federated
 from fedkd.engine.engines.vectorised import Vectorised
 from fedkd.foundation.errors import IllegalCombination, InvalidOption, RuntimeUnavailable
 from fedkd.foundation.seeding import Streams
-from fedkd.models.base import Model, predict
+from fedkd.models._generator import head_logits
+from fedkd.models.base import Model, observe, predict
 from fedkd.runtime.runtimes.ray import Ray
-from fedkd.strategies.ensemble_distillation import EnsembleDistillation
 
 if TYPE_CHECKING:
     from fedkd.assembly.experiment import Experiment
@@ -43,6 +44,7 @@ def check(experiment: "Experiment") -> None:
     _check_task(experiment)
     _check_proxy(experiment)
     _check_models(experiment)
+    check_terms(experiment)
 
 
 def _check_runtime(experiment: "Experiment") -> None:
@@ -76,15 +78,46 @@ def _check_parts(experiment: "Experiment") -> None:
         raise IllegalCombination(
             f"method.strategy={_name(experiment, 'strategy')} needs method.fusion, for instance mean_logits"
         )
-    if isinstance(method.strategy, EnsembleDistillation) and method.distiller is None:
+    if method.strategy.needs_distiller and method.distiller is None:
         raise IllegalCombination(
-            "method.distiller=null: method.strategy=ensemble_distillation distils; method=fedavg averages without it"
+            f"method.distiller=null: method.strategy={_name(experiment, 'strategy')} distils; give it one, or take method=fedavg, which averages"
+        )
+    if method.client.carries_student and method.strategy.needs_groups:
+        raise IllegalCombination(
+            f"method.client={_name(experiment, 'client')}: its clients share one network, the student, and method.strategy="
+            f"{_name(experiment, 'strategy')} works on those of each architecture; take method.strategy=averaging"
         )
     _check_unused(experiment)
-    if method.strategy.needs_float32 and _name(experiment, "codec") != "float32":
-        raise IllegalCombination(
-            f"method.codec={_name(experiment, 'codec')}: weights cross as float32 here; codecs are for knowledge about samples and labels"
-        )
+    _check_codecs(experiment, kind)
+
+
+def _check_codecs(experiment: "Experiment", kind: str | None) -> None:
+    """Refuse codecs of what they cannot carry: weights, logits where they need distributions, differences to no copy."""
+    method = experiment.method
+    # A kind of another package may give anything; what a fusion gives goes down.
+    up = None if kind is None or ":" in kind else kind
+    down = method.fusion.gives if method.fusion is not None else up
+    said = {"codec": up, "codec_down": down}
+    for (slot, carries), codec in zip(said.items(), method.codecs, strict=True):
+        key = f"method.{slot}" if experiment.resolved["method"][slot] else "method.codec"
+        if method.strategy.needs_float32 and codec.name != "float32":
+            raise IllegalCombination(
+                f"{key}={codec.name}: weights cross as float32 here; codecs are for knowledge about samples and labels"
+            )
+        if codec.needs_probabilities and carries not in {None, "probabilities"}:
+            way = (
+                "method.knowledge=probabilities"
+                if slot == "codec"
+                else "another method.codec_down, or a method.fusion of probabilities"
+            )
+            raise IllegalCombination(
+                f"{key}={codec.name} is for probabilities, and {carries} would cross; take {way}"
+            )
+        if codec.remembers and not method.strategy.keeps_copies:
+            raise IllegalCombination(
+                f"{key}={codec.name} needs copies on both sides, which method.strategy={_name(experiment, 'strategy')} does not keep; "
+                "codistillation does"
+            )
 
 
 def _check_unused(experiment: "Experiment") -> None:
@@ -94,7 +127,7 @@ def _check_unused(experiment: "Experiment") -> None:
         return
     unused = {
         "fusion": method.fusion is not None,
-        "distiller": method.distiller is not None,
+        "distiller": method.distiller is not None and not method.strategy.needs_distiller,
         "weighting": not isinstance(method.weighting, Uniform),
     }
     for slot in (slot for slot, given in unused.items() if given):
@@ -109,7 +142,13 @@ def _check_task(experiment: "Experiment") -> None:
         return
     method = experiment.method
     data = experiment.resolved["data"]["name"]
-    for slot, part in (("client", method.client), ("knowledge", method.knowledge), ("fusion", method.fusion)):
+    parts = {
+        "strategy": method.strategy,
+        "client": method.client,
+        "knowledge": method.knowledge,
+        "fusion": method.fusion,
+    }
+    for slot, part in parts.items():
         if part is not None and part.needs_classes:
             raise IllegalCombination(
                 f"method.{slot}={_name(experiment, slot)} is about classes, data={data} is a {experiment.data.task}; "
@@ -123,15 +162,8 @@ def _check_proxy(experiment: "Experiment") -> None:
         raise IllegalCombination(
             f"method={method.name} needs a proxy set, proxy=none gives none; take proxy=heldout, proxy=dataset or proxy=noise"
         )
-    if (
-        method.client.learns_proxy_labels
-        and experiment.proxy is not None
-        and not getattr(experiment.proxy, "labelled", False)
-    ):
-        raise IllegalCombination(
-            f"method={method.name} trains on the labels of the proxy set (method.client.pretrain.epochs), and this proxy set has none; "
-            "take proxy=heldout proxy.labelled=true, or method.client.pretrain.epochs=0"
-        )
+    if experiment.proxy is not None and not getattr(experiment.proxy, "labelled", False):
+        _check_labels(experiment)
     size = experiment.resolved["method"]["strategy"].get("samples_per_round")
     pool = experiment.data.sizes().train
     if size is not None and experiment.proxy is not None and size > experiment.proxy.count(pool):
@@ -139,6 +171,22 @@ def _check_proxy(experiment: "Experiment") -> None:
             "method.strategy.samples_per_round",
             size,
             f"at most the {experiment.proxy.count(pool)} samples of the proxy set",
+        )
+
+
+def _check_labels(experiment: "Experiment") -> None:
+    """Refuse what learns from labels of a proxy set that has none."""
+    method = experiment.method
+    learners = {
+        "method.client.pretrain.epochs=0 and method.client.label_weight=0": method.client.learns_proxy_labels,
+        "method.distiller.label_weight=0": method.distiller is not None and method.distiller.label_weight > 0,
+        f"another method.strategy than {_name(experiment, 'strategy')}": method.strategy.needs_proxy_labels,
+    }
+    ways = [way for way, learns in learners.items() if learns]
+    if ways:
+        raise IllegalCombination(
+            f"method={method.name} trains on the labels of the proxy set, and this proxy set has none; "
+            f"take proxy=heldout proxy.labelled=true, or {' and '.join(ways)}"
         )
 
 
@@ -153,7 +201,9 @@ def _check_models(experiment: "Experiment") -> None:
         raise IllegalCombination(
             "student=mixed is several architectures; the student is one: name it with student=NAME"
         )
-    if not experiment.method.strategy.mixed_models:
+    _check_features(experiment)
+    _check_heads(experiment)
+    if not experiment.method.strategy.mixed_models and not experiment.method.client.carries_student:
         chosen = dict(architectures)
         if experiment.student is not None and experiment.student not in architectures.values():
             chosen |= {f"student {name}": model for name, model in students.items()}
@@ -161,6 +211,43 @@ def _check_models(experiment: "Experiment") -> None:
             raise IllegalCombination(
                 f"method={experiment.method.name} averages weights, which needs one architecture for all; these are {', '.join(chosen)}. Take one "
                 "model and student=same, or a method that shares outputs (fd, fedmd, dsfl), or feddf, which averages by group"
+            )
+
+
+def _check_features(experiment: "Experiment") -> None:
+    """Refuse networks with features of several widths where features cross."""
+    kind, data = experiment.method.knowledge, experiment.data
+    if kind is None or not kind.equal_features:
+        return
+    shape, widths = next(iter(data.views.values())), {}
+    for name, model in experiment.model.architectures().items():
+        with Streams(0).initialising("shape check"):
+            network = model.network(shape, data.num_outputs)
+        widths[name] = observe(network, {"sample": torch.zeros(1, *shape)}).features.shape[-1]
+    if len(set(widths.values())) > 1:
+        said = ", ".join(f"{name} {width}" for name, width in widths.items())
+        raise IllegalCombination(
+            f"method.knowledge={_name(experiment, 'knowledge')} compares features, which needs one width for all; these networks have {said}. "
+            "Give their last hidden layers one size, for instance model.models.NAME.hidden"
+        )
+
+
+def _check_heads(experiment: "Experiment") -> None:
+    """Refuse networks whose last layer is not a linear one from features to outputs, called `head`, where that is looked at."""
+    if not experiment.method.strategy.needs_head:
+        return
+    shape = next(iter(experiment.data.views.values()))
+    for name, model in experiment.model.architectures().items():
+        with Streams(0).initialising("shape check"):
+            network = model.network(shape, experiment.data.num_outputs)
+            said = observe(network, {"sample": torch.rand(2, *shape)})
+        weights = network.state_dict()
+        if not {"head.weight", "head.bias"} <= weights.keys() or not torch.allclose(
+            head_logits(weights, said.features), said.logits, atol=1e-5
+        ):
+            raise IllegalCombination(
+                f"model={name}: method.strategy={_name(experiment, 'strategy')} works on the last layer of the networks, which must be a linear "
+                "layer `head` from `Outputs.features` to `Outputs.logits`, as in mlp, lenet, resnet and logistic"
             )
 
 

@@ -172,7 +172,11 @@ def _set(config: dict[str, Any], path: list[str], value: Any) -> None:
 
 def _plans(part: Mapping[str, Any]) -> dict[str, Any]:
     """Return the training plans of a part, set apart; nothing for a part without."""
-    plans = {key: value for key, value in part.items() if isinstance(value, Mapping) and key != PLANS}
+    plans = {
+        key: value
+        for key, value in part.items()
+        if isinstance(value, Mapping) and key != PLANS and "name" not in value  # a part is no plan
+    }
     plans = {**part.get(PLANS, {}), **plans}
     return {PLANS: plans} if plans else {}
 

@@ -12,12 +12,11 @@ from typing import Any, Literal, cast
 from omegaconf import OmegaConf
 
 from fedkd.aggregation import FUSIONS, WEIGHTINGS
-from fedkd.aggregation.fusions.base import Fusion
-from fedkd.aggregation.weightings.base import Weighting
 from fedkd.assembly.combinations import check
 from fedkd.assembly.compose import PLANS
+from fedkd.assembly.method import Method
 from fedkd.assembly.settling import settled
-from fedkd.clients import CLIENTS, ClientStrategy
+from fedkd.clients import CLIENTS
 from fedkd.data.datasets import DATASETS
 from fedkd.data.datasets.base import DataSet
 from fedkd.data.partitions import PARTITIONS
@@ -32,13 +31,11 @@ from fedkd.foundation.options import Count, Index, Positive
 from fedkd.foundation.parts import Part, build, dump
 from fedkd.foundation.registry import Family
 from fedkd.knowledge import CODECS, KINDS
-from fedkd.knowledge.codecs.base import Codec
-from fedkd.knowledge.kinds.base import Kind
 from fedkd.models import MODELS
 from fedkd.models.base import Model
 from fedkd.runtime.runtimes import RUNTIMES
 from fedkd.runtime.runtimes.base import Runtime
-from fedkd.strategies import STRATEGIES, ServerStrategy
+from fedkd.strategies import STRATEGIES
 
 Baseline = Literal["local_only", "fedavg", "pooled", "proxy_labels", "pseudo_labels"]
 BASELINES: tuple[Baseline, ...] = ("local_only", "fedavg", "pooled", "proxy_labels", "pseudo_labels")
@@ -69,29 +66,14 @@ class Settings(Part):
     client_timeout: Positive | None = None
     """Seconds to wait for a round's answers; none waits for ever."""
 
-    threads: Count = 1
-    """PyTorch threads of the server's own work; another number can change the last bits of results."""
+    threads: Count | Literal["auto"] = "auto"
+    """PyTorch threads of the server's own work; auto is all cores at hand. Another number can change the last bits of results."""
 
     output: str | None = None
     """The run folder; none makes one below runs/."""
 
     baselines: str | list[str] = "none"
     """Baselines to run beside the method, on the same budget: all, none, or a list of local_only, fedavg, pooled, proxy_labels, pseudo_labels."""
-
-
-@dataclass(frozen=True)
-class Method:
-    """The parts that a recipe names."""
-
-    name: str
-    strategy: ServerStrategy
-    client: ClientStrategy
-    knowledge: Kind | None
-    codec: Codec
-    weighting: Weighting
-    fusion: Fusion | None
-    distiller: Distiller | None
-    pool: bool
 
 
 @dataclass(frozen=True)
@@ -109,6 +91,12 @@ class Experiment:
     runtime: Runtime
     baselines: tuple[Baseline, ...]
     resolved: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def threads(self) -> int:
+        """PyTorch threads of the server's own work; what `auto` was has been settled."""
+        assert self.settings.threads != "auto"
+        return self.settings.threads
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Experiment":
@@ -190,6 +178,7 @@ class _Reader:
             "client": (CLIENTS, False),
             "knowledge": (KINDS, True),
             "codec": (CODECS, False),
+            "codec_down": (CODECS, True),
             "weighting": (WEIGHTINGS, False),
             "fusion": (FUSIONS, True),
         }

@@ -81,7 +81,7 @@ def resume(path: Path | str, watcher: Watcher | None = None) -> Result:
 def _carry_on(folder: RunFolder, experiment: Experiment, watcher: Watcher | None) -> Result:
     watcher = watcher or Silent()
     config = dict(experiment.resolved)
-    if not experiment.runtime.keeps_client_states and experiment.method.client.persistent:
+    if not experiment.runtime.keeps_client_states and experiment.method.remembers:
         checkpoint = folder.load_checkpoint()
         if checkpoint is not None and checkpoint.round < experiment.settings.rounds:
             folder.forget_checkpoints()

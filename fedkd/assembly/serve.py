@@ -36,7 +36,7 @@ def serve(folder: RunFolder, grid: Grid, watcher: Watcher | None = None) -> None
             experiment.settings.clients_per_round or len(data.assignments), len(data.assignments)
         ),
         evaluate_every=experiment.settings.evaluate_every,
-        threads=experiment.settings.threads,
+        threads=experiment.threads,
         client_timeout=experiment.settings.client_timeout,
         proxy_bytes=_proxy_bytes(data) if experiment.method.strategy.needs_proxy else 0,
     )

@@ -1,19 +1,34 @@
-"""Settling what a config leaves to a rule: which engine trains the clients. Afterwards the resolved config says it."""
+"""Settling what a config leaves to a rule or to the machine: the engine, the threads. Afterwards the resolved config says it."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from fedkd.assembly.networks import client_architectures
 from fedkd.engine.engines.base import Question
 from fedkd.foundation.parts import dump
 from fedkd.foundation.seeding import Streams
+from fedkd.foundation.threads import available_threads
 
 if TYPE_CHECKING:
     from fedkd.assembly.experiment import Experiment
 
 
 def settled(experiment: "Experiment") -> "Experiment":
-    """Return the experiment with the engine that `engine=auto` chooses, so that its config gives the same bytes again."""
+    """Return the experiment with what `auto` stands for, so that its config gives the same bytes again."""
+    return _with_threads(_with_engine(experiment))
+
+
+def _with_threads(experiment: "Experiment") -> "Experiment":
+    if experiment.settings.threads != "auto":
+        return experiment
+    settings = replace(experiment.settings, threads=available_threads())
+    return replace(
+        experiment, settings=settings, resolved={**experiment.resolved, "threads": settings.threads}
+    )
+
+
+def _with_engine(experiment: "Experiment") -> "Experiment":
     engine = experiment.engine.chosen(_questions(experiment))
     if engine is experiment.engine:
         return experiment
@@ -25,7 +40,7 @@ def settled(experiment: "Experiment") -> "Experiment":
 def _questions(experiment: "Experiment") -> Iterator[Question]:
     data = experiment.data
     shape = next(iter(data.views.values()))
-    for model in experiment.model.architectures().values():
+    for model in client_architectures(experiment).values():
         with Streams(0).initialising("engine"):
             network = model.network(shape, data.num_outputs)
         yield Question(

@@ -28,6 +28,7 @@ from fedkd.foundation.parts import options_of, summary_of
 from fedkd.foundation.registry import Family
 from fedkd.knowledge import CODECS, KINDS
 from fedkd.models import MODELS
+from fedkd.objectives import TERMS
 from fedkd.runtime.runtimes import RUNTIMES
 from fedkd.strategies import STRATEGIES
 
@@ -44,6 +45,7 @@ FAMILIES: dict[str, tuple[str, Family]] = {
     "codecs": ("method.codec", CODECS),
     "weightings": ("method.weighting", WEIGHTINGS),
     "fusions": ("method.fusion", FUSIONS),
+    "terms": ("method.distiller.terms", TERMS),
 }
 """Kind of part -> the key that takes it, and where its names are found."""
 
@@ -73,7 +75,8 @@ def list_kinds(*, own: Path | None) -> None:
     named |= {kind: family.names() for kind, (_, family) in FAMILIES.items()}
     named |= {"baselines": [*BASELINES]}
     for kind, names in named.items():
-        console.print(f"[bold]{kind:<12}[/bold]{', '.join(names)}", highlight=False)
+        # One line for each kind, however long: a terminal breaks it, a pipe does not.
+        console.print(f"[bold]{kind:<12}[/bold]{', '.join(names)}", highlight=False, soft_wrap=True)
 
 
 def list_kind(kind: str, *, own: Path | None) -> None:

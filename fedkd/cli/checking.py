@@ -61,16 +61,17 @@ def _words(estimate: Estimate) -> list[str]:
         ("up", estimate.up, estimate.payload_up),
         ("down", estimate.down, estimate.payload_down),
     ):
-        lines.append(f"  payload {direction:<7} {_payload_words(rounds, total)}")
+        lines.append(f"  payload {direction:<7} {_payload_words(rounds, total, exact=estimate.exact)}")
     lines.append(f"  proxy set       {estimate.once:,} bytes ({size_words(estimate.once)}), once")
     return lines
 
 
-def _payload_words(rounds: tuple[int, ...] | None, total: int | None) -> str:
+def _payload_words(rounds: tuple[int, ...] | None, total: int | None, *, exact: bool) -> str:
     if rounds is None or total is None:
         return "unknown for this kind of knowledge"
     later = f" from round {len(rounds)} on" if len(rounds) > 1 else ""
-    return f"{rounds[-1]:,} bytes a round{later}, {total:,} ({size_words(total)}) in all"
+    most = "" if exact else "at most "
+    return f"{most}{rounds[-1]:,} bytes a round{later}, {total:,} ({size_words(total)}) in all"
 
 
 def _data_words(experiment: Experiment) -> str:

@@ -13,14 +13,16 @@ import torch
 from torch import nn
 
 from fedkd.assembly.experiment import Experiment
+from fedkd.assembly.networks import student_model
 from fedkd.clients import Situation
 from fedkd.foundation.seeding import Streams
 from fedkd.knowledge import Package
 from fedkd.knowledge.kinds.class_means import ClassMeans
 from fedkd.knowledge.kinds.logits import Logits
 from fedkd.knowledge.kinds.probabilities import Probabilities
+from fedkd.knowledge.kinds.prototypes import Prototypes
 from fedkd.knowledge.kinds.weights import Weights
-from fedkd.models.base import Model, count_parameters
+from fedkd.models.base import Model, count_parameters, observe
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class Estimate:
     """The cost of a run.
 
     Payload is the exact size of the knowledge by its codec's formula; a serialised message adds some hundred bytes. It is
-    exact where all clients of a round answer and, with several architectures, all take part in each round.
+    exact where all clients of a round answer and, with several architectures, all take part in each round. With a codec whose
+    size depends on what is said, or a method that asks about fewer samples as it goes on, it is the most that can be.
 
     Args:
         parameters: numbers that each architecture of the clients learns, by its name.
@@ -37,6 +40,7 @@ class Estimate:
         client_steps: gradient steps of all clients, if all had equally much data.
         student_steps: gradient steps of the server, at most.
         up, down: payload in bytes of a round, in both directions; the last entry stands for all later rounds.
+        exact: whether the payload follows from the config alone.
         rounds: number of rounds.
         once: bytes of the proxy set, which is shipped once.
     """
@@ -48,6 +52,7 @@ class Estimate:
     student_steps: int
     up: tuple[int, ...] | None
     down: tuple[int, ...] | None
+    exact: bool
     rounds: int
     once: int
 
@@ -75,7 +80,7 @@ def estimate_of(experiment: Experiment) -> Estimate:
     )
     asked = _asked(experiment)
     up, down = _payload(experiment, clients, active, asked)
-    students = len(networks) if method.strategy.needs_groups else 1
+    students = len(networks) if method.strategy.needs_groups else getattr(method.strategy, "cycles", 1)
     distilled = (
         0 if method.distiller is None else method.distiller.fit.steps(asked) * students * settings.rounds
     )
@@ -87,6 +92,7 @@ def estimate_of(experiment: Experiment) -> Estimate:
         student_steps=distilled,
         up=up,
         down=down,
+        exact=method.strategy.asks_alike and all(codec.fixed_size for codec in method.codecs),
         rounds=settings.rounds,
         once=_once(experiment),
     )
@@ -114,22 +120,37 @@ def _payload(
     experiment: Experiment, clients: int, active: int, asked: int
 ) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
     """Return the payload up and down by round; knowledge about samples and labels comes down from round 2 on."""
-    kind, codec, outputs = experiment.method.knowledge, experiment.method.codec, experiment.data.num_outputs
+    kind, outputs = experiment.method.knowledge, experiment.data.num_outputs
     match kind:
         case None:
             return (0,), (0,)
         case Weights():
-            models = experiment.model.per_client(clients)
+            # What crosses of a client that carries the student is the student.
+            carries = experiment.method.client.carries_student
+            models = (
+                (student_model(experiment),) * clients if carries else experiment.model.per_client(clients)
+            )
             sizes = {model: _state_bytes(_network(experiment, model)) for model in set(models)}
-            all_clients = sum(sizes[model] for model in models)
-            return (all_clients * active // clients,), (all_clients * active // clients,)
+            size = sum(sizes[model] for model in models) * active // clients
+            beside = experiment.method.strategy.sent_beside(_network(experiment, models[0]), outputs)
+            return (size,), tuple(size + active * extra for extra in beside)
+        case Prototypes():
+            shape = (outputs, _width(experiment))
         case ClassMeans():
-            size = active * codec.num_bytes((outputs, outputs))
+            shape = (outputs, outputs)
         case Logits() | Probabilities():
-            size = active * codec.num_bytes((asked, outputs))
+            shape = (asked, outputs)
         case _:
             return None, None
-    return (size,), (0, size)
+    up, down = (active * codec.num_bytes(shape) for codec in experiment.method.codecs)
+    return (up,), (0, down)
+
+
+def _width(experiment: Experiment) -> int:
+    """Return how many features the networks have, where features cross: the same for all."""
+    network = _network(experiment, next(iter(experiment.model.architectures().values())))
+    shape = next(iter(experiment.data.views.values()))
+    return observe(network, {"sample": torch.zeros(1, *shape)}).features.shape[-1]
 
 
 def _state_bytes(network: nn.Module) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, TypeVar
 
+import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
@@ -28,10 +29,12 @@ class Step:
     Attributes:
         outputs: what the client's network says about the batch; the gradient flows from here.
         targets: true targets of the batch.
-        teacher: what was received about these samples, as scores in log space; only in stages on the proxy set.
+        teacher: scores in log space about these samples: on the proxy set what was received, on the client's own samples what
+            the network says that `ClientStrategy.teacher` names; else none.
         parameters: the network's weights by name, for losses on weights.
         memory: what the strategy wanted to remember of what it received, by names of its own; never trained.
         task: says how outputs, targets and teachers are compared.
+        layers: what the layers say that the stage taps, by name.
     """
 
     outputs: Outputs
@@ -40,6 +43,7 @@ class Step:
     parameters: Mapping[str, Tensor]
     memory: Mapping[str, Tensor]
     task: Task
+    layers: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -50,11 +54,13 @@ class Situation:
         first: whether this client has not trained before.
         received: knowledge that came with the round, if any.
         start: the weights that training starts from.
+        draw: draws what a strategy wants to remember at random; a stream of this client and round.
     """
 
     first: bool
     received: Package | None
     start: Mapping[str, Tensor]
+    draw: torch.Generator = field(default_factory=torch.Generator)
 
 
 Loss = TypeVar("Loss", bound=Callable[..., Float[Tensor, ""]])
@@ -80,17 +86,19 @@ class Stage:
             word; `public` the whole proxy set with its labels.
         loss: mean loss of one batch.
         plan: how long and with what.
+        taps: layers of the network that the loss looks at: names of submodules.
     """
 
     name: str
     source: Literal["private", "proxy", "public"]
     loss: Callable[[Step], Float[Tensor, ""]]
     plan: Fit
+    taps: tuple[str, ...] = ()
 
     @property
     def samplewise(self) -> bool:
-        """Whether the loss of a batch is the mean of the losses of its samples."""
-        return getattr(self.loss, "samplewise", False)
+        """Whether the loss of a batch is the mean of the losses of its samples, as far as its outputs tell."""
+        return not self.taps and getattr(self.loss, "samplewise", False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,8 +114,14 @@ class ClientStrategy(Part, ABC):
     own_initialisation: ClassVar[bool] = False
     """Whether each client's network starts from weights of its own; else all of one architecture start alike."""
 
+    carries_student: ClassVar[bool] = False
+    """Whether a client carries a copy of the server's network beside its own, which crosses in its place (`Outputs.carried`)."""
+
     needs_classes: ClassVar[bool] = False
     """Whether it makes sense for classes only."""
+
+    receives: ClassVar[tuple[str, ...]] = ("logits", "probabilities", "class_means")
+    """Kinds of knowledge that may come down to it; what it cannot use among them does no harm."""
 
     @property
     def learns_proxy_labels(self) -> bool:
@@ -126,6 +140,14 @@ class ClientStrategy(Part, ABC):
         """Return the tensors that the losses of this round will look at."""
         del situation
         return {}
+
+    def teacher(self, situation: Situation) -> Mapping[str, Tensor] | None:
+        """Return the weights of a network whose word on the client's own samples the losses see as `step.teacher`; none without one.
+
+        It is a network of the client's architecture, in evaluation mode. It is asked about each sample once a round.
+        """
+        del situation
+        return None
 
     def stages(self, situation: Situation) -> tuple[Stage, ...]:
         """Return the stages of this round, in order."""

@@ -14,6 +14,7 @@ import numpy as np
 from fedkd.data.datasets.base import DataInfo, DataSet, Indices
 from fedkd.data.manifest import described, manifest
 from fedkd.data.partitions.base import Dealt, Partitioner
+from fedkd.data.positions import Positions
 from fedkd.data.proxies.base import Proxy
 from fedkd.data.proxies.none import NoProxy
 from fedkd.data.samples import Samples, concatenate
@@ -45,8 +46,8 @@ class FederatedData:
     test: Samples
     proxy: Samples | None
     proxy_labelled: bool
-    assignments: tuple[Indices, ...]
-    holdouts: tuple[Indices, ...]
+    assignments: Sequence[Indices]
+    holdouts: Sequence[Indices]
     manifest: Mapping[str, Any]
     shift: Shift | None = None
 
@@ -88,7 +89,7 @@ class FederatedData:
             )
             train = concatenate([*parts[0], *parts[1]])
             training, held = np.split(np.arange(len(train)), [sum(map(len, parts[0]))])
-        dealt = Dealt((training,), (held,))
+        dealt = Dealt(Positions.of([training]), Positions.of([held]))
         summary = manifest(
             self.info, train, self.validation, self.test, self.proxy, dealt, self.manifest["options"]
         )

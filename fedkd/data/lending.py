@@ -4,16 +4,14 @@
 """
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import torch
 
-from fedkd.data.datasets.base import Indices
 from fedkd.data.federated import FederatedData
+from fedkd.data.positions import Positions
 from fedkd.data.samples import Samples
 
 _SAMPLES = ("train", "validation", "test", "proxy")
@@ -27,18 +25,18 @@ class Shareable:
     Args:
         rest: everything that is small, with nothing in the place of what follows.
         samples: by field, the arrays of samples.
-        positions: by field, the positions of all clients one after the other, and where each client's begin.
+        positions: by field, the positions of all clients.
     """
 
     rest: FederatedData
     samples: dict[str, dict[str, Any] | None]
-    positions: dict[str, tuple[Indices, Indices]]
+    positions: dict[str, Positions]
 
 
 def shareable(data: FederatedData) -> Shareable:
     """Return the data without tensors; its manifest stays behind."""
     samples = {name: _arrays(getattr(data, name)) for name in _SAMPLES}
-    positions = {name: _flat(getattr(data, name)) for name in _POSITIONS}
+    positions = {name: Positions.of(getattr(data, name)) for name in _POSITIONS}
     empty: dict[str, Any] = {**dict.fromkeys(_SAMPLES), **dict.fromkeys(_POSITIONS, ()), "manifest": {}}
     return Shareable(replace(data, **empty), samples, positions)
 
@@ -46,8 +44,7 @@ def shareable(data: FederatedData) -> Shareable:
 def restored(shared: Shareable) -> FederatedData:
     """Return the data; its tensors look into the arrays, which must not be written to."""
     parts: dict[str, Any] = {name: _samples(arrays) for name, arrays in shared.samples.items()}
-    for name, (flat, begins) in shared.positions.items():
-        parts[name] = tuple(np.split(flat, begins[1:])) if len(begins) else ()
+    parts |= shared.positions
     known = {field.name for field in fields(FederatedData)}
     assert parts.keys() <= known
     return replace(shared.rest, **parts)
@@ -74,9 +71,3 @@ def _tensor(array: npt.NDArray[Any]) -> torch.Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
         return torch.from_numpy(array)
-
-
-def _flat(positions: Sequence[Indices]) -> tuple[Indices, Indices]:
-    sizes = np.array([len(rows) for rows in positions], dtype=np.int64)
-    begins = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64) if len(sizes) else sizes
-    return np.concatenate(positions) if len(sizes) else sizes, begins

@@ -44,9 +44,8 @@ def manifest(
         options: what made the partition, JSON-like.
     """
     ids = train.ids.numpy()
-    sizes = np.array([len(own) for own in dealt.training])
-    held = [len(own) for own in dealt.holdouts]
-    everyone = np.concatenate([*dealt.training, *dealt.holdouts])
+    sizes, held = dealt.training.sizes, dealt.holdouts.sizes
+    everyone = np.concatenate([dealt.training.flat, dealt.holdouts.flat])
     described = {
         "options": dict(options),
         "splits": {
@@ -57,7 +56,7 @@ def manifest(
         },
         "clients": len(sizes),
         "sizes": sizes.tolist(),
-        "holdout_sizes": held,
+        "holdout_sizes": held.tolist(),
         **_targets(info, train, dealt, sizes),
         "unassigned": len(train) - len(np.unique(everyone)),
     }
@@ -67,7 +66,7 @@ def manifest(
         test.ids.numpy(),
         np.empty(0, np.int64) if proxy is None else proxy.ids.numpy(),
     ]
-    described["hash"] = _hash([*splits, sizes, np.array(held), ids[everyone]])
+    described["hash"] = _hash([*splits, sizes, held, ids[everyone]])
     return described
 
 
@@ -81,7 +80,7 @@ def described(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _targets(info: DataInfo, train: Samples, dealt: Dealt, sizes: Indices) -> dict[str, Any]:
     owners = np.repeat(np.arange(len(sizes)), sizes)
-    targets = train.targets.numpy()[np.concatenate(dealt.training)]
+    targets = train.targets.numpy()[dealt.training.flat]
     if info.task == "classification":
         counts = np.bincount(owners * info.num_outputs + targets, minlength=len(sizes) * info.num_outputs)
         names = list(info.class_names) or [str(number) for number in range(info.num_outputs)]

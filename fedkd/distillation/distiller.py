@@ -2,6 +2,7 @@
 
 >>> Distiller(temperature=3.0).distil(student, proxy.inputs, fused, task=Classification(), generator=g, validate=None)
 Taught(loss=0.02, epochs=5, best_score=None)
+>>> Distiller(terms=({"name": "dkd", "beta": 4.0}, {"name": "sp", "weight": 10.0}))  # other losses, added up
 """
 
 import copy
@@ -10,12 +11,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from fedkd.foundation.options import Count, Positive
+from fedkd.distillation.lessons import Lessons
+from fedkd.foundation.errors import IllegalCombination
+from fedkd.foundation.options import Count, Positive, Share
 from fedkd.foundation.parts import Part
+from fedkd.foundation.seeding import drawing_from
+from fedkd.models._layout import fast_layout
 from fedkd.models.base import run_network
+from fedkd.objectives import Objective, Spec, spelled_out
 from fedkd.tasks import Divergence, Task
 from fedkd.training import Fit, fit
 
@@ -49,10 +55,38 @@ class Distiller(Part):
     """What is minimised: the task's own (KL for classes, squared error for numbers), `mae` or `mse` of the raw outputs."""
 
     hard: bool = False
-    """Learn the label that the teachers name (pseudo-labels) in place of their soft answer: the control of every claim."""
+    """Learn the label that the teachers name (pseudo-labels) in place of their soft answer, whatever else is chosen: the control of every claim."""
+
+    terms: tuple[Spec, ...] = ()
+    """Losses that are added up in place of `divergence`: `[kd, {name: sp, weight: 10}]`; `fedkd list terms` explains them."""
+
+    label_weight: Share = 0.0
+    """Share of the loss that is the task's own on the true targets of the proxy set; the rest is what the teachers say."""
 
     patience: Count | None = None
     """Stop after so many passes without a better validation score, and keep the best weights; none trains to the end."""
+
+    def __post_init__(self) -> None:
+        """Refuse terms that do not exist, and options that terms make idle; write down every option of the terms."""
+        object.__setattr__(self, "terms", spelled_out(self.terms, key="method.distiller.terms"))
+        idle = {
+            "divergence": self.divergence != "task",
+            "temperature": self.temperature != 1.0,
+            "label_weight": self.label_weight != 0.0,
+        }
+        for option in (option for option, given in idle.items() if given and self.terms):
+            raise IllegalCombination(
+                f"method.distiller.{option} has no effect where there are terms; leave it at its default, and set the term's own (`fedkd list terms`)"
+            )
+
+    def objective(self) -> Objective:
+        """Return the terms as one loss."""
+        return Objective.named(self.terms, key="method.distiller.terms")
+
+    @property
+    def teacher_layers(self) -> tuple[str, ...]:
+        """Layers of the teachers' networks that the student learns from."""
+        return () if self.hard else self.objective().teacher_layers
 
     def distil(
         self,
@@ -63,6 +97,9 @@ class Distiller(Part):
         task: Task,
         generator: torch.Generator,
         validate: Callable[[nn.Module], float] | None = None,
+        targets: Shaped[Tensor, "n ..."] | None = None,
+        layers: Mapping[str, Float[Tensor, "n ..."]] | None = None,
+        label_weights: Float[Tensor, " n"] | None = None,
     ) -> Taught:
         """Train the student in place.
 
@@ -71,22 +108,58 @@ class Distiller(Part):
             inputs: views of the proxy samples, each [n, ...].
             teacher: what the teachers say about each sample, as scores in log space (numbers in a regression).
             task: says how answers are compared.
-            generator: draws the order of the samples.
+            generator: draws the order of the samples; what dropout leaves out is drawn from its seed.
             validate: score of a network on validation data, larger is better; needed for `patience`.
+            targets: true targets of the proxy samples; needed for `label_weight`, and by terms that learn from them.
+            layers: layers of the teachers' networks by name (see `teacher_layers`), for terms that learn from them.
+            label_weights: a `label_weight` for each sample, in place of one for all.
+
+        Raises:
+            IllegalCombination: a term needs what is not given, or samples are weighed and there are terms.
         """
         pseudo_labels = task.harden(teacher)
+        shares = torch.full((len(teacher),), self.label_weight) if label_weights is None else label_weights
+        learns_labels = bool((shares > 0).any())
 
         def loss(rows: Tensor) -> Tensor:
             outputs = run_network(student, {view: x[rows] for view, x in inputs.items()}).logits
             if self.hard:
-                return task.supervised(outputs, pseudo_labels[rows]).mean()
-            return task.divergence(
-                outputs, teacher[rows], measure=self.divergence, temperature=self.temperature
-            ).mean()
+                apart = task.supervised(outputs, pseudo_labels[rows])
+            else:
+                apart = task.divergence(
+                    outputs, teacher[rows], measure=self.divergence, temperature=self.temperature
+                )
+            if not learns_labels:
+                return apart.mean()
+            assert targets is not None
+            share = shares[rows]
+            return ((1.0 - share) * apart + share * task.supervised(outputs, targets[rows])).mean()
 
+        if self.terms and label_weights is not None:
+            raise IllegalCombination(
+                "method.distiller.terms: this method weighs labels by sample, which terms cannot; leave terms out"
+            )
+        trained, minimised = student, loss
+        if self.terms and not self.hard:
+            lessons = Lessons(
+                self.objective(),
+                student,
+                inputs,
+                teacher,
+                task=task,
+                generator=generator,
+                steps=self.fit.steps(len(teacher)),
+                targets=targets,
+                layers=layers,
+            )
+            trained, minimised = lessons, lessons.loss
         watch = _EarlyStop(self.patience, student, validate)
-        last = fit(student, loss, size=len(teacher), plan=self.fit, generator=generator, after_epoch=watch)
-        watch.restore()
+        # What dropout leaves out belongs to this distillation, as the order of the samples does.
+        with drawing_from(generator.initial_seed()), fast_layout(student, inputs):
+            last = fit(
+                trained, minimised, size=len(teacher), plan=self.fit, generator=generator, after_epoch=watch
+            )
+            watch.restore()
         return Taught(last, watch.epochs, watch.best_score)
 
 

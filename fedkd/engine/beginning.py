@@ -10,10 +10,15 @@ from torch import Tensor
 from fedkd.clients import Situation, Stage
 from fedkd.engine.client import ClientSide
 from fedkd.engine.mail import Mail, decode
+from fedkd.knowledge import Package
 from fedkd.knowledge.arrays import arrays_in
+from fedkd.knowledge.copies import Copies
 
 MODEL = "fedkd.model"
 """Record of a client's state that holds its network."""
+
+COPIES_UP, COPIES_DOWN = "fedkd.copies.up", "fedkd.copies.down"
+"""Records of a client's state that hold copies of what it said last and of what it was told, where a codec needs them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,15 +36,19 @@ class Begun:
 
     Args:
         turn: the client.
+        received: knowledge that came with the round, if any.
         weights: its network's weights and buffers; not to be written to.
         memory: what its strategy remembers, where it trains.
         stages: what it will go through.
+        teacher: weights and buffers of the network that teaches it on its own samples, if there is one.
     """
 
     turn: Turn
+    received: Package | None
     weights: Mapping[str, Tensor]
     memory: Mapping[str, Tensor]
     stages: tuple[Stage, ...]
+    teacher: Mapping[str, Tensor] | None
 
     @property
     def client(self) -> int:
@@ -53,9 +62,29 @@ def begin(side: ClientSide, turn: Turn) -> Begun:
     kept = side.strategy.persistent and not first
     weights = weights_of(side, turn, kept=kept)
     learned = side.layout(side.models[turn.client]).parameters
-    situation = Situation(first, turn.mail.package, {name: weights[name].to(side.device) for name in learned})
+    received = _received(turn)
+    situation = Situation(
+        first,
+        received,
+        {name: weights[name].to(side.device) for name in learned},
+        side.streams.torch("remember", round=turn.mail.round, client=turn.client),
+    )
     memory = {name: tensor.to(side.device) for name, tensor in side.strategy.remember(situation).items()}
-    return Begun(turn, weights, memory, side.strategy.stages(situation))
+    named = side.strategy.teacher(situation)
+    teacher = None if named is None else _fitting({**weights, **named}, side, turn.client)
+    return Begun(turn, received, weights, memory, side.strategy.stages(situation), teacher)
+
+
+def _received(turn: Turn) -> Package | None:
+    """Return the knowledge that came with the round; a client keeps a copy where the next one will refer to it."""
+    if turn.client in turn.mail.forgetful:
+        for name in (COPIES_UP, COPIES_DOWN):
+            turn.state.pop(name, None)
+    if not turn.mail.refers_to_copies:
+        return turn.mail.package
+    package, copies = turn.mail.read(Copies.of(arrays_in(turn.state, COPIES_DOWN)))
+    turn.state[COPIES_DOWN] = copies.record()
+    return package
 
 
 def weights_of(side: ClientSide, turn: Turn, *, kept: bool) -> Mapping[str, Tensor]:
@@ -63,8 +92,17 @@ def weights_of(side: ClientSide, turn: Turn, *, kept: bool) -> Mapping[str, Tens
     sent = turn.mail.weights
     kept_network = arrays_in(turn.state, MODEL)
     if kept and kept_network is not None:
-        return _fitting(decode(kept_network), side, turn.client)
-    return side.initial_weights(turn.client) if sent is None else _fitting(sent, side, turn.client)
+        own = _fitting(decode(kept_network), side, turn.client)
+        # What a client carries is the server's: it is taken up anew whenever it comes.
+        return own if sent is None or not side.strategy.carries_student else _taken_up(own, sent, side, turn)
+    own = side.initial_weights(turn.client)
+    return own if sent is None else _taken_up(own, sent, side, turn)
+
+
+def _taken_up(
+    own: Mapping[str, Tensor], sent: Mapping[str, Tensor], side: ClientSide, turn: Turn
+) -> Mapping[str, Tensor]:
+    return _fitting(side.arriving(own, sent), side, turn.client)
 
 
 def _fitting(weights: Mapping[str, Tensor], side: ClientSide, client: int) -> Mapping[str, Tensor]:
@@ -93,7 +131,13 @@ def _signature(side: ClientSide, place: int, one: Begun) -> Hashable:
     """Return what clients must have in common to be trained at once; a place of its own where that cannot be told."""
     memory = sorted((name, tuple(tensor.shape), str(tensor.dtype)) for name, tensor in one.memory.items())
     stages = tuple((stage.name, stage.source, stage.loss, stage.plan) for stage in one.stages)
-    signature: tuple[Any, ...] = (repr(side.models[one.client]), one.turn.mail.round, stages, tuple(memory))
+    signature: tuple[Any, ...] = (
+        repr(side.models[one.client]),
+        one.turn.mail.round,
+        stages,
+        tuple(memory),
+        one.teacher is None,
+    )
     try:
         hash(signature)
     except TypeError:

@@ -17,7 +17,9 @@ from fedkd.engine.engines.sequential import Sequential
 from fedkd.foundation.seeding import Streams
 from fedkd.knowledge.codecs.base import Codec
 from fedkd.knowledge.kinds.base import Kind
-from fedkd.models.base import Model, predict, run_network
+from fedkd.models._beside import Beside, carried_by, carrying
+from fedkd.models._layout import bears_layout, channels_last, gains_by_layout
+from fedkd.models.base import Model, Outputs, observe, run_network
 from fedkd.tasks import Task
 
 
@@ -35,7 +37,7 @@ class ClientSide:
 
     Args:
         data: the partitioned data set.
-        models: the model of each client.
+        models: the model of each client, as `fitted_out` gives it.
         strategy: what a client does in a round.
         kind: what a client says after it; none says nothing.
         codec: how it is sent.
@@ -61,11 +63,23 @@ class ClientSide:
         owner = client if self.strategy.own_initialisation else -1
         return initial_network(model, self.data, self.streams, client=owner).to(self.device)
 
+    def crossing(self, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Return what of a client's weights and buffers crosses: all of them, or those of the network that it carries."""
+        return carried_by(state) if self.strategy.carries_student else state
+
+    def arriving(self, state: Mapping[str, Tensor], sent: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Return a client's weights and buffers after it took up what was sent."""
+        return carrying(state, sent) if self.strategy.carries_student else sent
+
     def template(self, model: Model) -> nn.Module:
         """Return this process's network of an architecture; whoever uses it gives it weights first."""
         key = repr(model)
         if key not in self._templates:
-            self._templates[key] = initial_network(model, self.data, self.streams).to(self.device)
+            network = initial_network(model, self.data, self.streams).to(self.device)
+            # The layout that training uses, from the start: else it would depend on what this process did before.
+            if gains_by_layout(network) and bears_layout(network, self._some().inputs):
+                channels_last(network)
+            self._templates[key] = network
         return self._templates[key]
 
     def layout(self, model: Model) -> Layout:
@@ -91,11 +105,15 @@ class ClientSide:
         key = repr(model)
         if key not in self._drops:
             network = self.template(model).train()
-            some = self.resident(
-                self.data.validation.take(torch.arange(2).clamp(max=len(self.data.validation) - 1))
-            )
+            some = self._some()
             self._drops[key] = bool(calls_in(lambda: run_network(network, some.inputs)))
         return self._drops[key]
+
+    def _some(self) -> Samples:
+        """Return two samples, to find out what a network does with them."""
+        return self.resident(
+            self.data.validation.take(torch.arange(2).clamp(max=len(self.data.validation) - 1))
+        )
 
     def resident(self, samples: Samples) -> Samples:
         """Return samples where clients train."""
@@ -155,6 +173,13 @@ class ClientSide:
         return self.data.proxy if ids is None else self.data.proxy.take(self.rows_of(ids))
 
 
+def fitted_out(strategy: ClientStrategy, models: Sequence[Model], student: Model) -> tuple[Model, ...]:
+    """Return the networks that clients train: their own models, each with the student's beside it where the strategy carries it."""
+    if not strategy.carries_student:
+        return tuple(models)
+    return tuple(Beside(own=model, carried=student) for model in models)
+
+
 def initial_network(
     model: Model, data: FederatedData, streams: Streams, *, client: int = -1, owner: str = "client"
 ) -> nn.Module:
@@ -172,28 +197,33 @@ class Trained:
         client: number of its partition.
         state: its network's weights and buffers by name.
         answer: returns its raw outputs on proxy samples, by their ids.
-        outputs: returns its raw outputs on any samples.
+        outputs: returns all that it says about any samples.
     """
 
     side: ClientSide
     client: int
     state: Mapping[str, Tensor]
     answer: Callable[[Int[Tensor, " n"]], Float[Tensor, "n outputs"]]
-    outputs: Callable[[Samples], Float[Tensor, "n outputs"]]
+    outputs: Callable[[Samples], Outputs]
 
     @classmethod
     def of(cls, side: ClientSide, client: int, network: nn.Module, state: Mapping[str, Tensor]) -> "Trained":
         """Return a client whose outputs are those of a network with these weights and buffers."""
 
-        def outputs(samples: Samples) -> Float[Tensor, "n outputs"]:
+        def outputs(samples: Samples) -> Outputs:
             network.load_state_dict(state)
-            return predict(network, side.resident(samples).inputs).cpu()
+            return observe(network, side.resident(samples).inputs).each(Tensor.cpu)
 
-        return cls(side, client, state, lambda ids: outputs(side.proxy(ids)), outputs)
+        return cls(side, client, state, lambda ids: outputs(side.proxy(ids)).logits, outputs)
+
+    @property
+    def num_outputs(self) -> int:
+        """Classes, or numbers to predict."""
+        return self.side.data.info.num_outputs
 
     def weights(self) -> Mapping[str, Tensor]:
-        """Return the network's weights by name."""
-        return {name: weight.detach().cpu() for name, weight in self.state.items()}
+        """Return the weights that cross, by name."""
+        return {name: weight.detach().cpu() for name, weight in self.side.crossing(self.state).items()}
 
     def on_proxy(self, ids: Int[Tensor, " n"]) -> Float[Tensor, "n outputs"]:
         """Return the raw outputs on proxy samples."""
@@ -202,4 +232,13 @@ class Trained:
     def on_private(self) -> tuple[Float[Tensor, "n outputs"], Shaped[Tensor, "n ..."]]:
         """Return the raw outputs on the client's own training samples, and their targets."""
         own = self.side.data.client_train(self.client)
-        return self.outputs(own), own.targets
+        return self.outputs(own).logits, own.targets
+
+    def private_targets(self) -> Shaped[Tensor, "n ..."]:
+        """Return the targets of the client's own training samples."""
+        return self.side.data.client_train(self.client).targets
+
+    def features_on_private(self) -> tuple[Float[Tensor, "n width"], Shaped[Tensor, "n ..."]]:
+        """Return the features of the client's own training samples, and their targets."""
+        own = self.side.data.client_train(self.client)
+        return self.outputs(own).features, own.targets

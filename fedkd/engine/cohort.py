@@ -55,6 +55,6 @@ class Networks:
         return Networks(self.template, *stacks)
 
     def put(self, clients: Int[Tensor, " n"], networks: "Networks") -> None:
-        """Take over the trained parameters of these clients."""
+        """Take over the trained parameters of these clients from as many networks, the first ones."""
         for name, stack in self.trained.items():
-            stack[clients] = networks.trained[name]
+            stack[clients] = networks.trained[name][: len(clients)]

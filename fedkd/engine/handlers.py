@@ -9,16 +9,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from flwr.app import MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from torch import Tensor
 
-from fedkd.engine.beginning import MODEL, Begun, Turn, alike, begin, weights_of
+from fedkd.engine.beginning import COPIES_UP, MODEL, Begun, Turn, alike, begin, weights_of
 from fedkd.engine.client import ClientSide
 from fedkd.engine.evaluating import METRICS, NUM_EXAMPLES, evaluation_replies
 from fedkd.engine.mail import Mail, encode
 from fedkd.engine.stacked import predict_own, predict_stacked, stack
 from fedkd.engine.stages import Fitted, train_alone, train_group
-from fedkd.knowledge import to_records
+from fedkd.knowledge import Package, to_records
+from fedkd.knowledge.arrays import arrays_in
+from fedkd.knowledge.copies import Copies, send
 
 _LOG = logging.getLogger(__name__)
 
@@ -90,13 +92,22 @@ def _finish(side: ClientSide, one: Begun, fitted: Fitted) -> Outcome:
             ids = None
             if side.kind.needs_proxy:
                 ids = side.proxy().ids if mail.asked is None else mail.asked
-            records |= to_records(side.kind.extract(fitted.trained, ids), side.codec)
+            records |= _say(side, one.turn, side.kind.extract(fitted.trained, ids))
     except Exception as error:  # noqa: BLE001  (kinds and codecs are the user's too)
         return error
     if side.strategy.persistent or mail.options.get("keep", False):
         one.turn.state[MODEL] = encode(fitted.trained.state)
     size = len(side.data.assignments[one.client])
     return RecordDict({**records, METRICS: MetricRecord({NUM_EXAMPLES: size, "train-loss": fitted.loss})})
+
+
+def _say(side: ClientSide, turn: Turn, package: Package) -> Mapping[str, ArrayRecord | ConfigRecord]:
+    """Return the records of what a client says; it keeps a copy where it will send differences to it."""
+    if not side.codec.remembers:
+        return to_records(package, side.codec)
+    records, copies = send(package, side.codec, Copies.of(arrays_in(turn.state, COPIES_UP)))
+    turn.state[COPIES_UP] = copies.record()
+    return records
 
 
 def evaluate_together(side: ClientSide, turns: Sequence[Turn]) -> list[Outcome]:

@@ -1,6 +1,6 @@
 """What a message says to a client, decoded once for all clients that get the same.
 
-A train message holds `config` (round, keep), and what the method sends: `weights`, `arrays` + `about` (knowledge), or
+A train message holds `config` (round, keep, forget: the clients that must forget their copies), and what the method sends: `weights`, `arrays` + `about` (knowledge), or
 `ask` (the ids of the proxy samples that the server wants to hear about). Weights under `arrays` without `about` are
 taken as well, as Flower's own strategies send them. A reply holds `arrays` + `about`, and `metrics`.
 """
@@ -15,8 +15,10 @@ from torch import Tensor
 
 from fedkd.knowledge import ABOUT, ARRAYS, Package, from_records
 from fedkd.knowledge.arrays import arrays_in, record_of, tensor_of
+from fedkd.knowledge.copies import Copies, receive
+from fedkd.knowledge.package import codec_of
 
-CONFIG, WEIGHTS, ASK = "config", "weights", "ask"
+CONFIG, WEIGHTS, ASK, FORGET = "config", "weights", "ask", "forget"
 
 
 class Mail:
@@ -28,6 +30,7 @@ class Mail:
 
     def __init__(self, content: RecordDict) -> None:
         self._content = content
+        self._read: dict[bytes, tuple[Package, Copies]] = {}
 
     @functools.cached_property
     def options(self) -> Mapping[str, Any]:
@@ -41,8 +44,28 @@ class Mail:
 
     @functools.cached_property
     def package(self) -> Package | None:
-        """The knowledge that came, if any."""
+        """The knowledge that came, if any, to a client that holds no copies."""
         return from_records(self._content) if ABOUT in self._content else None
+
+    @property
+    def refers_to_copies(self) -> bool:
+        """Whether what came must be read with the copies of what came before."""
+        return ABOUT in self._content and codec_of(self._content).remembers
+
+    def read(self, copies: Copies) -> tuple[Package, Copies]:
+        """Return the knowledge that came to a client with these copies, and its copies from then on.
+
+        Clients that hold the same are given the same objects.
+        """
+        digest = copies.digest()
+        if digest not in self._read:
+            self._read[digest] = receive(self._content, copies)
+        return self._read[digest]
+
+    @property
+    def forgetful(self) -> frozenset[int]:
+        """The clients that must forget their copies, since the server did."""
+        return frozenset(int(client) for client in self.options.get(FORGET, []))
 
     @functools.cached_property
     def weights(self) -> Mapping[str, Tensor] | None:

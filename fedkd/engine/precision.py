@@ -8,7 +8,7 @@ import contextlib
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 Precision = Literal["float32", "bfloat16"]
 """Of forward and backward passes; weights, optimisers and losses stay in float32."""
@@ -21,11 +21,6 @@ def in_precision(precision: Precision, device_type: str) -> contextlib.AbstractC
     return torch.autocast(device_type, dtype=torch.bfloat16, cache_enabled=False)
 
 
-def channels_last(network: nn.Module) -> nn.Module:
-    """Return the network with its kernels laid out as low precision wants them; changed in place."""
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
-
-
 def laid_out(x: Tensor) -> Tensor:
-    """Return images in the layout of `channels_last`, everything else as it is."""
+    """Return images with their channels last, everything else as it is."""
     return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x

@@ -9,8 +9,10 @@ from torch import Tensor, nn
 from fedkd.clients import Stage, Step
 from fedkd.data.samples import Samples
 from fedkd.engine.dropout import drawing
-from fedkd.engine.precision import Precision, channels_last, in_precision, laid_out
+from fedkd.engine.precision import Precision, in_precision, laid_out
+from fedkd.models._layout import lies_channels_last
 from fedkd.models.base import Outputs, run_network
+from fedkd.objectives import Taps
 from fedkd.tasks import Task
 from fedkd.training import fit
 
@@ -45,20 +47,23 @@ def run_stage(
     """
     parameters = dict(network.named_parameters())
     inputs = dict(samples.inputs)
-    if precision != "float32":
-        channels_last(network)
+    if lies_channels_last(network):
         inputs = {view: laid_out(x) for view, x in inputs.items()}
     dtype = next(iter(parameters.values())).dtype
 
-    def forward(rows: Tensor) -> Outputs:
-        with in_precision(precision, samples.targets.device.type):
+    def forward(rows: Tensor) -> tuple[Outputs, Mapping[str, Tensor]]:
+        with in_precision(precision, samples.targets.device.type), Taps(network, stage.taps) as layers:
             said = run_network(network, {view: x[rows] for view, x in inputs.items()})
-        return said if precision == "float32" else Outputs(*(value.to(dtype) for value in said))
+        if precision == "float32":
+            return said, layers
+        return said.each(lambda value: value.to(dtype)), {
+            name: layer.to(dtype) for name, layer in layers.items()
+        }
 
     def loss(rows: Tensor) -> Tensor:
-        outputs = forward(rows)
+        outputs, layers = forward(rows)
         said = None if teacher is None else teacher[rows]
-        return stage.loss(Step(outputs, samples.targets[rows], said, parameters, memory, task))
+        return stage.loss(Step(outputs, samples.targets[rows], said, parameters, memory, task, layers))
 
     with contextlib.nullcontext() if dropout is None else drawing(dropout):
         return fit(network, loss, size=len(samples), plan=stage.plan, generator=generator)

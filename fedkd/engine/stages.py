@@ -14,6 +14,7 @@ from fedkd.engine.client import ClientSide, Trained
 from fedkd.engine.cohort import Networks, Source
 from fedkd.engine.sequential import run_stage
 from fedkd.engine.stacked import predict_stacked
+from fedkd.engine.teachers import taught
 from fedkd.engine.vectorised import run_stage_together
 
 
@@ -78,6 +79,7 @@ def train_group(side: ClientSide, group: Sequence[Begun]) -> list[Fitted]:
             generators=order,
             dropout=dropout,
             precision=side.engine.precision,
+            compiles=side.engine.compiles,
         )
     answers = _Answers(side, networks, stacks)
     return [
@@ -123,11 +125,12 @@ def _generators(
 def _samples_of(side: ClientSide, stage: Stage, one: Begun) -> tuple[Samples, Tensor | None]:
     match stage.source:
         case "private":
-            return side.resident(side.data.client_train(one.client)), None
+            said = taught(side, [one])
+            return side.resident(side.data.client_train(one.client)), None if said is None else said[0]
         case "public":
             return side.proxy_here, None
         case "proxy":
-            package = one.turn.mail.package
+            package = one.received
             assert package is not None
             assert package.ids is not None
             return side.resident(side.proxy(package.ids)), package.scores().to(side.device)
@@ -138,7 +141,11 @@ def _source_of(side: ClientSide, place: int, group: Sequence[Begun]) -> Source:
     source = group[0].stages[place].source
     if source == "private":
         samples, positions = side.pool([one.client for one in group])
-        return Source(samples.inputs, samples.targets, positions)
+        said = taught(side, group)
+        if said is None:
+            return Source(samples.inputs, samples.targets, positions)
+        ends = torch.tensor([len(each) for each in said]).cumsum(0).tolist()
+        return Source(samples.inputs, samples.targets, positions, torch.cat(said), [0, *ends[:-1]])
     samples = side.proxy_here
     if source == "public":
         everything = torch.arange(len(samples))
@@ -146,20 +153,20 @@ def _source_of(side: ClientSide, place: int, group: Sequence[Begun]) -> Source:
     rows: dict[int, Tensor] = {}
     starts: dict[int, int] = {}
     scores: list[Tensor] = []
-    for mail in (one.turn.mail for one in group):
-        if id(mail) not in rows:
-            assert mail.package is not None
-            assert mail.package.ids is not None
-            rows[id(mail)] = side.rows_of(mail.package.ids)
-            starts[id(mail)] = sum(map(len, scores))
-            scores.append(mail.package.scores().to(side.device))
-    mails = [id(one.turn.mail) for one in group]
+    for package in (one.received for one in group):
+        if id(package) not in rows:
+            assert package is not None
+            assert package.ids is not None
+            rows[id(package)] = side.rows_of(package.ids)
+            starts[id(package)] = sum(map(len, scores))
+            scores.append(package.scores().to(side.device))
+    heard = [id(one.received) for one in group]
     return Source(
         samples.inputs,
         samples.targets,
-        [rows[mail] for mail in mails],
+        [rows[package] for package in heard],
         torch.cat(scores),
-        [starts[mail] for mail in mails],
+        [starts[package] for package in heard],
     )
 
 

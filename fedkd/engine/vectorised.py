@@ -4,26 +4,22 @@ It does what `engine/sequential.py` does for each of them, to float tolerance. C
 they have any: they are sorted by their number of steps, and the stack shrinks to those that still train.
 """
 
-import contextlib
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor, nn
-from torch.func import vmap
 
-from fedkd.clients import Stage, Step
+from fedkd.clients import Stage
 from fedkd.engine.cohort import Networks, Source
-from fedkd.engine.dropout import Call, calls_in, playing
+from fedkd.engine.compiling import compiled, rung
+from fedkd.engine.dropout import Call, calls_in
+from fedkd.engine.gradients import Batches, ClientLoss, Tensors
 from fedkd.engine.optimizers import Stacked
-from fedkd.engine.precision import Precision, in_precision
+from fedkd.engine.precision import Precision
 from fedkd.engine.schedule import Schedule
-from fedkd.models.base import Outputs, run_with
+from fedkd.models.base import run_with
 from fedkd.tasks import Task
-
-Stacks = tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]
-"""Of some clients: trained and frozen parameters, buffers, memory."""
 
 
 def run_stage_together(
@@ -36,6 +32,7 @@ def run_stage_together(
     generators: Sequence[torch.Generator],
     dropout: Sequence[torch.Generator] = (),
     precision: Precision = "float32",
+    compiles: bool = False,
 ) -> list[float]:
     """Train a cohort in place through one stage.
 
@@ -48,6 +45,7 @@ def run_stage_together(
         generators: draw the order of each client's samples.
         dropout: draw what is dropped of each client's activations; none for networks without dropout.
         precision: of forward and backward passes.
+        compiles: whether steps go through PyTorch's compiler.
 
     Returns:
         Each client's mean loss over its last pass, NaN without samples.
@@ -56,29 +54,34 @@ def run_stage_together(
     order = sorted(range(len(sizes)), key=lambda client: -stage.plan.steps(sizes[client]))
     arrangement = torch.tensor(order, dtype=torch.long)
     is_sorted = order == list(range(len(order)))
-    mine = networks if is_sorted else networks.taken(arrangement)
+    filled = rung(len(order), len(order)) if compiles else len(order)
+    if filled > len(order):  # the last one stands in for clients that there are not
+        arrangement = torch.cat([arrangement, arrangement[-1:].expand(filled - len(order))])
+    in_place = is_sorted and filled == len(order)
+    mine = networks if in_place else networks.taken(arrangement)
     cohort = _Cohort(
         stage,
         mine,
         source,
-        order,
-        {name: tensor if is_sorted else tensor[arrangement] for name, tensor in memory.items()},
+        arrangement.tolist(),
+        {name: tensor if in_place else tensor[arrangement] for name, tensor in memory.items()},
         task,
         [dropout[client] for client in order] if dropout else [],
         precision,
+        compiles=compiles,
     )
     schedule = Schedule.draw(
         stage.plan, [sizes[client] for client in order], [generators[client] for client in order]
     )
     losses = cohort.train(schedule)
-    if not is_sorted:
-        networks.put(arrangement, mine)
+    if not in_place:
+        networks.put(arrangement[: len(order)], mine)
     said = dict(zip(order, losses, strict=True))
     return [said[client] for client in range(len(order))]
 
 
 class _Cohort:
-    """Clients sorted by their number of steps, in one stage."""
+    """Clients sorted by their number of steps, in one stage; steps that are compiled may have more clients than there are."""
 
     def __init__(
         self,
@@ -90,6 +93,8 @@ class _Cohort:
         task: Task,
         dropout: Sequence[torch.Generator],
         precision: Precision,
+        *,
+        compiles: bool,
     ) -> None:
         self._stage, self._networks, self._source = stage, networks, source
         self._positions = nn.utils.rnn.pad_sequence(
@@ -97,7 +102,7 @@ class _Cohort:
         )
         self._said = torch.tensor([source.said[client] if source.said else 0 for client in order])
         self._memory, self._task, self._order = memory, task, order
-        self._dropout, self._precision = dropout, precision
+        self._dropout, self._precision, self._compiles = dropout, precision, compiles
         self._calls: dict[int, tuple[Call, ...]] = {}
 
     def train(self, schedule: Schedule) -> list[float]:
@@ -105,12 +110,11 @@ class _Cohort:
         networks, device = self._networks, self._source.targets.device
         networks.template.train()
         optimizer = Stacked(self._stage.plan.optimizer, networks.trained)
-        sums = torch.zeros(len(self._order), device=device, dtype=_dtype(networks))
+        sums = torch.zeros(len(schedule.steps), device=device, dtype=_dtype(networks))
         last = schedule.last.to(sums)
         for step in range(schedule.length):
             active = schedule.active(step)
-            counts = schedule.counts[:active, step]
-            gradients, losses = self._gradients(schedule.rows[:active, step], counts)
+            gradients, losses = self._gradients(schedule.rows[:active, step], schedule.counts[:active, step])
             optimizer.step(gradients, active=active, rates=schedule.rates(step, active))
             # Where nothing is added, a loss that is not finite must not become NaN by a weight of 0.
             sums[:active] += torch.where(last[:active, step] > 0, losses * last[:active, step], 0.0)
@@ -118,9 +122,12 @@ class _Cohort:
 
     def _gradients(
         self, rows: Int[Tensor, "active batch"], counts: Int[Tensor, " active"]
-    ) -> tuple[dict[str, Tensor], Tensor]:
+    ) -> tuple[Tensors, Tensor]:
         """Return each client's gradients and loss on its batch, of which the first `counts` rows count."""
         everyone = torch.arange(len(rows))
+        full = bool((counts == rows.shape[1]).all())
+        if self._compiles and (full or self._stage.samplewise):
+            return self._compiled(rows, None if full else counts)
         width = int(counts.max())
         if bool((counts == width).all()):
             return self._together(everyone, rows[:, :width])
@@ -140,115 +147,103 @@ class _Cohort:
         assert losses is not None
         return gradients, losses
 
+    def _compiled(
+        self, rows: Int[Tensor, "active batch"], counts: Int[Tensor, " active"] | None
+    ) -> tuple[Tensors, Tensor]:
+        """Return gradients and losses from a compiled step, which comes in few sizes: of what it computes, some is left."""
+        active, size = len(rows), rung(len(self._order), len(rows))
+        rows = torch.cat([rows, rows.new_zeros(size - active, rows.shape[1])])
+        if counts is not None:
+            counts = torch.cat([counts, counts.new_zeros(size - active)])
+        gradients, losses = compiled(*self._step(torch.arange(size), rows, counts))
+        return {name: gradient[:active] for name, gradient in gradients.items()}, losses[:active]
+
     def _together(
         self,
         clients: Int[Tensor, " some"],
         rows: Int[Tensor, "some batch"],
         counts: Int[Tensor, " some"] | None = None,
-    ) -> tuple[dict[str, Tensor], Tensor]:
+    ) -> tuple[Tensors, Tensor]:
         """Return gradients and losses of clients whose batches have one size; with counts, as if they had."""
-        batch = self._batch(clients, rows, counts)
+        loss, batches = self._step(clients, rows, counts)
+        return loss.gradients(batches)
+
+    def _step(
+        self,
+        clients: Int[Tensor, " some"],
+        rows: Int[Tensor, "some batch"],
+        counts: Int[Tensor, " some"] | None,
+    ) -> tuple[ClientLoss, Batches]:
+        """Return the loss of some clients and all that it looks at."""
         first = len(clients) == int(clients[-1]) + 1  # the first clients of the stack: no copy is needed
-        stacks = self._stacks(slice(0, len(clients)) if first else clients)
-        kept = self._drawn(clients, batch["inputs"])
-        trained, frozen, buffers, memory = stacks
-        learning = {name: weight.detach().requires_grad_() for name, weight in trained.items()}
-        # One backward pass through the sum gives each client its own gradient, since no loss depends on another's weights.
-        losses: Tensor = vmap(self._loss)(learning, frozen, buffers, memory, batch, kept)
-        found = torch.autograd.grad(losses.sum(), list(learning.values()), allow_unused=True)
-        # What a loss does not depend on is left out: an optimiser leaves it alone, weight decay included.
-        gradients = {name: one for name, one in zip(learning, found, strict=True) if one is not None}
-        return gradients, losses.detach()
+        chosen = slice(0, len(clients)) if first else clients
+        networks, source = self._networks, self._source
+
+        def of(group: Mapping[str, Tensor]) -> Tensors:
+            return {name: stack[chosen] for name, stack in group.items()}
+
+        batch = self._batch(clients, rows, counts)
+        kept, calls = self._drawn(clients, batch["at"][0])
+        given = Batches(
+            of(networks.trained),
+            of(networks.frozen),
+            of(networks.buffers),
+            of(self._memory),
+            dict(source.inputs),
+            batch,
+            kept,
+        )
+        loss = ClientLoss(
+            self._stage.loss, networks.template, self._task, self._precision, calls, self._stage.taps
+        )
+        return loss, given
 
     def _batch(
         self,
         clients: Int[Tensor, " some"],
         rows: Int[Tensor, "some batch"],
         counts: Int[Tensor, " some"] | None,
-    ) -> dict[str, Any]:
-        """Gather the batches of some clients, and how much each row counts where not all do."""
+    ) -> Tensors:
+        """Return where the batches of some clients are gathered, and how much each row counts where not all do."""
         source = self._source
         device = source.targets.device
-        at = self._positions[clients[:, None], rows].to(device)
-        batch: dict[str, Any] = {
-            "inputs": {view: x[at] for view, x in source.inputs.items()},
-            "targets": source.targets[at],
-        }
+        batch = {"targets": source.targets, "at": self._positions[clients[:, None], rows].to(device)}
         if source.teacher is not None:
-            batch["teacher"] = source.teacher[(self._said[clients][:, None] + rows).to(device)]
+            batch["teacher"] = source.teacher
+            batch["said"] = (self._said[clients][:, None] + rows).to(device)
         if counts is not None:
             within = torch.arange(rows.shape[1]) < counts[:, None]
-            batch["share"] = (within.to(_dtype(self._networks)) / counts[:, None]).to(device)
+            share = within.to(_dtype(self._networks)) / counts[:, None].clamp(min=1)
+            batch["share"] = share.to(device)
         return batch
 
-    def _stacks(self, chosen: slice | int | Int[Tensor, " some"]) -> Stacks:
-        """Return what the loss of some clients, or of one, wants beside their batches."""
-        networks = self._networks
-
-        def of(group: Mapping[str, Tensor]) -> dict[str, Tensor]:
-            return {name: stack[chosen] for name, stack in group.items()}
-
-        return of(networks.trained), of(networks.frozen), of(networks.buffers), of(self._memory)
-
-    def _drawn(self, clients: Int[Tensor, " some"], inputs: Mapping[str, Tensor]) -> list[Tensor]:
-        """Return what each client keeps at each call of dropout, from a generator of its own."""
+    def _drawn(
+        self, clients: Int[Tensor, " some"], at: Int[Tensor, " batch"]
+    ) -> tuple[Tensors, tuple[Call, ...]]:
+        """Return what each client keeps at each call of dropout, from a generator of its own, and these calls."""
         if not self._dropout:
-            return []
-        calls = self._calls_of({view: x[0] for view, x in inputs.items()})
-        drawn = [[call.draw(self._dropout[client]) for call in calls] for client in clients.tolist()]
+            return {}, ()
+        calls = self._calls_of(at)
+        drawn = [
+            [call.draw(self._dropout[client]) for call in calls]
+            for client in clients.tolist()
+            if client < len(self._dropout)
+        ]
+        drawn += drawn[-1:] * (len(clients) - len(drawn))
         device = self._source.targets.device
-        return [torch.stack(column).to(device) for column in zip(*drawn, strict=True)]
+        stacks = [torch.stack(column).to(device) for column in zip(*drawn, strict=True)]
+        return {str(call): stack for call, stack in enumerate(stacks)}, calls
 
-    def _calls_of(self, inputs: Mapping[str, Tensor]) -> tuple[Call, ...]:
+    def _calls_of(self, at: Int[Tensor, " batch"]) -> tuple[Call, ...]:
         """Return the calls of dropout on a batch of this size."""
-        width = len(next(iter(inputs.values())))
-        if self._dropout and width not in self._calls:
-            trained, frozen, buffers, _ = self._stacks(0)
-            weights = {**trained, **frozen, **buffers}
-            self._calls[width] = calls_in(lambda: run_with(self._networks.template, weights, inputs))
-        return self._calls.get(width, ())
-
-    def _loss(
-        self,
-        trained: Mapping[str, Tensor],
-        frozen: Mapping[str, Tensor],
-        buffers: Mapping[str, Tensor],
-        memory: Mapping[str, Tensor],
-        batch: Mapping[str, Any],
-        kept: Sequence[Tensor],
-    ) -> Tensor:
-        """Return the loss of one client's batch; `vmap` runs it for all."""
-        parameters = {**trained, **frozen}
-        with contextlib.ExitStack() as stack:
-            if self._dropout:
-                calls = self._calls[len(batch["targets"])]
-                stack.enter_context(playing(list(zip(calls, kept, strict=True))))
-            stack.enter_context(in_precision(self._precision, batch["targets"].device.type))
-            outputs = run_with(self._networks.template, {**parameters, **buffers}, batch["inputs"])
-        if self._precision != "float32":
-            outputs = Outputs(*(said.to(_dtype(self._networks)) for said in outputs))
-
-        def loss(outputs: Outputs, targets: Tensor, teacher: Tensor | None) -> Tensor:
-            return self._stage.loss(Step(outputs, targets, teacher, parameters, memory, self._task))
-
-        if "share" not in batch:
-            return loss(outputs, batch["targets"], batch.get("teacher"))
-        return _weighted(loss, outputs, batch)
-
-
-def _weighted(loss: Callable[..., Tensor], outputs: Outputs, batch: Mapping[str, Any]) -> Tensor:
-    """Return the mean of the losses of the single samples that count, for losses that are such a mean."""
-
-    def of_one(logits: Tensor, features: Tensor, targets: Tensor, teacher: Tensor | None) -> Tensor:
-        said = None if teacher is None else teacher[None]
-        return loss(Outputs(logits[None], features[None]), targets[None], said)
-
-    teacher = batch.get("teacher")
-    each = vmap(of_one, in_dims=(0, 0, 0, None if teacher is None else 0))(
-        outputs.logits, outputs.features, batch["targets"], teacher
-    )
-    weighted: Tensor = each * batch["share"]
-    return weighted.sum()
+        width = len(at)
+        if width not in self._calls:
+            networks = self._networks
+            inputs = {view: x[at] for view, x in self._source.inputs.items()}
+            stacks = {**networks.trained, **networks.frozen, **networks.buffers}
+            weights = {name: stack[0] for name, stack in stacks.items()}
+            self._calls[width] = calls_in(lambda: run_with(networks.template, weights, inputs))
+        return self._calls[width]
 
 
 def _dtype(networks: Networks) -> torch.dtype:

@@ -18,3 +18,6 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 OpenFraction = Annotated[float, Field(ge=0, lt=1)]
 """A share of a whole that never is the whole."""
+
+Share = Annotated[float, Field(ge=0, le=1)]
+"""A share of a whole, from none to all of it."""

@@ -13,7 +13,8 @@ import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar, cast
+from types import UnionType
+from typing import Any, ClassVar, TypeVar, Union, cast, get_args, get_origin
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -57,7 +58,7 @@ def build(cls: type[P], options: Mapping[str, Any], *, key: str) -> P:
         InvalidOption: an unknown key, a wrong type, a value out of range, or a missing option.
     """
     try:
-        return cast("P", _adapter(cls).validate_json(json.dumps(dict(options))))
+        return cast("P", _adapter(cls).validate_json(json.dumps(dict(options)), context={"key": key}))
     except TypeError as error:
         raise InvalidOption(key, options, "plain values (numbers, words, lists, mappings)") from error
     except ValidationError as error:
@@ -107,8 +108,15 @@ def _adapter(cls: type[Any]) -> TypeAdapter[Any]:
 
 
 def _explain(cls: type, error: ValidationError, key: str) -> InvalidOption:
-    first = error.errors(include_url=False)[0]
-    path = ".".join([key, *(str(step) for step in first["loc"])]) if key else ".".join(map(str, first["loc"]))
+    errors = error.errors(include_url=False)
+    first = errors[0]
+    place, reasons = first["loc"], [first]
+    if _takes_several_types(
+        cls, place[:-1]
+    ):  # pydantic gives a reason for each type, and its name ends the place
+        place = place[:-1]
+        reasons = [other for other in errors if other["loc"][:-1] == place]
+    path = ".".join([key, *map(str, place)]) if key else ".".join(map(str, place))
     if first["type"] in {"unexpected_keyword_argument", "extra_forbidden"}:
         owner = _owner(cls, first["loc"][:-1])
         names = [field.name for field in dataclasses.fields(owner)] if owner else []
@@ -116,14 +124,24 @@ def _explain(cls: type, error: ValidationError, key: str) -> InvalidOption:
         return InvalidOption(path, first["input"], allowed, nearest(str(first["loc"][-1]), names))
     if first["type"] in {"missing", "missing_argument", "missing_keyword_only_argument"}:
         return InvalidOption(path, None, "a value, it has no default")
-    allowed = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    choices = first.get("ctx", {}).get("expected")
+    allowed = " or ".join(
+        reason["msg"].removeprefix("Input should be ").removeprefix("Value error, ") for reason in reasons
+    )
+    expected = [reason["ctx"]["expected"] for reason in reasons if "expected" in reason.get("ctx", {})]
     hint = None
-    if isinstance(choices, str) and isinstance(first["input"], str):
-        hint = nearest(
-            first["input"], [choice.strip("' ") for choice in choices.replace(" or ", ",").split(",")]
-        )
+    if expected and isinstance(first["input"], str):
+        choices = " or ".join(map(str, expected)).replace(" or ", ",").split(",")
+        hint = nearest(first["input"], [choice.strip("' ") for choice in choices])
     return InvalidOption(path, first["input"], allowed, hint)
+
+
+def _takes_several_types(cls: type, path: tuple[int | str, ...]) -> bool:
+    owner = _owner(cls, path[:-1]) if path else None
+    if owner is None:
+        return False
+    types = {field.name: field.type for field in dataclasses.fields(owner)}
+    members = [member for member in get_args(types.get(str(path[-1]))) if member is not type(None)]
+    return get_origin(types.get(str(path[-1]))) in {Union, UnionType} and len(members) > 1
 
 
 def _owner(cls: type, path: tuple[int | str, ...]) -> type | None:

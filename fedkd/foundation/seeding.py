@@ -42,7 +42,14 @@ class Streams:
     @contextlib.contextmanager
     def initialising(self, purpose: str, *, client: int = -1) -> Iterator[None]:
         """Let modules that draw from PyTorch's global generator draw from a stream, and leave the global one untouched."""
-        with torch.random.fork_rng(devices=[]):
-            # Not torch.manual_seed, which also seeds the generators of every GPU.
-            torch.default_generator.manual_seed(self.key(purpose, client=client))
+        with drawing_from(self.key(purpose, client=client)):
             yield
+
+
+@contextlib.contextmanager
+def drawing_from(seed: int) -> Iterator[None]:
+    """Let PyTorch's global generator begin at a seed in this context, and give it back as it was."""
+    with torch.random.fork_rng(devices=[]):
+        # Not torch.manual_seed, which also seeds the generators of every GPU.
+        torch.default_generator.manual_seed(seed)
+        yield

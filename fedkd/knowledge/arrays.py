@@ -7,13 +7,15 @@
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from flwr.app import Array, ArrayRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from torch import Tensor
+
+Record = TypeVar("Record", ArrayRecord, ConfigRecord, MetricRecord, RecordDict)
 
 
 class LocalArray(Array):
@@ -73,9 +75,12 @@ def _name_of(dtype: np.dtype[Any]) -> str:
 
 def record_of(arrays: Mapping[str, npt.NDArray[Any]]) -> ArrayRecord:
     """Return a record of local arrays; Flower's constructor would serialise each of them."""
-    record = ArrayRecord()
-    for name, values in arrays.items():
-        record[name] = LocalArray(values)
+    return filled(ArrayRecord(), {name: LocalArray(values) for name, values in arrays.items()})
+
+
+def filled(record: Record, entries: Mapping[str, object]) -> Record:
+    """Put entries into a new record without Flower's look at each: they have been in a record of this kind before, or are ours."""
+    record.__dict__["_data"].update(entries)
     return record
 
 

@@ -10,9 +10,9 @@ import functools
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from fedkd.foundation.errors import InvalidOption
 from fedkd.foundation.parts import dump
 from fedkd.knowledge.arrays import arrays_in, numbers_of, record_of
 from fedkd.knowledge.codecs import CODECS
-from fedkd.knowledge.codecs.base import Codec
+from fedkd.knowledge.codecs.base import Before, Codec
 
 ARRAYS = "arrays"
 """Name of the record that holds the arrays; weights under this name are what Flower's own strategies expect."""
@@ -36,6 +36,11 @@ WEIGHTS = "weights"
 """Name of the record that holds a network's weights beside other knowledge."""
 
 _IDS, _COUNTS = "ids", "counts"
+_SHAPE = "shape/"
+"""Before the name of an array in `about`: its shape, where what is sent of it has another one."""
+
+HeldOf = Callable[[Tensor, int], Before]
+"""Says what a receiver holds of samples, by their ids and the width of a row."""
 
 
 class BadPackage(ValueError):
@@ -47,10 +52,10 @@ class Package:
     """What one party says.
 
     Args:
-        kind: `weights`, `logits`, `probabilities` or `class_means`.
+        kind: what it is, by the name of its kind of knowledge: `weights`, `logits`, `class_means`, ...
         arrays: what is said: `values` [samples or classes, outputs], or a network's weights by name.
-        ids: [samples] the proxy samples that the values are about; none for weights and class means.
-        counts: [classes] how many private samples stand behind each row of class means; 0 means nothing is said.
+        ids: [samples] the proxy samples that the values are about; none for what is not about samples.
+        counts: [classes] how many private samples stand behind each row of what is about classes; 0 means nothing is said.
     """
 
     kind: str
@@ -90,38 +95,68 @@ class Package:
                 raise BadPackage(f"sent values that are not finite (in {name!r})")
 
 
-def to_records(package: Package, codec: Codec) -> dict[str, ArrayRecord | ConfigRecord]:
-    """Return the Flower records of a package: its arrays, encoded, and what they are."""
-    encoded = {name: np.asarray(codec.encode(array), order="C") for name, array in package.arrays.items()}
+def to_records(
+    package: Package, codec: Codec, before: Before | None = None
+) -> dict[str, ArrayRecord | ConfigRecord]:
+    """Return the Flower records of a package: its arrays, encoded, and what they are.
+
+    Args:
+        package: what is said.
+        codec: how it is sent.
+        before: what the receiver holds of it already, for codecs that remember.
+    """
+    about: dict[str, str | list[int]] = {"kind": package.kind, "codec": _spec(codec)}
+    encoded = {}
+    for name, array in package.arrays.items():
+        encoded[name] = np.asarray(codec.encode_after(array, before), order="C")
+        if encoded[name].shape != tuple(array.shape):
+            about[f"{_SHAPE}{name}"] = list(array.shape)
     if package.ids is not None:
         encoded[_IDS] = package.ids.numpy()
     if package.counts is not None:
         encoded[_COUNTS] = package.counts.numpy()
-    about = ConfigRecord({"kind": package.kind, "codec": _spec(codec)})
-    return {ARRAYS: record_of(encoded), ABOUT: about}
+    return {ARRAYS: record_of(encoded), ABOUT: ConfigRecord({**about})}
 
 
-def from_records(content: RecordDict) -> Package:
+def from_records(content: RecordDict, held: HeldOf | None = None) -> Package:
     """Return the package that a message carries.
+
+    Args:
+        content: the message's records.
+        held: what the receiver holds already, for codecs that remember.
 
     Raises:
         BadPackage: the message carries none, or one that cannot be decoded.
+        ValueError: its bytes are not those of its codec.
     """
     sent, about = arrays_in(content, ARRAYS), content.get(ABOUT)
     if sent is None or not isinstance(about, ConfigRecord):
         raise BadPackage(f"sent no knowledge (records {sorted(content)})")
-    arrays = {name: numbers_of(array) for name, array in sent.items()}
+    arrays, codec = {name: numbers_of(array) for name, array in sent.items()}, codec_of(content)
+    extras = {name: torch.from_numpy(arrays.pop(name).copy()) for name in (_IDS, _COUNTS) if name in arrays}
+    ids, decoded = extras.get(_IDS), {}
+    for name, array in arrays.items():
+        shape = _shape_of(about.get(f"{_SHAPE}{name}"), array.shape)
+        before = None
+        if codec.remembers and held is not None and ids is not None and len(shape) == 2:
+            before = held(ids.long(), shape[1])
+        decoded[name] = codec.decode_after(array, shape, before)
+    return Package(kind=str(about["kind"]), arrays=decoded, ids=ids, counts=extras.get(_COUNTS))
+
+
+def codec_of(content: RecordDict) -> Codec:
+    """Return the codec of the knowledge that a message carries.
+
+    Raises:
+        BadPackage: it is not known here.
+    """
+    about = content.get(ABOUT)
+    if not isinstance(about, ConfigRecord):
+        raise BadPackage(f"sent no knowledge (records {sorted(content)})")
     try:
-        codec: Codec = _codec(str(about["codec"]))
+        return _codec(str(about["codec"]))
     except InvalidOption as error:
         raise BadPackage(f"sent knowledge under a codec that is not known here ({error})") from error
-    extras = {name: torch.from_numpy(arrays.pop(name).copy()) for name in (_IDS, _COUNTS) if name in arrays}
-    return Package(
-        kind=str(about["kind"]),
-        arrays={name: codec.decode(array) for name, array in arrays.items()},
-        ids=extras.get(_IDS),
-        counts=extras.get(_COUNTS),
-    )
 
 
 def payload_of(content: RecordDict) -> int:
@@ -152,7 +187,24 @@ def _codec(spec: str) -> Codec:
     A message must not make its receiver import anything: `module:Class` is taken of modules only that are here already.
     """
     described = json.loads(spec) if spec.startswith("{") else {"name": spec}
-    module, colon, _ = str(described.get("name")).partition(":")
-    if colon and module not in sys.modules:
-        raise InvalidOption("codec", described["name"], "a codec that the receiver has loaded itself")
+    for name in _names_in(described):
+        module, colon, _ = name.partition(":")
+        if colon and module not in sys.modules:
+            raise InvalidOption("codec", name, "a codec that the receiver has loaded itself")
     return cast("Codec", CODECS.create(described, key="codec"))
+
+
+def _names_in(described: Any) -> list[str]:
+    """Return the names of a codec and of those inside it."""
+    if not isinstance(described, dict):
+        return [described] if isinstance(described, str) else []
+    return [name for key, value in described.items() if key in {"name", "of"} for name in _names_in(value)]
+
+
+def _shape_of(said: Any, sent: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of an array: the one that is said, or that of what was sent."""
+    if said is None:
+        return tuple(sent)
+    if not isinstance(said, list) or not all(isinstance(size, int) and size >= 0 for size in said):
+        raise BadPackage(f"sent an array of the shape {said}")
+    return tuple(said)

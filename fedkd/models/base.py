@@ -1,7 +1,7 @@
 """What a model is: a recipe for a network, which states the input it takes and returns logits and features."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,10 +19,16 @@ class Outputs(NamedTuple):
     Attributes:
         logits: [batch, outputs]: raw class scores, or predicted numbers in a regression.
         features: [batch, width]: what the last layer sees.
+        carried: [batch, outputs]: logits of the network that a client carries beside its own; none for a single network.
     """
 
     logits: Float[Tensor, "batch outputs"]
     features: Float[Tensor, "batch width"]
+    carried: Float[Tensor, "batch outputs"] | None = None
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> "Outputs":
+        """Return what a function makes of everything that is said."""
+        return Outputs(*(None if said is None else change(said) for said in self))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,13 +99,23 @@ def predict(
     network: nn.Module, inputs: Mapping[str, Tensor], *, batch_size: int | None = None
 ) -> Float[Tensor, "n outputs"]:
     """Return the logits of a network in evaluation mode for every sample, in order; batches suit the device if not given."""
+    return torch.cat([said.logits for said in _in_batches(network, inputs, batch_size)])
+
+
+@torch.no_grad()
+def observe(network: nn.Module, inputs: Mapping[str, Tensor], *, batch_size: int | None = None) -> Outputs:
+    """Return all that a network says in evaluation mode about every sample, in order: as `predict`, with the features."""
+    said = list(_in_batches(network, inputs, batch_size))
+    return Outputs(torch.cat([each.logits for each in said]), torch.cat([each.features for each in said]))
+
+
+def _in_batches(
+    network: nn.Module, inputs: Mapping[str, Tensor], batch_size: int | None
+) -> Iterator[Outputs]:
     was_training = network.training
     network.eval()
     first = next(iter(inputs.values()))
     step = batch_size or batch_size_on(first.device)
-    pieces = [
-        run_network(network, {view: x[start : start + step] for view, x in inputs.items()}).logits
-        for start in range(0, max(len(first), 1), step)
-    ]
+    for start in range(0, max(len(first), 1), step):
+        yield run_network(network, {view: x[start : start + step] for view, x in inputs.items()})
     network.train(was_training)
-    return torch.cat(pieces)

@@ -1,13 +1,13 @@
 """A client app that can be given the messages of several clients at once.
 
 It is a Flower `ClientApp` like any other: Flower's own runtime calls it with one message at a time. Our grids ask it which
-clients belong together and give it those at once; each still has a message, a context and a reply of its own.
+clients belong together and give it those at once; each still has a content, a context and an answer of its own.
 """
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 
-from flwr.app import Context, Message
+from flwr.app import Context, RecordDict
 from flwr.clientapp import ClientApp
 
 from fedkd.runtime.values import Value
@@ -24,10 +24,15 @@ class CohortApp(ClientApp):
         """
 
     @abstractmethod
-    def together(self, messages: Sequence[Message], contexts: Sequence[Context]) -> list[Message | Exception]:
-        """Return each client's reply, or what went wrong for it; contexts hold states of their own, to be changed.
+    def together(
+        self, kind: str, contents: Sequence[RecordDict], contexts: Sequence[Context]
+    ) -> list[RecordDict | Exception]:
+        """Return what each client says, or what went wrong for it.
 
-        Messages of one kind that were sent with one content share the object, which must not be changed.
+        Args:
+            kind: type of the messages, the same for all.
+            contents: of the messages; clients that were sent the same share the object, which must not be changed.
+            contexts: hold states of their own, to be changed.
         """
 
     def lend(self, run_config: Mapping[str, Value]) -> object:

@@ -4,52 +4,24 @@ A subclass says how cohorts of jobs are carried out. Replies come in the order o
 alone, whatever order the work is done in: so nothing above can depend on how many workers there are.
 """
 
-import copy
 import itertools
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Self
 
-from flwr.app import Context, Error, Message, RecordDict
+from flwr.app import Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
+from fedkd.runtime.calls import CLIENT_RAISED, FIRST_NODE, NOTHING, Answer, Call, Here, Kept
 from fedkd.runtime.cohort_app import CohortApp
-from fedkd.runtime.flower_internals import RUN_ID, empty_run, identify
+from fedkd.runtime.flower_internals import empty_run, identify
 from fedkd.runtime.values import Value
-
-CLIENT_RAISED = 2
-"""Flower's error code for a client app that raised."""
 
 NO_ANSWER = 4
 """Flower's error code for a reply that cannot be had."""
-
-FIRST_NODE = 1000
-"""Node id of partition 0, clear of the small ids that Flower gives to servers."""
-
-
-class Kept(Protocol):
-    """What a client keeps between rounds, wherever that is."""
-
-    def content(self) -> RecordDict:
-        """Return it; not to be changed."""
-
-
-@dataclass(frozen=True)
-class Here:
-    """Something kept, in the memory of this process."""
-
-    records: RecordDict
-
-    def content(self) -> RecordDict:
-        """Return it."""
-        return self.records
-
-
-NOTHING = Here(RecordDict())
-"""What a client keeps that has kept nothing yet."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +31,15 @@ class Job:
     client: int
     message: Message
     state: Kept
+
+    def call(self) -> Call:
+        """Return what the client is asked."""
+        kind = self.message.metadata.message_type
+        return Call(self.client, kind, self.message.content, self.state, lambda: self.message)
+
+    def done(self, answer: Answer) -> "Done":
+        """Return what came of it, with a reply to the message."""
+        return Done(self.client, Message(answer.said, reply_to=self.message), answer.state)
 
 
 @dataclass(frozen=True)
@@ -72,65 +53,7 @@ class Done:
 
 def failed(job: Job, reason: str, code: int = CLIENT_RAISED) -> Done:
     """Return what comes of a job that went wrong: an error as the reply, and what the client had kept before."""
-    return Done(job.client, Message(Error(code, reason), reply_to=job.message), job.state)
-
-
-def perform(
-    app: ClientApp, jobs: Sequence[Job], num_clients: int, run_config: Mapping[str, Value]
-) -> list[Done]:
-    """Run the client app on the messages of a cohort; where it raises, or gives no reply, the client keeps what it had."""
-    if isinstance(app, CohortApp):
-        # Such an app promises to leave contents alone, and replaces whole records of a state.
-        contexts = [
-            _context(job, RecordDict({**job.state.content()}), num_clients, run_config) for job in jobs
-        ]
-        outcomes = app.together([job.message for job in jobs], contexts)
-        return [
-            _done(job, *pair) for job, pair in zip(jobs, zip(outcomes, contexts, strict=True), strict=True)
-        ]
-    return [_perform_one(app, job, num_clients, run_config) for job in jobs]
-
-
-def _perform_one(app: ClientApp, job: Job, num_clients: int, run_config: Mapping[str, Value]) -> Done:
-    """Run any client app; it gets copies of the records: what it changes in them reaches neither another client nor a second attempt."""
-    message = copy.copy(job.message)
-    message.content = _copied(job.message.content)
-    context = _context(job, _copied(job.state.content()), num_clients, run_config)
-    try:
-        outcome: Message | Exception = app(message, context)
-    except Exception as error:  # noqa: BLE001  (the app is the user's: whatever it raises is that client's failure)
-        outcome = error
-    return _done(job, outcome, context)
-
-
-def _context(job: Job, state: RecordDict, num_clients: int, run_config: Mapping[str, Value]) -> Context:
-    return Context(
-        run_id=RUN_ID,
-        node_id=FIRST_NODE + job.client,
-        node_config={"partition-id": job.client, "num-partitions": num_clients},
-        state=state,
-        run_config=dict(run_config),
-    )
-
-
-def _done(job: Job, outcome: object, context: Context) -> Done:
-    if isinstance(outcome, Exception):
-        return failed(job, f"{type(outcome).__name__}: {outcome}")
-    if not isinstance(outcome, Message) or outcome.metadata.src_node_id != job.message.metadata.dst_node_id:
-        return failed(
-            job, f"returned {type(outcome).__name__}, expected a Message in reply to the one it got"
-        )
-    state: object = context.state
-    if not isinstance(state, RecordDict):
-        return failed(job, f"left a {type(state).__name__} as its state, expected a RecordDict")
-    before = job.state.content()
-    if state.keys() == before.keys() and all(state[name] is record for name, record in before.items()):
-        return Done(job.client, outcome, job.state)
-    return Done(job.client, outcome, Here(state) if state else None)
-
-
-def _copied(records: RecordDict) -> RecordDict:
-    return RecordDict({name: record.copy() for name, record in records.items()})
+    return job.done(Answer(Error(code, reason), job.state))
 
 
 class LocalGrid(Grid):
@@ -171,9 +94,13 @@ class LocalGrid(Grid):
 
     def take_changed_states(self) -> dict[int, RecordDict]:
         """Return what clients keep that has changed since the last call; an empty record means nothing is kept."""
-        changed = {client: self._states.get(client, NOTHING).content() for client in sorted(self._changed)}
+        clients = sorted(self._changed)
         self._changed.clear()
-        return changed
+        kept = [self._states.get(client, NOTHING) for client in clients]
+        return dict(zip(clients, self._contents(kept), strict=True))
+
+    def _contents(self, kept: Sequence[Kept]) -> list[RecordDict]:
+        return [one.content() for one in kept]
 
     def load_states(self, states: Mapping[int, RecordDict]) -> None:
         """Take up what clients kept, as `take_changed_states` gave it."""

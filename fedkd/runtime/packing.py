@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
-from fedkd.knowledge.arrays import LocalArray, record_of
+from fedkd.knowledge.arrays import LocalArray, filled, record_of
 
 Form = tuple[tuple[str, type, tuple[tuple[str, str, tuple[int, ...]], ...]], ...]
 """For each record its name and type and, for arrays, the name, dtype and shape of each."""
@@ -117,5 +117,5 @@ def _content(packed: Packed, group: int, row: int) -> RecordDict:
         if kind is ArrayRecord:
             records[name] = record_of({key: next(stacks)[row, ...] for key, _, _ in arrays})
         else:
-            records[name] = kind(next(plain))
-    return RecordDict(records)
+            records[name] = filled(kind(), next(plain))
+    return filled(RecordDict(), records)

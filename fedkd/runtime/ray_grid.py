@@ -8,18 +8,20 @@ import contextlib
 import math
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import ray
 import ray.exceptions
+from flwr.app import RecordDict
 from flwr.clientapp import ClientApp
 
 from fedkd.foundation.errors import RuntimeUnavailable
+from fedkd.runtime.calls import Kept
 from fedkd.runtime.cohort_app import CohortApp
-from fedkd.runtime.grid import NO_ANSWER, Done, Job, Kept, LocalGrid, failed
+from fedkd.runtime.grid import NO_ANSWER, Done, Job, LocalGrid, failed
 from fedkd.runtime.ray_parcels import Contents, Parcel, addressed, opened, parcels_of
-from fedkd.runtime.ray_states import Packs
+from fedkd.runtime.ray_states import Packs, contents_of
 from fedkd.runtime.ray_workers import (
     Task,
     Worker,
@@ -40,9 +42,6 @@ ATTEMPTS = 3
 
 START_SECONDS = 60.0
 """How long workers may take to start before the clients' time runs all the same."""
-
-PARCELS = 4
-"""Parcels that each worker gets in a round, if there are as many cohorts: more balance better, fewer cost less."""
 
 
 class RayGrid(LocalGrid):
@@ -119,10 +118,7 @@ class RayGrid(LocalGrid):
         if timeout is not None and len(self._starting) == len(self._actors):
             # The time is the clients' own: it does not run while workers start.
             ray.wait(list(self._starting), num_returns=len(self._starting), timeout=START_SECONDS)
-        jobs = sum(map(len, cohorts))
-        waiting = deque(
-            parcels_of(cohorts, 1 if timeout is not None else -(-jobs // (PARCELS * len(self._actors))))
-        )
+        waiting = deque(parcels_of(cohorts, None if timeout is not None else len(self._actors)))
         contents = Contents(job.message.content for cohort in cohorts for job in cohort)
         deaths: Counter[int] = Counter()
         finished: dict[int, Done] = {}
@@ -151,6 +147,9 @@ class RayGrid(LocalGrid):
                 following += 1
         for client, kept in self._packs.tidy(self._states).items():
             self._replace_state(client, kept)
+
+    def _contents(self, kept: Sequence[Kept]) -> list[RecordDict]:
+        return contents_of(kept)
 
     def _keep(self, done: Done) -> None:
         before = self._states.get(done.client)

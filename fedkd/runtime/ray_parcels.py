@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-from flwr.app import Error, Message, RecordDict
+from flwr.app import Error, RecordDict
 
-from fedkd.runtime.grid import NOTHING, Done, Job, Kept
+from fedkd.runtime.calls import NOTHING, Answer, Kept
+from fedkd.runtime.grid import Done, Job
 from fedkd.runtime.packing import Packed, pack, unpack
 from fedkd.runtime.ray_states import Pack, There
 
@@ -58,7 +59,7 @@ class Slip:
     state: tuple[int, int] | None
 
 
-Answer = tuple[int, int | str, int | None]
+Returned = tuple[int, int | str, int | None]
 """Of one job: 0 and its row among the replies, or an error code and its reason; and its row among the states, if it keeps anything."""
 
 
@@ -83,12 +84,24 @@ class Contents:
         return self._references[id(content)]
 
 
-def parcels_of(cohorts: Sequence[Sequence[Job]], wanted: int) -> Iterator[Parcel]:
-    """Yield parcels of one or several whole cohorts, of at least so many jobs each but for the last."""
-    position, parcel, size = 0, list[tuple[tuple[int, Job], ...]](), 0
+def parcels_of(cohorts: Sequence[Sequence[Job]], workers: int | None) -> Iterator[Parcel]:
+    """Yield parcels of whole cohorts, of ever fewer jobs, so that workers come to an end together.
+
+    Each parcel has half of a worker's share of the jobs that are left, if its cohorts can be cut so.
+
+    Source: Polychronopoulos & Kuck, "Guided Self-Scheduling" (1987), with half of their sizes.
+
+    Args:
+        cohorts: in the order in which their answers count, those with most work first.
+        workers: how many there are; none makes a parcel of each cohort.
+    """
+    position, left = 0, sum(map(len, cohorts))
+    parcel, size, wanted = list[tuple[tuple[int, Job], ...]](), 0, 0
     for cohort in cohorts:
+        if not parcel:
+            wanted = 1 if workers is None else -(-left // (2 * workers))
         parcel.append(tuple(enumerate(cohort, start=position)))
-        position, size = position + len(cohort), size + len(cohort)
+        position, size, left = position + len(cohort), size + len(cohort), left - len(cohort)
         if size >= wanted:
             yield Parcel(tuple(parcel))
             parcel, size = [], 0
@@ -137,7 +150,7 @@ def addressed(parcel: Parcel, contents: Contents) -> tuple[list[list[Slip]], lis
 
 
 def opened(
-    jobs: Sequence[tuple[int, Job]], answers: Sequence[Answer], replies: Packed, kept: Pack | None
+    jobs: Sequence[tuple[int, Job]], answers: Sequence[Returned], replies: Packed, kept: Pack | None
 ) -> dict[int, Done]:
     """Return what came of each job of a parcel; what clients keep stays in its pack."""
     contents = unpack(replies)
@@ -146,10 +159,6 @@ def opened(
         state: Kept | None = None
         if row is not None:
             state = There(kept, row) if kept is not None and row >= 0 else job.state
-        reply = (
-            Message(Error(code, str(said)), reply_to=job.message)
-            if code
-            else Message(contents[int(said)], reply_to=job.message)
-        )
-        results[position] = Done(job.client, reply, state)
+        answer = Answer(Error(code, str(said)) if code else contents[int(said)], state)
+        results[position] = job.done(answer)
     return results

@@ -4,14 +4,14 @@ A pack holds what the clients of a parcel kept. When later rounds have replaced 
 all packs together are at most `SLACK` times as large as what is kept.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import ray
 from flwr.app import RecordDict
 
-from fedkd.runtime.grid import Kept
+from fedkd.runtime.calls import Kept
 from fedkd.runtime.packing import Packed, pack, unpack
 
 SLACK = 1.2
@@ -54,6 +54,15 @@ class There:
         """Fetch it."""
         [records] = unpack(self.pack.fetch(), [self.row])
         return records
+
+
+def contents_of(kept: Sequence[Kept]) -> list[RecordDict]:
+    """Return what is kept, in order; each pack is fetched once."""
+    packs = list(dict.fromkeys(one.pack for one in kept if isinstance(one, There)))
+    fetched = dict(zip(packs, ray.get([pack.reference for pack in packs]), strict=True))
+    return [
+        unpack(fetched[one.pack], [one.row])[0] if isinstance(one, There) else one.content() for one in kept
+    ]
 
 
 class Packs:
@@ -100,7 +109,7 @@ class Packs:
         moved: dict[int, Kept] = {}
         for start in range(0, len(moving), _AT_ONCE):
             some = moving[start : start + _AT_ONCE]
-            packed = pack([kept.content() for _, kept in some])
+            packed = pack(contents_of([kept for _, kept in some]))
             target = self.add(ray.put(packed), packed.num_bytes, len(packed))
             for row, (client, _) in enumerate(some):
                 moved[client] = There(target, row)

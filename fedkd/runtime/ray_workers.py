@@ -14,15 +14,15 @@ from typing import Any
 import ray
 import ray.exceptions
 import torch
-from flwr.app import Message, RecordDict
+from flwr.app import Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from fedkd.foundation.errors import RuntimeUnavailable
+from fedkd.runtime.calls import NOTHING, Call, Here, perform
 from fedkd.runtime.cohort_app import CohortApp
 from fedkd.runtime.flower_internals import identify, number
-from fedkd.runtime.grid import NOTHING, Here, Job, perform
 from fedkd.runtime.packing import Packed, pack, unpack
-from fedkd.runtime.ray_parcels import Answer, Slip
+from fedkd.runtime.ray_parcels import Returned, Slip
 from fedkd.runtime.values import Value
 
 Kind = tuple[str, int, float]
@@ -83,7 +83,7 @@ class Worker:
 
     def work(
         self, reference: Sequence[Any], cohorts: Sequence[Sequence[Slip]], *packs: Packed
-    ) -> tuple[tuple[list[Answer], Packed, int], Packed]:
+    ) -> tuple[tuple[list[Returned], Packed, int], Packed]:
         """Do the jobs of a parcel, cohort by cohort.
 
         Returns:
@@ -93,23 +93,22 @@ class Worker:
         contents = _Shelf(packs)
         replies: list[RecordDict] = []
         states: list[RecordDict] = []
-        answers: list[Answer] = []
+        answers: list[Returned] = []
         for cohort in cohorts:
-            jobs = [_job(slip, contents) for slip in cohort]
-            for job, done in zip(
-                jobs, perform(task.app, jobs, task.num_clients, task.run_config), strict=True
-            ):
+            calls = [_call(slip, contents) for slip in cohort]
+            done = perform(task.app, calls, task.num_clients, task.run_config)
+            for call, answer in zip(calls, done, strict=True):
                 state = None
-                if done.state is job.state:
+                if answer.state is call.state:
                     state = -1
-                elif done.state is not None:
+                elif answer.state is not None:
                     state = len(states)
-                    states.append(done.state.content())
-                if done.reply.has_error():
-                    answers.append((done.reply.error.code, done.reply.error.reason or "", state))
+                    states.append(answer.state.content())
+                if isinstance(answer.said, Error):
+                    answers.append((answer.said.code, answer.said.reason or "", state))
                 else:
                     answers.append((0, len(replies), state))
-                    replies.append(done.reply.content)
+                    replies.append(answer.said)
         kept = pack(states)
         return (answers, pack(replies), kept.num_bytes), kept
 
@@ -128,16 +127,22 @@ class _Shelf:
         return self._unpacked[place]
 
 
-def _job(slip: Slip, contents: _Shelf) -> Job:
-    message = Message(
-        contents.take(slip.content),
-        dst_node_id=slip.node,
-        message_type=slip.kind,
-        group_id=slip.group,
-        ttl=slip.ttl,
-    )
-    number(message, slip.name)
-    return Job(slip.client, message, NOTHING if slip.state is None else Here(contents.take(slip.state)))
+def _call(slip: Slip, contents: _Shelf) -> Call:
+    content = contents.take(slip.content)
+
+    def message() -> Message:
+        made = Message(
+            content,
+            dst_node_id=slip.node,
+            message_type=slip.kind,
+            group_id=slip.group,
+            ttl=slip.ttl,
+        )
+        number(made, slip.name)
+        return made
+
+    state = NOTHING if slip.state is None else Here(contents.take(slip.state))
+    return Call(slip.client, slip.kind, content, state, message)
 
 
 def kind_of(cpus: int, num_gpus: float) -> Kind:

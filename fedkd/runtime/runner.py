@@ -5,19 +5,20 @@ scopes, and a run folder that can be resumed after a crash at any byte.
 """
 
 import contextlib
+import ctypes
 import gc
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 
 import safetensors.torch
-import torch
 from flwr.app import ArrayRecord, ConfigRecord, Error, Message, RecordDict
 from flwr.serverapp import Grid
 from torch import Tensor, nn
 
 from fedkd.foundation.errors import RoundFailed
 from fedkd.foundation.run_folder import MetricRow, RunFolder, TimingRow, metric
+from fedkd.foundation.threads import threads
 from fedkd.foundation.watching import Watcher
 from fedkd.knowledge import BadPackage
 from fedkd.runtime.evaluation import Evaluation
@@ -35,7 +36,7 @@ class Plan:
         rounds: how many.
         clients_per_round: for the display.
         evaluate_every: rounds between evaluations; the last round is always evaluated.
-        threads: threads of PyTorch for the server's own work.
+        threads: threads of PyTorch for the server's own work, while no client works.
         client_timeout: seconds to wait for a round's replies; none waits for ever.
         proxy_bytes: size of the proxy set, which is shipped once; 0 without one.
     """
@@ -89,12 +90,11 @@ class Runner:
         Raises:
             RoundFailed: too few clients gave a usable answer; the folder holds everything up to the round before.
         """
-        torch.set_num_threads(self.plan.threads)
         progress = self._restore(grid)
         self.watcher.start(self.plan.rounds, self.plan.clients_per_round, max(progress.done, 0))
-        if progress.done < 0:
-            self._open(grid, progress)
-        with _nothing_old_collected():
+        with threads(self.plan.threads), _nothing_old_collected():
+            if progress.done < 0:
+                self._open(grid, progress)
             for current in range(progress.done + 1, self.plan.rounds + 1):
                 try:
                     self._round(current, grid, progress)
@@ -115,10 +115,10 @@ class Runner:
         begun = time.perf_counter()
         config = ConfigRecord({"keep": evaluates})
         messages = list(self.strategy.configure_train(current, progress.arrays, config, grid))
-        replies = self._exchange(current, "train", messages, grid)
         try:
             # The strategy takes each reply as it comes, while the other clients still train.
-            arrays, _ = self.strategy.aggregate_train(current, replies)
+            with contextlib.closing(self._exchange(current, "train", messages, grid)) as replies:
+                arrays, _ = self.strategy.aggregate_train(current, replies)
         finally:
             for failure in self.strategy.failures:
                 self.say(f"round {current}: client {failure.client} is left out: {failure.reason}")
@@ -135,20 +135,26 @@ class Runner:
         self._record(current, rows, grid, progress)
         self.watcher.round_done(current, self._headline(rows), up, down)
 
-    def _exchange(self, current: int, phase: Phase, messages: list[Message], grid: Grid) -> Iterator[Message]:
-        """Yield the reply to each message in an order that does not depend on when it comes."""
+    def _exchange(
+        self, current: int, phase: Phase, messages: list[Message], grid: Grid
+    ) -> Generator[Message, None, None]:
+        """Yield the reply to each message in an order that does not depend on when it comes.
+
+        Until the last one is taken, clients need the cores: whoever takes the replies works with one thread.
+        """
         self.watcher.phase(current, phase, len(messages))
         for message in messages:
             client = self.strategy.client_of(message.metadata.dst_node_id)
             self._ledger.enter(current, phase, client=client, direction="down", content=message.content)
         # A grid of ours keeps such an order itself, so that no reply need be held.
         arrive = self._arrivals if isinstance(grid, LocalGrid) else self._sorted_arrivals
-        for reply in arrive(messages, grid):
-            if reply.has_content():
-                client = self.strategy.client_of(reply.metadata.src_node_id)
-                self._ledger.enter(current, phase, client=client, direction="up", content=reply.content)
-            yield reply
-            del reply  # nobody holds what has been taken
+        with threads(1):
+            for reply in arrive(messages, grid):
+                if reply.has_content():
+                    client = self.strategy.client_of(reply.metadata.src_node_id)
+                    self._ledger.enter(current, phase, client=client, direction="up", content=reply.content)
+                yield reply
+                del reply  # nobody holds what has been taken
         self._answered = time.perf_counter()
         if phase == "train":
             self.watcher.phase(current, "fuse and distil", None)
@@ -185,9 +191,9 @@ class Runner:
             rows, said = self.evaluation.student(current, self.student)
         config = ConfigRecord({"splits": list(self.evaluation.splits)})
         messages = list(self.strategy.configure_evaluate(current, progress.arrays, config, grid))
-        replies = self._exchange(current, "evaluate", messages, grid)
-        usable = self._usable(current, replies)
-        return rows + self.evaluation.teachers(current, usable, self.strategy.teacher_weights(), said)
+        with contextlib.closing(self._exchange(current, "evaluate", messages, grid)) as replies:
+            usable = self._usable(current, replies)
+            return rows + self.evaluation.teachers(current, usable, self.strategy.teacher_weights(), said)
 
     def _usable(self, current: int, replies: Iterable[Message]) -> Iterator[tuple[int, RecordDict]]:
         """Yield each client with its evaluate reply, and name those whose reply cannot be used."""
@@ -252,8 +258,15 @@ class Runner:
 def _nothing_old_collected() -> Iterator[None]:
     """Let the garbage collector look at what rounds make only: the modules and data of a process are a million objects."""
     gc.collect()
+    _give_back()
     gc.freeze()
     try:
         yield
     finally:
         gc.unfreeze()
+
+
+def _give_back() -> None:
+    """Give memory that is free back to the system: dealing data to very many clients leaves much of it, which glibc would keep."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library has no such call
+        ctypes.CDLL(None).malloc_trim(0)

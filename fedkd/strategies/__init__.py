@@ -10,6 +10,7 @@ from fedkd.strategies.base import Failure, Federated, ServerSide, ServerStrategy
 from fedkd.strategies.class_means import FD
 from fedkd.strategies.codistillation import DSFL, CoDistillationStrategy, FedMD
 from fedkd.strategies.ensemble_distillation import FedDF
+from fedkd.strategies.fedgems import FedGEMSStrategy
 from fedkd.strategies.local import Local
 
 STRATEGIES = Family("server strategy", "fedkd.strategies", "ServerStrategy", "fedkd.strategies")
@@ -25,6 +26,7 @@ __all__ = [
     "Failure",
     "FedAvg",
     "FedDF",
+    "FedGEMSStrategy",
     "FedMD",
     "FedProx",
     "Federated",

@@ -13,9 +13,11 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 
 from fedkd.aggregation.sums import RunningMean
-from fedkd.knowledge import BadPackage
+from fedkd.knowledge import BadPackage, Package, to_records
+from fedkd.knowledge.codecs.float32 import Float32
+from fedkd.knowledge.package import WEIGHTS
 from fedkd.strategies._replies import MeanMetrics, Shapes, read_weights, shapes_of
-from fedkd.strategies.base import Federated, ServerSide, ServerStrategy
+from fedkd.strategies.base import Answer, Federated, ServerSide, ServerStrategy
 
 
 class FedAvg(Federated, flower.FedAvg):
@@ -51,7 +53,15 @@ class FedAvg(Federated, flower.FedAvg):
     ) -> Iterable[Message]:
         """Send the global weights to the round's clients."""
         self._shapes = shapes_of(arrays)
-        return self.broadcast(server_round, config, grid, {self.arrayrecord_key: arrays})
+        package = self.beside(arrays)
+        if package is None:
+            return self.broadcast(server_round, config, grid, {self.arrayrecord_key: arrays})
+        return self.broadcast(server_round, config, grid, {WEIGHTS: arrays, **to_records(package, Float32())})
+
+    def beside(self, arrays: ArrayRecord) -> Package | None:
+        """Return the knowledge that goes down beside the global weights of a round; none by default."""
+        del arrays
+        return None
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
@@ -60,11 +70,15 @@ class FedAvg(Federated, flower.FedAvg):
         del server_round
         mean, metrics = RunningMean(), MeanMetrics()
         for answer in self.sift(replies, self._read):
-            mean.add(answer.said, answer.size)
+            self.note(answer)
+            mean.add({name: answer.said[name] for name in self._shapes}, answer.size)
             metrics.add(answer.content)
             del answer  # else it would be held until the next one is there
         arrays = {name: Array(array) for name, array in mean.result().items()}
         return ArrayRecord(arrays) if arrays else None, metrics.result()
+
+    def note(self, answer: Answer[dict[str, npt.NDArray[Any]]]) -> None:
+        """Look at an answer before its weights are added to the mean; nothing by default."""
 
     def judged(self, client: int, arrays: ArrayRecord) -> Mapping[str, ArrayRecord]:
         """Return the global weights."""

@@ -222,6 +222,7 @@ class ServerSide:
         proxy: the proxy set, if there is one.
         validation: data that chooses.
         weighting, fusion, distiller, codec: the parts that the recipe names.
+        codec_down: the codec of what goes down; none is the one of what comes up.
     """
 
     streams: Streams
@@ -238,6 +239,7 @@ class ServerSide:
     fusion: Fusion | None
     distiller: Distiller | None
     codec: Codec
+    codec_down: Codec | None = None
 
     @property
     def sampling(self) -> dict[str, int]:
@@ -260,11 +262,28 @@ class ServerStrategy(Part, ABC):
     needs_proxy: ClassVar[bool] = False
     """Whether it works on a public proxy set."""
 
+    needs_classes: ClassVar[bool] = False
+    """Whether it makes sense for classes only."""
+
     needs_fusion: ClassVar[bool] = False
     """Whether it fuses the outputs of teachers."""
 
+    needs_distiller: ClassVar[bool] = False
+    """Whether its student learns by a distiller, without which there would be no method."""
+
+    needs_proxy_labels: ClassVar[bool] = False
+    """Whether it learns from true labels of the proxy set."""
+
+    asks_alike: ClassVar[bool] = True
+    """Whether each round is about equally many proxy samples; else about as many at most."""
+    needs_head: ClassVar[bool] = False
+    """Whether it works on the last layer of the networks: a linear layer `head` from features to outputs."""
+
     needs_float32: ClassVar[bool] = False
     """Whether what crosses is plain weights, which no codec touches."""
+
+    keeps_copies: ClassVar[bool] = False
+    """Whether it keeps what it and each client said last, so that a codec may send differences only."""
 
     mixed_models: ClassVar[bool] = True
     """Whether clients may have different architectures."""
@@ -272,9 +291,22 @@ class ServerStrategy(Part, ABC):
     needs_groups: ClassVar[bool] = False
     """Whether the server keeps a network for each architecture of the clients."""
 
+    has_teachers: ClassVar[bool] = False
+    """Whether the server has the clients' networks while it distils, so that a student can learn from their layers."""
+
     has_student: ClassVar[bool] = True
     """Whether the server ends up with a network of its own."""
 
     @abstractmethod
     def create(self, side: ServerSide) -> Federated:
         """Return the Flower strategy."""
+
+    def sent_beside(self, network: nn.Module, num_outputs: int) -> tuple[int, int]:
+        """Return the payload in bytes that a client is sent beside weights, in the first round and in each later one.
+
+        Args:
+            network: the network whose weights cross.
+            num_outputs: classes, or numbers to predict.
+        """
+        del network, num_outputs
+        return 0, 0

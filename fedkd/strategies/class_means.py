@@ -117,4 +117,4 @@ class ClassMeans(ServerStrategy):
 
     def create(self, side: ServerSide) -> FD:
         """Return the Flower strategy."""
-        return FD(num_classes=side.num_outputs, codec=side.codec, **side.sampling)
+        return FD(num_classes=side.num_outputs, codec=side.codec_down or side.codec, **side.sampling)

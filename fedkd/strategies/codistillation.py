@@ -2,6 +2,8 @@
 
 FedMD: Li & Wang (2019), Algorithm 1. DS-FL: Itahara et al. (2020), Algorithm 1. In DS-FL the server trains a global model
 on the consensus; FedMD has none, and here it gets one, so that there is a student to report: no client ever sees it.
+CFD: Sattler et al. (2020), Algorithm 1, and MHAT: Hu et al. (2021): what goes down is what the server's model says after it has
+learned the consensus. Cronus: Chang et al. (2019): the consensus is a robust mean.
 """
 
 import functools
@@ -12,7 +14,7 @@ from typing import ClassVar, Literal, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -26,15 +28,19 @@ from fedkd.aggregation.weightings.uniform import Uniform
 from fedkd.data.samples import Samples
 from fedkd.distillation import Distiller
 from fedkd.foundation.options import Count
-from fedkd.knowledge import BadPackage, Package, from_records, to_records
+from fedkd.knowledge import BadPackage, Package
 from fedkd.knowledge.codecs.base import Codec
 from fedkd.knowledge.codecs.float32 import Float32
 from fedkd.models.base import predict
+from fedkd.strategies._lines import Lines
 from fedkd.strategies._replies import MeanMetrics
 from fedkd.strategies.base import Federated, ServerSide, ServerStrategy
 from fedkd.tasks import Classification, Task
 
 Broadcast = Literal["fused", "student"]
+
+_LINES = "lines/"
+"""Before the names of what the lines hold, in the strategy's state."""
 
 
 class Opinion(NamedTuple):
@@ -58,7 +64,8 @@ class CoDistillationStrategy(Federated):
         task: what outputs mean.
         fusion, weighting: how answers become one; by default that of the method, every client alike.
         distiller: how the student learns; by default that of the method, which may be none.
-        codec: how the consensus is sent.
+        codec: how the clients' answers are sent; what matters here is whether it remembers.
+        codec_down: how the consensus is sent; by default as the answers.
         samples_per_round: how many proxy samples each round is about; none is all of them.
         send: `fused` sends what the clients said together, `student` what the student then says (as MHAT and CFD do).
         validation: data for the distiller's early stopping.
@@ -78,6 +85,7 @@ class CoDistillationStrategy(Federated):
         weighting: Weighting | None = None,
         distiller: Distiller | None = None,
         codec: Codec | None = None,
+        codec_down: Codec | None = None,
         samples_per_round: int | None = None,
         send: Broadcast = "fused",
         validation: Samples | None = None,
@@ -93,7 +101,9 @@ class CoDistillationStrategy(Federated):
         self.task = task or Classification()
         self.fusion, self.weighting = fusion or self.default_fusion, weighting or Uniform()
         self.distiller = distiller or self.default_distiller
-        self.codec, self.samples_per_round, self.send = codec or Float32(), samples_per_round, send
+        self.samples_per_round, self.send = samples_per_round, send
+        codec = codec or Float32()
+        self.lines = Lines(codec, codec_down or codec)
         self._consensus: Package | None = None
         self._asked = torch.arange(len(proxy))
         self._weights: Mapping[int, float] = {}
@@ -103,13 +113,22 @@ class CoDistillationStrategy(Federated):
     ) -> Iterable[Message]:
         """Send the last consensus, and ask about this round's proxy samples."""
         self.student.load_state_dict(arrays.to_torch_state_dict())
-        records: dict[str, ArrayRecord | ConfigRecord] = {}
-        if self._consensus is not None:
-            records |= to_records(self._consensus, self.codec)
         self._asked = self._draw(server_round)
-        if self.samples_per_round is not None:
-            records["ask"] = ArrayRecord({"ids": Array(self.proxy.ids[self._asked].numpy())})
-        return self.broadcast(server_round, config, grid, records)
+        clients = self.participants(server_round, grid)
+        more: dict[str, ArrayRecord | ConfigRecord] = {}
+        if len(self._asked) < len(self.proxy) or self.samples_per_round is not None:
+            more["ask"] = ArrayRecord({"ids": Array(self.proxy.ids[self._asked].numpy())})
+        more["config"] = ConfigRecord({**config, "server-round": server_round, **self.lines.options(clients)})
+        self.failures = []
+        records = self.lines.down(self._consensus, clients)
+        # Clients that are sent the same get one object, which is then measured and decoded once.
+        contents = {
+            key: RecordDict({**own, **more})
+            for key, own in {id(own): own for own in records.values()}.items()
+        }
+        return self.messages(
+            {client: contents[id(own)] for client, own in records.items()}, MessageType.TRAIN
+        )
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
@@ -117,6 +136,7 @@ class CoDistillationStrategy(Federated):
         """Fuse the answers, distil the student, and return its weights."""
         metrics = MeanMetrics()
         said = self._fuse(replies, metrics)
+        self.lines.settle(self._usable)
         asked, fused = self.proxy.take(self._asked[said.heard]), said.scores
         if self.distiller is not None:
             self.distiller.distil(
@@ -126,6 +146,7 @@ class CoDistillationStrategy(Federated):
                 task=self.task,
                 generator=self.streams.torch("distil", round=server_round),
                 validate=None if self.validation is None else self._validate,
+                targets=asked.targets,
             )
         self._consensus = self._to_send(fused, asked)
         self._weights = said.weights
@@ -135,12 +156,15 @@ class CoDistillationStrategy(Federated):
         """Return the consensus that the next round begins with."""
         if self._consensus is None or self._consensus.ids is None:
             return {}
-        return {f"{self._consensus.kind}": self._consensus.values, "ids": self._consensus.ids}
+        held = {f"{_LINES}{name}": tensor for name, tensor in self.lines.state().items()}
+        return {f"{self._consensus.kind}": self._consensus.values, "ids": self._consensus.ids, **held}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take up the consensus."""
-        kind = next((name for name in state if name != "ids"), None)
+        kind = next((name for name in ("logits", "probabilities") if name in state), None)
         self._consensus = None if kind is None else Package(kind, {"values": state[kind]}, ids=state["ids"])
+        held = {name.removeprefix(_LINES): state[name] for name in state if name.startswith(_LINES)}
+        self.lines.load_state(held)
 
     def teacher_weights(self) -> Mapping[int, float] | None:
         """Return each client's mean weight over the samples of the last round."""
@@ -162,7 +186,7 @@ class CoDistillationStrategy(Federated):
         return folding.result()
 
     def _read(self, message: Message) -> Opinion:
-        package = from_records(message.content)
+        package = self.lines.up(self.client_of(message.metadata.src_node_id), message.content)
         ids = package.ids
         if package.kind not in {"logits", "probabilities"} or ids is None or ids.dim() != 1:
             raise BadPackage(
@@ -174,7 +198,7 @@ class CoDistillationStrategy(Federated):
     def _rows(self, ids: Int[Tensor, " m"]) -> Int[Tensor, " m"] | None:
         """Return which of the samples that were asked about these are."""
         asked = self.proxy.ids[self._asked]
-        if len(ids) and torch.equal(ids, asked):
+        if torch.equal(ids, asked):
             return None
         distinct = len(np.unique(ids.numpy()))
         if not distinct or distinct < len(ids):
@@ -190,9 +214,8 @@ class CoDistillationStrategy(Federated):
         return predict(self.student, self.proxy.take(torch.arange(1)).inputs).shape[-1]
 
     def _to_send(self, fused: Float[Tensor, "n outputs"], asked: Samples) -> Package:
-        if self.send == "student":
-            return Package("logits", {"values": predict(self.student, asked.inputs)}, ids=asked.ids)
-        values = F.softmax(fused, dim=-1) if self.fusion.gives == "probabilities" else fused
+        said = predict(self.student, asked.inputs) if self.send == "student" else fused
+        values = F.softmax(said, dim=-1) if self.fusion.gives == "probabilities" else said
         return Package(self.fusion.gives, {"values": values}, ids=asked.ids)
 
     def _validate(self, network: nn.Module) -> float:
@@ -226,6 +249,7 @@ class CoDistillation(ServerStrategy):
     takes: ClassVar[tuple[str | None, ...]] = ("logits", "probabilities")
     needs_proxy: ClassVar[bool] = True
     needs_fusion: ClassVar[bool] = True
+    keeps_copies: ClassVar[bool] = True
 
     def create(self, side: ServerSide) -> CoDistillationStrategy:
         """Return the Flower strategy."""
@@ -238,6 +262,7 @@ class CoDistillation(ServerStrategy):
             weighting=side.weighting,
             distiller=side.distiller,
             codec=side.codec,
+            codec_down=side.codec_down,
             samples_per_round=self.samples_per_round,
             send=self.broadcast,
             validation=side.validation,

@@ -3,6 +3,9 @@
 Clients send weights. The server averages them (by architecture, where there are several), and lets each average learn
 what all received networks together say about unlabelled public samples.
 
+Terms of the distiller that learn from layers of the teachers' networks see the mean of the clients' layers, by architecture; clients begin a
+round with the same weights, so that their channels correspond.
+
 Differs from the paper: passes over the whole proxy set in place of random batches up to 10,000 steps.
 """
 
@@ -26,6 +29,7 @@ from fedkd.data.samples import Samples
 from fedkd.distillation import Distiller
 from fedkd.knowledge import ARRAYS
 from fedkd.models.base import predict
+from fedkd.objectives import predict_with_layers
 from fedkd.strategies._replies import MeanMetrics, Shapes, read_weights, shapes_of
 from fedkd.strategies.base import Answer, Federated, ServerSide, ServerStrategy
 from fedkd.tasks import Classification, Task
@@ -41,12 +45,29 @@ class Ensemble:
     def __init__(self, folding: Folding) -> None:
         self.folding, self.metrics = folding, MeanMetrics()
         self.means: dict[str, RunningMean] = {}
+        self.layers: dict[str, RunningMean] = {}
 
-    def add(self, answer: Answer[dict[str, Array]], architecture: str, outputs: Tensor) -> None:
+    def add(
+        self,
+        answer: Answer[dict[str, Array]],
+        architecture: str,
+        outputs: Tensor,
+        layers: Mapping[str, Tensor],
+    ) -> None:
         """Count a client."""
         self.folding.add(answer.client, outputs, size=answer.size)
         self.means.setdefault(architecture, RunningMean()).add(answer.said, answer.size)
+        if layers:
+            heard = {name: layer.numpy() for name, layer in layers.items()}
+            self.layers.setdefault(architecture, RunningMean()).add(heard, 1)
         self.metrics.add(answer.content)
+
+    def layers_for(self, architecture: str) -> dict[str, Tensor]:
+        """Return the mean of the clients' tapped layers: of those of this architecture, or of the first one that there is."""
+        if not self.layers:
+            return {}
+        name = architecture if architecture in self.layers else min(self.layers)
+        return _tensors(self.layers[name].result())
 
 
 class FedDF(Federated):
@@ -128,6 +149,8 @@ class FedDF(Federated):
                 task=self.task,
                 generator=self.streams.torch(f"distil/{name}", round=server_round),
                 validate=self._validate if self.validation is not None else None,
+                targets=self.proxy.targets,
+                layers=ensemble.layers_for(name),
             )
         return ArrayRecord(self.students[self._reported].state_dict()), ensemble.metrics.result()
 
@@ -169,13 +192,14 @@ class FedDF(Federated):
             Ensemble(Folding(self.fusion, self.weighting, samples=len(self.proxy))) for _ in range(2)
         )
         drops, found = self.drop_worst and self.validation is not None, False
+        tapped = self.distiller.teacher_layers
         for answer in self.sift(replies, self._read):
             name = self._architecture(answer.client)
             teacher = self._teacher(name, answer.said)
-            outputs = predict(teacher, self.proxy.inputs)
-            everyone.add(answer, name, outputs)
+            outputs, layers = predict_with_layers(teacher, tapped, self.proxy.inputs)
+            everyone.add(answer, name, outputs, layers)
             if drops and self._beats_chance(teacher):
-                better.add(answer, name, outputs)
+                better.add(answer, name, outputs, layers)
                 found = True
             del answer  # else it would be held until the next one is there
         return better if found else everyone
@@ -219,7 +243,9 @@ class EnsembleDistillation(ServerStrategy):
     needs_proxy: ClassVar[bool] = True
     needs_fusion: ClassVar[bool] = True
     needs_groups: ClassVar[bool] = True
+    needs_distiller: ClassVar[bool] = True
     needs_float32: ClassVar[bool] = True
+    has_teachers: ClassVar[bool] = True
 
     def create(self, side: ServerSide) -> FedDF:
         """Return the Flower strategy."""

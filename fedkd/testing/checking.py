@@ -23,6 +23,7 @@ from fedkd.testing import (
     partitions,
     proxies,
     server_strategies,
+    terms,
     weightings,
 )
 from fedkd.testing.contract import GENERAL, Check, Clause, Contract, run_clauses
@@ -33,6 +34,7 @@ CONTRACTS: tuple[Contract, ...] = tuple(
         client_strategies,
         fusions,
         weightings,
+        terms,
         kinds,
         codecs,
         server_strategies,

@@ -236,5 +236,6 @@ def _seen(step: Step) -> dict[str, Tensor]:
     teacher = {} if step.teacher is None else {"the teacher": step.teacher}
     weights = {f"weights {name}": weight for name, weight in step.parameters.items()}
     memory = {f"memory {name}": tensor for name, tensor in step.memory.items()}
-    outputs = {"logits": step.outputs.logits, "features": step.outputs.features, "targets": step.targets}
+    said = {name: part for name, part in step.outputs._asdict().items() if part is not None}
+    outputs = {**said, "targets": step.targets}
     return {**outputs, **teacher, **weights, **memory}

@@ -20,6 +20,7 @@ from fedkd.data.federated import FederatedData, federate
 from fedkd.data.partitions.iid import Iid
 from fedkd.data.proxies.heldout import Heldout
 from fedkd.engine import ClientSide
+from fedkd.engine.client import fitted_out
 from fedkd.foundation.seeding import Streams
 from fedkd.knowledge.codecs.float32 import Float32
 from fedkd.knowledge.kinds.base import Kind
@@ -47,7 +48,7 @@ def client_side(strategy: ClientStrategy, data: FederatedData, kind: Kind | None
     """Return a client side with a small network; what clients share are their weights unless another kind is named."""
     return ClientSide(
         data=data,
-        models=(MLP(hidden=(16,)),) * len(CLIENTS),
+        models=fitted_out(strategy, (MLP(hidden=(16,)),) * len(CLIENTS), MLP(hidden=(8,))),
         strategy=strategy,
         kind=kind or Weights(),
         codec=Float32(),

@@ -22,7 +22,7 @@ def logits_and_features_have_their_shapes(model: Model) -> None:
     for network, x in _networks(model):
         for size in (len(x), 1):
             network.train()
-            logits, features = run_network(network, {"input": x[:size]})
+            logits, features, _ = run_network(network, {"input": x[:size]})
             shape = tuple(logits.shape)
             require(shape == (size, OUTPUTS), f"inputs {tuple(x[:size].shape)} give logits {shape}")
             require(

@@ -20,7 +20,8 @@ from fedkd.foundation.parts import build, dump
 from fedkd.foundation.seeding import Streams
 from fedkd.knowledge import Package, to_records
 from fedkd.knowledge.codecs.float32 import Float32
-from fedkd.models.base import run_network
+from fedkd.models._generator import FeatureGenerator, Sizes
+from fedkd.models.base import observe, predict, run_network
 from fedkd.runtime.flower_internals import deserialise, serialise
 from fedkd.testing.contract import one_line, require
 from fedkd.testing.ground import CLIENTS, USUAL, client_side
@@ -43,7 +44,7 @@ class Scene:
     def of_samples(self, some: slice) -> Step:
         """Return some samples of the batch."""
         step = self.step
-        outputs = type(step.outputs)(step.outputs.logits[some], step.outputs.features[some])
+        outputs = step.outputs.each(lambda said: said[some])
         teacher = None if step.teacher is None else step.teacher[some]
         return Step(outputs, step.targets[some], teacher, step.parameters, step.memory, step.task)
 
@@ -56,14 +57,16 @@ class Round:
     scenes: tuple[Scene, ...]
 
 
-def everything_said(data: FederatedData) -> dict[str, Package | None]:
-    """Return one package of each kind that a server sends about this data, beside nothing at all."""
+def everything_said(side: ClientSide) -> dict[str, Package | None]:
+    """Return one package of each kind that a server sends to the clients of this side, beside nothing at all."""
+    data, network = side.data, side.network(USUAL)
     assert data.proxy is not None
     outputs, generator = data.info.num_outputs, Streams(0).torch("said")
     logits = torch.randn(len(data.proxy), outputs, generator=generator)
     said: dict[str, Package | None] = {
         NOTHING: None,
         "logits": Package("logits", {"values": logits}, ids=data.proxy.ids),
+        "weights": Package("weights", {name: 0.9 * each for name, each in network.state_dict().items()}),
     }
     if data.info.task == "classification":
         means = torch.randn(outputs, outputs, generator=generator)
@@ -71,6 +74,14 @@ def everything_said(data: FederatedData) -> dict[str, Package | None]:
         said["probabilities"] = Package(
             "probabilities", {"values": logits.softmax(dim=-1)}, ids=data.proxy.ids
         )
+        width = observe(network, data.validation.inputs).features.shape[-1]
+        prototypes = torch.rand(outputs, width, generator=generator)
+        credible = torch.rand(outputs, 1, generator=generator)
+        said["credibility"] = Package("credibility", {"values": credible})
+        with Streams(0).initialising("said"):
+            generator_of_features = FeatureGenerator(Sizes(outputs, 4, 8, width))
+        said["generator"] = Package("generator", dict(generator_of_features.state_dict()), counts=counts)
+        said["prototypes"] = Package("prototypes", {"values": prototypes}, counts=counts)
         said["class means"] = Package("class_means", {"values": means}, counts=counts)
     return said
 
@@ -84,10 +95,13 @@ def takes(strategy: ClientStrategy, data: FederatedData) -> dict[str, Package | 
     side = client_side(strategy, data)
     taken: dict[str, Package | None] = {}
     refused = {}
-    for said, package in everything_said(data).items():
+    for said, package in everything_said(side).items():
+        if package is not None and package.kind not in strategy.receives:
+            continue
         situation = _situation(side.network(USUAL), package)
         try:
             strategy.remember(situation)
+            strategy.teacher(situation)
             stages = strategy.stages(situation)
         except Exception as error:  # noqa: BLE001  (however it is refused: this kind is not meant for it)
             refused[said] = one_line(error)
@@ -161,13 +175,14 @@ def in_bytes(answers: dict[str, dict[int, list[RecordDict]]]) -> dict[tuple[str,
 
 def _message(side: ClientSide, number: int, received: Package | None) -> RecordDict:
     knowledge = {} if received is None else to_records(received, Float32())
-    start = ArrayRecord(side.network(USUAL).state_dict())
+    start = ArrayRecord(dict(side.crossing(side.network(USUAL).state_dict())))
     return RecordDict({**knowledge, WEIGHTS: start, CONFIG: ConfigRecord({"server-round": number})})
 
 
 def _situation(network: nn.Module, package: Package | None) -> Situation:
     start = {name: weight.detach().clone() for name, weight in network.named_parameters()}
-    return Situation(first=package is None, received=package, start=start)
+    draw = Streams(0).torch("remember")
+    return Situation(first=package is None, received=package, start=start, draw=draw)
 
 
 def _scene(side: ClientSide, client: int, stage: Stage, situation: Situation) -> Scene:
@@ -181,6 +196,11 @@ def _scene(side: ClientSide, client: int, stage: Stage, situation: Situation) ->
     if stage.source == "proxy":
         assert received is not None
         teacher = received.scores()
+    named = side.strategy.teacher(situation)
+    if stage.source == "private" and named is not None:
+        taught = side.network(USUAL)
+        taught.load_state_dict({**taught.state_dict(), **named})
+        teacher = predict(taught, samples.inputs)
     memory = side.strategy.remember(situation)
     outputs = run_network(network, samples.inputs)
     return Scene(

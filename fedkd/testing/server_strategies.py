@@ -22,7 +22,9 @@ ROUNDS, CLIENTS = 2, 3
 _CLIENT_FOR = {
     None: "isolated",
     "weights": "supervised",
+    "labelled_weights": "fedgen",
     "class_means": "fd",
+    "prototypes": "fedproto",
     "logits": "codistillation",
     "probabilities": "codistillation",
 }
@@ -111,6 +113,6 @@ def _config(strategy: ServerStrategy, kind: str | None) -> dict[str, Any]:
         "client": _CLIENT_FOR[kind],
         "knowledge": kind,
         "fusion": "mean_logits" if strategy.needs_fusion else None,
-        "distiller": {} if strategy.needs_fusion else None,
+        "distiller": {} if strategy.needs_fusion or strategy.needs_distiller else None,
     }
     return config | {"rounds": ROUNDS, "clients": CLIENTS, "evaluate_every": ROUNDS}

@@ -43,7 +43,7 @@ def tapped(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, int, RecordD
     return Tap.passed
 
 
-@pytest.mark.parametrize("method", ["fd", "fedmd", "dsfl", "feddf", "fedavg", "local"])
+@pytest.mark.parametrize("method", ["fd", "fedmd", "dsfl", "cfd", "fedgems", "feddf", "fedavg", "local"])
 def test_every_row_is_the_serialised_size_of_its_message(
     method: str, tapped: list[tuple[str, str, int, RecordDict]], small: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -68,6 +68,7 @@ Formula = Callable[[int], int]
         ("fd", lambda rounds: rounds * K * C**2 * 4, lambda rounds: (rounds - 1) * K * C**2 * 4),
         ("fedmd", lambda rounds: rounds * K * P * C * 4, lambda rounds: (rounds - 1) * K * P * C * 4),
         ("dsfl", lambda rounds: rounds * K * P * C * 4, lambda rounds: (rounds - 1) * K * P * C * 4),
+        ("mhat", lambda rounds: rounds * K * P * C * 4, lambda rounds: (rounds - 1) * K * P * C * 4),
         ("feddf", lambda rounds: rounds * K * WEIGHTS * 4, lambda rounds: rounds * K * WEIGHTS * 4),
         ("fedavg", lambda rounds: rounds * K * WEIGHTS * 4, lambda rounds: rounds * K * WEIGHTS * 4),
         ("local", lambda _: 0, lambda _: 0),
@@ -146,6 +147,8 @@ def serialised(content: RecordDict) -> bytes:
 
 def config_value(word: object) -> proto.ConfigRecordValue:
     if isinstance(word, list):
+        if all(isinstance(entry, int) for entry in word):
+            return proto.ConfigRecordValue(sint_list=proto.SintList(vals=word))
         return proto.ConfigRecordValue(string_list=proto.StringList(vals=word))
     kinds = {bool: "bool", int: "sint64", float: "double", str: "string"}
     return proto.ConfigRecordValue(**{kinds[type(word)]: word})

@@ -21,6 +21,7 @@ KINDS = [
     "codecs",
     "weightings",
     "fusions",
+    "terms",
     "baselines",
 ]
 

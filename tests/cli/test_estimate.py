@@ -14,11 +14,23 @@ SMALL = ("runtime=inline", "clients=3", "rounds=3", "partition=iid", "data.sampl
     "overrides",
     [
         ("method=fd", "method.codec=float16"),
+        ("method=fd", "method.codec=int8", "method.codec_down=bfloat16"),
+        ("method=dsfl", "method.codec=constrained", "method.codec_down=top_k"),
         ("method=dsfl", "clients_per_round=2", "method.strategy.samples_per_round=10"),
         ("method=fedmd", "model=mixed", "method.codec=float16"),
+        ("method=mhat", "model=mixed"),
         ("method=fedmd", "data=diabetes", "proxy.size=50", "model=logistic"),
         ("method=feddf", "model=mixed", "proxy.labelled=false"),
         ("method=fedavg", "model=logistic", "clients_per_round=2"),
+        ("method=fedntd", "model=logistic"),
+        ("method=fedproto", "model=mlp", "method.codec=float16", "clients_per_round=2"),
+        ("method=fml", "model=mixed", "student=mlp", "student.hidden=[8]", "clients_per_round=2"),
+        ("method=kt_pfl", "model=mixed", "clients_per_round=2", "method.strategy.samples_per_round=10"),
+        ("method=fedcad", "model=logistic", "clients_per_round=2"),
+        ("method=fedssd", "model=logistic", "clients_per_round=2"),
+        ("method=fedgen", "model=mlp", "clients_per_round=2", "method.strategy.steps=5"),
+        ("method=fedbe", "model=logistic", "clients_per_round=2"),
+        ("method=fedgkd", "model=logistic", "clients_per_round=2"),
         ("method=pooled", "model=logistic"),
         ("method=local", "model=logistic"),
     ],
@@ -28,9 +40,25 @@ def test_bytes_are_those_of_the_ledger(overrides: tuple[str, ...], tmp_path: obj
     given = (*SMALL, *overrides, f"output={tmp_path}/run", "evaluate_every=3")
     estimate = estimate_of(Experiment.from_config(compose(given)))
     summary = fedkd.run(*given).summary
+    assert estimate.exact
     assert estimate.payload_up == summary["payload_up"]
     assert estimate.payload_down == summary["payload_down"]
     assert estimate.once == summary["bytes_once"]
+
+
+@pytest.mark.parametrize(
+    ("method", "up", "down"), [("cfd", 1 + 5 + 20, 40 * 10 * 4), ("fedgems", 40 * 10 * 4, 40 * 10 * 4)]
+)
+def test_where_bytes_depend_on_what_is_said_the_estimate_is_the_most_that_can_be(
+    method: str, up: int, down: int, tmp_path: object
+) -> None:
+    given = (f"method={method}", *SMALL, f"output={tmp_path}/run", "evaluate_every=3")
+    estimate = estimate_of(Experiment.from_config(compose(given)))
+    summary = fedkd.run(*given).summary
+    assert not estimate.exact
+    assert estimate.payload_up == 3 * 3 * up
+    assert estimate.payload_up > summary["payload_up"]
+    assert estimate.payload_down == 2 * 3 * down == summary["payload_down"]
 
 
 def test_steps_follow_from_sizes_epochs_and_batches() -> None:

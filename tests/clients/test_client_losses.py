@@ -156,10 +156,28 @@ def test_co_distillation_pretrains_once_and_digests_when_there_is_a_consensus(
 def test_only_some_clients_keep_their_network_and_start_from_weights_of_their_own() -> None:
     found = {name: CLIENTS.find(name, key="client") for name in CLIENTS.names()}
     assert {name: cls.persistent for name, cls in found.items()} == {
+        "cfd": False,
         "codistillation": True,
         "fd": True,
+        "fedgkd": False,
+        "fedgen": False,
+        "fedssd": False,
+        "fedcad": False,
+        "fedntd": False,
+        "fedproto": True,
         "fedprox": False,
+        "fml": True,
         "isolated": True,
         "supervised": False,
     }
     assert [name for name, cls in found.items() if cls.own_initialisation] == ["codistillation"]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.75, 1.0])
+def test_a_digest_may_learn_the_labels_of_the_public_set_too(share: float) -> None:
+    consensus = torch.randn(6, 3, generator=torch.Generator().manual_seed(2))
+    strategy, built = CoDistillation(label_weight=share), network()
+    said = built(X).logits
+    expected = (1 - share) * kd(said, consensus, temperature=1.0) + share * F.cross_entropy(said, TARGETS)
+    assert torch.allclose(strategy.digest_loss(step(built, teacher=consensus)), expected)
+    assert strategy.learns_proxy_labels == (share > 0)

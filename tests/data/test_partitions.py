@@ -72,7 +72,7 @@ def test_the_same_seed_gives_the_same_partition_and_another_seed_another(options
     )
     assert all(
         np.array_equal(a, b)
-        for a, b in zip(first.training + first.holdouts, again.training + again.holdouts, strict=True)
+        for a, b in zip([*first.training, *first.holdouts], [*again.training, *again.holdouts], strict=True)
     )
     assert any(not np.array_equal(a, b) for a, b in zip(first.training, other.training, strict=True))
 

@@ -30,7 +30,8 @@ from fedkd.knowledge.codecs.float32 import Float32
 from fedkd.knowledge.kinds.class_means import ClassMeans
 from fedkd.knowledge.kinds.logits import Logits
 from fedkd.knowledge.kinds.weights import Weights
-from fedkd.models.base import Model
+from fedkd.models._generator import FeatureGenerator, Sizes
+from fedkd.models.base import Model, observe
 from fedkd.models.lenet import LeNet
 from fedkd.models.logistic import Logistic
 from fedkd.models.mlp import MLP
@@ -77,11 +78,22 @@ def message(number: int, package: Package | None = None) -> RecordDict:
     return RecordDict({"config": ConfigRecord({"server-round": number, "keep": True}), **said})
 
 
-def packages(digits: FederatedData) -> dict[str, Package | None]:
+def packages(side: ClientSide, digits: FederatedData) -> dict[str, Package | None]:
     assert digits.proxy is not None
+    network = side.network(0)
+    width = observe(network, digits.validation.inputs).features.shape[-1]
+    with Streams(0).initialising("generator"):
+        generator = FeatureGenerator(Sizes(10, 4, 8, width))
     values = torch.randn(20, 10, generator=torch.Generator().manual_seed(0))
     return {
         "codistillation": Package("logits", {"values": values}, ids=digits.proxy.ids[:20].flip(0)),
+        "fedproto": Package(
+            "prototypes", {"values": values[:10, :1].expand(10, width)}, counts=torch.arange(10)
+        ),
+        "fedgen": Package("generator", dict(generator.state_dict()), counts=torch.arange(10)),
+        "fedcad": Package("credibility", {"values": torch.linspace(0, 1, 10)[:, None]}),
+        "fedssd": Package("credibility", {"values": torch.linspace(0, 1, 10)[:, None]}),
+        "fedgkd": Package("weights", {name: 0.9 * each for name, each in network.state_dict().items()}),
         "fd": Package("class_means", {"values": torch.eye(10)}, counts=torch.arange(10)),
     }
 
@@ -122,7 +134,7 @@ def test_both_engines_give_the_same_weights_for_every_strategy_and_model(
     strategy = strategies(GENTLE if model == "resnet" else PLAN)[name]
     side = client_side(strategy, data=data, kind=Weights(), models=(MODELS[model],) * len(SIZES))
     order = [3, 0, 2, 5, 1, 4]
-    package = packages(digits).get(name)
+    package = packages(side, digits).get(name)
     plain = two_rounds(replace(side, engine=Sequential()), order, package)
     at_once = two_rounds(replace(side, engine=Vectorised()), order, package)
     for number in (0, 1):

@@ -5,8 +5,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fedkd.knowledge.kinds.class_means import ClassMeans
+from fedkd.knowledge.kinds.labelled_weights import LabelledWeights
 from fedkd.knowledge.kinds.logits import Logits
 from fedkd.knowledge.kinds.probabilities import Probabilities
+from fedkd.knowledge.kinds.prototypes import Prototypes
 from fedkd.knowledge.kinds.weights import Weights
 
 
@@ -18,6 +20,10 @@ class Linear:
         self.private = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 2.0], [0.0, 0.0, 4.0]])
         self.public = torch.eye(3)
 
+    @property
+    def num_outputs(self) -> int:
+        return 3
+
     def weights(self) -> Mapping[str, Tensor]:
         return {"matrix": self.matrix}
 
@@ -26,6 +32,12 @@ class Linear:
 
     def on_private(self) -> tuple[Tensor, Tensor]:
         return self.private @ self.matrix, torch.tensor([0, 0, 2, 2])
+
+    def private_targets(self) -> Tensor:
+        return torch.tensor([0, 0, 2, 2])
+
+    def features_on_private(self) -> tuple[Tensor, Tensor]:
+        return self.private[:, 1:], torch.tensor([0, 0, 2, 2])
 
 
 def test_logits_are_the_raw_answers_in_the_order_of_the_ids() -> None:
@@ -50,20 +62,36 @@ def test_class_means_are_means_over_the_samples_of_each_label_with_their_counts(
     assert package.values.isfinite().all()
 
 
+def test_prototypes_are_the_mean_features_of_each_class_with_their_counts() -> None:
+    package = Prototypes().extract(Linear(), None)
+    assert package.counts is not None
+    assert package.counts.tolist() == [2, 0, 2]
+    assert package.values.tolist() == [[0.5, 0.0], [0.0, 0.0], [0.0, 3.0]]
+
+
 def test_weights_are_those_of_the_network_by_name() -> None:
     package = Weights().extract(Linear(), None)
     assert package.ids is None
     assert torch.equal(package.arrays["matrix"], Linear().matrix)
 
 
+def test_labelled_weights_say_how_many_samples_of_each_class_are_behind_them() -> None:
+    package = LabelledWeights().extract(Linear(), None)
+    assert package.counts is not None
+    assert package.counts.tolist() == [2, 0, 2]
+    assert torch.equal(package.arrays["matrix"], Linear().matrix)
+
+
 def test_kinds_say_what_they_need() -> None:
     needs = {
         kind: (kind.needs_proxy, kind.needs_classes, kind.mixed_models)
-        for kind in (Logits, Probabilities, ClassMeans, Weights)
+        for kind in (Logits, Probabilities, ClassMeans, Prototypes, LabelledWeights, Weights)
     }
     assert needs == {
         Logits: (True, False, True),
         Probabilities: (True, True, True),
         ClassMeans: (False, True, True),
+        Prototypes: (False, True, True),
+        LabelledWeights: (False, True, False),
         Weights: (False, False, False),
     }

@@ -9,7 +9,7 @@ from flwr.app import Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
 from fedkd.runtime.app_grid import AppGrid
-from fedkd.runtime.grid import FIRST_NODE
+from fedkd.runtime.calls import FIRST_NODE
 from fedkd.runtime.inline import InlineGrid
 
 

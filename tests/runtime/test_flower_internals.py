@@ -9,7 +9,8 @@ from flwr.serverapp import Grid
 from flwr.supercore.task_identity import TaskIdentity
 
 from fedkd.runtime import flower_internals
-from fedkd.runtime.grid import CLIENT_RAISED, NO_ANSWER
+from fedkd.runtime.calls import CLIENT_RAISED
+from fedkd.runtime.grid import NO_ANSWER
 
 RECORDS = RecordDict(
     {

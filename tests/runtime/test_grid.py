@@ -5,7 +5,7 @@ import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
-from fedkd.runtime.grid import CLIENT_RAISED, FIRST_NODE
+from fedkd.runtime.calls import CLIENT_RAISED, FIRST_NODE
 from fedkd.runtime.inline import InlineGrid
 
 app = ClientApp()

@@ -12,7 +12,8 @@ import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
-from fedkd.runtime.grid import FIRST_NODE, NO_ANSWER
+from fedkd.runtime.calls import FIRST_NODE
+from fedkd.runtime.grid import NO_ANSWER
 from fedkd.runtime.ray_grid import RayGrid
 
 pytestmark = pytest.mark.usefixtures("ray_instance")

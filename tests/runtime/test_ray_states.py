@@ -6,7 +6,7 @@ from flwr.app import Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
 from fedkd.knowledge.arrays import record_of
-from fedkd.runtime.grid import FIRST_NODE
+from fedkd.runtime.calls import FIRST_NODE
 from fedkd.runtime.ray_grid import RayGrid
 from fedkd.runtime.ray_states import SLACK
 

@@ -177,3 +177,30 @@ def test_a_strategy_that_is_restarted_goes_on_with_the_weights_of_every_architec
     for kind, student in strategy.students.items():
         for name, weight in student.state_dict().items():
             assert torch.equal(weight, fresh.students[kind].state_dict()[name])
+
+
+@pytest.mark.parametrize("scattered", [None, 3])
+def test_terms_on_layers_learn_from_the_mean_of_the_clients_layers_by_architecture(
+    grid_saying: GridMaker, play: Any, scattered: int | None
+) -> None:
+    plan = Fit(epochs=150, batch_size=40, optimizer=Optimizer(name="adam", lr=0.02))
+    term = {"name": "activation_boundary", "student_layer": "body", "teacher_layer": "body", "scale": 1.0}
+    deep = {"deep": network("deep")}
+    strategy = FedDF(
+        students=deep,
+        architecture_of=dict.fromkeys(range(4), "deep"),
+        proxy=PROXY,
+        distiller=Distiller(fit=plan, terms=(term,)),
+    )
+
+    def say(client: int, content: RecordDict) -> RecordDict:
+        del content
+        weights = ArrayRecord(weights_of(client, "deep"))
+        return RecordDict({"arrays": weights, "metrics": MetricRecord({"num-examples": SIZES[client]})})
+
+    play(strategy, grid_saying(say, 4, scattered=scattered), start(strategy)).round()
+    bodies = [network("deep", seed=100 + client)(X).features for client in range(4)]
+    mean = torch.stack(bodies).mean(0)
+    learned = strategy.students["deep"](X).features
+    agree = ((learned > 0) == (mean > 0)).float().mean()
+    assert agree > 0.9

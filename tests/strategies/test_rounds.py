@@ -16,7 +16,14 @@ from fedkd.aggregation.fusions.mean_logits import MeanLogits
 from fedkd.aggregation.weightings.uniform import Uniform
 from fedkd.clients.codistillation import CoDistillation
 from fedkd.clients.fd import FD
+from fedkd.clients.fedcad import FedCAD
+from fedkd.clients.fedgen import FedGen
+from fedkd.clients.fedgkd import FedGKD
+from fedkd.clients.fedntd import FedNTD
+from fedkd.clients.fedproto import FedProto
 from fedkd.clients.fedprox import FedProx
+from fedkd.clients.fedssd import FedSSD
+from fedkd.clients.fml import FML
 from fedkd.clients.isolated import Isolated
 from fedkd.clients.supervised import Supervised
 from fedkd.data.federated import FederatedData
@@ -26,8 +33,10 @@ from fedkd.engine.client import initial_network
 from fedkd.foundation.seeding import Streams
 from fedkd.knowledge.codecs.float32 import Float32
 from fedkd.knowledge.kinds.class_means import ClassMeans
+from fedkd.knowledge.kinds.labelled_weights import LabelledWeights
 from fedkd.knowledge.kinds.logits import Logits
 from fedkd.knowledge.kinds.probabilities import Probabilities
+from fedkd.knowledge.kinds.prototypes import Prototypes
 from fedkd.knowledge.kinds.weights import Weights
 from fedkd.knowledge.package import payload_of
 from fedkd.models.base import predict
@@ -52,13 +61,48 @@ METHODS: dict[str, dict[str, Any]] = {
         "kind": Weights(),
         "models": ALIKE,
     },
+    "fedntd": {"server": "averaging", "strategy": FedNTD(fit=FIT), "kind": Weights(), "models": ALIKE},
+    "fedgkd": {"server": "past_averages", "strategy": FedGKD(fit=FIT), "kind": Weights(), "models": ALIKE},
+    "fedcad": {"server": "credibility", "strategy": FedCAD(fit=FIT), "kind": Weights(), "models": ALIKE},
+    "fedssd": {"server": "credibility", "strategy": FedSSD(fit=FIT), "kind": Weights(), "models": ALIKE},
+    "fedgen": {
+        "server": "feature_generator",
+        "strategy": FedGen(fit=FIT),
+        "kind": LabelledWeights(),
+        "models": ALIKE,
+    },
+    "fml": {"server": "averaging", "strategy": FML(fit=FIT), "kind": Weights(), "models": ALIKE},
     "fd": {"server": "class_means", "strategy": FD(fit=FIT), "kind": ClassMeans(), "models": MIXED},
+    "fedproto": {
+        "server": "prototypes",
+        "strategy": FedProto(fit=FIT),
+        "kind": Prototypes(),
+        "models": (MLP(hidden=(16, 32)), MLP(hidden=(32,))) * 2,
+    },
     "fedmd": {"server": "codistillation", "strategy": CODISTILLATION, "kind": Logits(), "models": MIXED},
     "dsfl": {
         "server": "codistillation",
         "strategy": CODISTILLATION,
         "kind": Probabilities(),
         "models": MIXED,
+    },
+    "fedgems": {
+        "server": "fedgems",
+        "strategy": CoDistillation(fit=FIT, digest=FIT, label_weight=0.75),
+        "kind": Logits(),
+        "models": MIXED,
+    },
+    "kt_pfl": {
+        "server": "personal_consensus",
+        "strategy": CODISTILLATION,
+        "kind": Probabilities(),
+        "models": MIXED,
+    },
+    "fedbe": {
+        "server": "bayesian_ensemble",
+        "strategy": Supervised(fit=FIT),
+        "kind": Weights(),
+        "models": ALIKE,
     },
     "feddf": {
         "server": "ensemble_distillation",
@@ -71,7 +115,7 @@ METHODS: dict[str, dict[str, Any]] = {
 
 def server_of(method: str, data: FederatedData, **changed: Any) -> Federated:
     models, streams = METHODS[method]["models"], Streams(0)
-    names = {model: type(model).__name__ for model in models}
+    names = {model: repr(model) for model in models}
     students = {name: initial_network(model, data, streams, owner="server") for model, name in names.items()}
     usual = {
         "streams": streams,
@@ -126,7 +170,24 @@ def test_a_method_is_the_same_whatever_ids_nodes_have_and_whenever_their_replies
         assert (arrays.keys(), state.keys()) == (ends[0][0].keys(), ends[0][1].keys())
 
 
-@pytest.mark.parametrize("method", ["fedavg", "fedprox", "fedmd", "dsfl", "feddf"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        "fedavg",
+        "fedprox",
+        "fedntd",
+        "fedgkd",
+        "fedcad",
+        "fedssd",
+        "fedgen",
+        "fml",
+        "fedmd",
+        "dsfl",
+        "fedgems",
+        "feddf",
+        "fedbe",
+    ],
+)
 def test_flowers_own_loop_runs_a_method_and_its_student_learns(
     method: str, client_side: Maker, digits: FederatedData, grid_of: GridMaker
 ) -> None:
@@ -146,7 +207,7 @@ def test_flowers_own_loop_runs_a_method_and_its_student_learns(
     assert 0.0 <= float(str(result.evaluate_metrics_clientapp[4]["accuracy"])) <= 1.0
 
 
-@pytest.mark.parametrize("method", ["local", "fd"])
+@pytest.mark.parametrize("method", ["local", "fd", "fedproto", "kt_pfl"])
 def test_flowers_own_loop_runs_a_method_without_a_student(
     method: str, client_side: Maker, digits: FederatedData, grid_of: GridMaker
 ) -> None:
@@ -187,9 +248,18 @@ def test_fd_of_weight_zero_is_training_alone_over_whole_rounds(
     [
         ("local", 0, 0),
         ("fedavg", 4 * 650, 4 * 650),
+        ("fedntd", 4 * 650, 4 * 650),
+        ("fedgkd", 4 * 650, 2 * 4 * 650),
         ("fd", 4 * 10 * 10, 4 * 10 * 10),
+        ("fedcad", 4 * 650, 4 * 650 + 4 * 10),
+        ("fedssd", 4 * 650, 4 * 650 + 4 * 10),
+        ("fedgen", 4 * 650, 4 * 650 + 4 * ((32 + 10 + 1) * 64 + (64 + 1) * 64)),
+        ("fml", 4 * 650, 4 * 650),
+        ("fedproto", 4 * 10 * 32, 4 * 10 * 32),
         ("fedmd", 4 * 40 * 10, 4 * 40 * 10),
         ("dsfl", 4 * 40 * 10, 4 * 40 * 10),
+        ("fedbe", 4 * 650, 4 * 650),
+        ("kt_pfl", 4 * 40 * 10, 4 * 40 * 10),
     ],
 )
 def test_what_crosses_in_a_round_has_the_size_of_the_papers_formula(

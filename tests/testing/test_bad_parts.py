@@ -32,8 +32,8 @@ from fedkd.testing import check_part
 class Squares(Float32):
     """Sends what cannot be undone."""
 
-    def decode(self, sent: npt.NDArray[np.float32]) -> Tensor:
-        return super().decode(sent).square().flatten().nan_to_num()
+    def decode(self, sent: npt.NDArray[np.float32], shape: tuple[int, ...]) -> Tensor:
+        return super().decode(sent, shape).square().flatten().nan_to_num()
 
     def num_bytes(self, shape: tuple[int, ...]) -> int:
         return super().num_bytes(shape) + 4
@@ -71,7 +71,7 @@ class _Centred(nn.Module):
         self.unused = nn.Parameter(torch.zeros(3))
 
     def forward(self, x: Tensor) -> Outputs:
-        logits, features = self.network(x)
+        logits, features, _ = self.network(x)
         return Outputs(logits - logits.mean(dim=0), features)
 
 

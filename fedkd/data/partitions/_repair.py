@@ -37,14 +37,19 @@ def borrow(pairs: Pairs, pool: int, clients: int, minimum: int, generator: np.ra
     sizes = np.bincount(pairs.clients, minlength=clients)
     ordered = pairs.samples[np.argsort(pairs.clients, kind="stable")]
     starts = np.cumsum(sizes) - sizes
-    borrowers, loans = [pairs.clients], [pairs.samples]
-    for client in np.flatnonzero(sizes < minimum):
+    borrowers = np.flatnonzero(sizes < minimum)
+    missing = minimum - sizes[borrowers]
+    loans = np.empty(missing.sum(), dtype=np.int64)
+    end = 0
+    for client, wanted in zip(borrowers, missing, strict=True):
         own = ordered[starts[client] : starts[client] + sizes[client]]
         drawn = generator.choice(pool, size=minimum, replace=False)
-        loan = drawn[~np.isin(drawn, own)][: minimum - len(own)]
-        borrowers.append(np.full(len(loan), client))
-        loans.append(loan)
-    return Pairs(np.concatenate(borrowers), np.concatenate(loans))
+        loan = drawn[~np.isin(drawn, own)] if len(own) else drawn
+        begin, end = end, end + wanted
+        loans[begin:end] = loan[:wanted]
+    return Pairs(
+        np.concatenate([pairs.clients, np.repeat(borrowers, missing)]), np.concatenate([pairs.samples, loans])
+    )
 
 
 def _from_richest(

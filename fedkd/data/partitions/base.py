@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from fedkd.data.datasets.base import DataSet, Indices
 from fedkd.data.partitions._repair import Pairs, borrow, move
+from fedkd.data.positions import Positions
 from fedkd.data.shift import Shift
 from fedkd.foundation.errors import InvalidOption
 from fedkd.foundation.options import Count, OpenFraction
@@ -30,8 +31,8 @@ class Dealt:
         holdouts: client -> positions that it keeps for its own evaluation, ascending, none of them in training.
     """
 
-    training: tuple[Indices, ...]
-    holdouts: tuple[Indices, ...]
+    training: Positions
+    holdouts: Positions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,8 +137,9 @@ def _hold_out(pairs: Pairs, clients: int, share: float, generator: np.random.Gen
     return Dealt(_by_client(pairs, order[~held], clients), _by_client(pairs, order[held], clients))
 
 
-def _by_client(pairs: Pairs, chosen: Indices, clients: int) -> tuple[Indices, ...]:
+def _by_client(pairs: Pairs, chosen: Indices, clients: int) -> Positions:
     owners, samples = pairs.clients[chosen], pairs.samples[chosen]
     order = np.lexsort((samples, owners))
-    ends = np.cumsum(np.bincount(owners, minlength=clients))
-    return tuple(np.split(samples[order], ends[:-1]))
+    begins = np.zeros(clients + 1, dtype=np.int64)
+    np.cumsum(np.bincount(owners, minlength=clients), out=begins[1:])
+    return Positions(samples[order], begins)

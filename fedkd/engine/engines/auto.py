@@ -32,13 +32,22 @@ class Auto(Engine):
     cohort_size: Count | None = None
     """Clients that are trained at once where that is chosen; none as for `vectorised`."""
 
+    compile: bool = False
+    """Whether clients that are trained at once are trained by compiled steps, as for `vectorised`."""
+
     def chosen(self, questions: Iterable[Question]) -> TrainingEngine:
         """Return the engine for clients of these architectures."""
-        answers: Mapping[str, bool] = {one.architecture: vectorising_pays(one) for one in questions}
+        asked = list(questions)
+        answers: Mapping[str, bool] = {one.architecture: vectorising_pays(one) for one in asked}
         if not any(answers.values()):
             return Sequential(precision=self.precision)
         alone = tuple(sorted(name for name, pays in answers.items() if not pays))
-        return Vectorised(precision=self.precision, cohort_size=self.cohort_size, one_by_one=alone)
+        return Vectorised(
+            precision=self.precision,
+            cohort_size=self.cohort_size,
+            compile=self.compile,
+            one_by_one=alone,
+        ).chosen(asked)
 
 
 def vectorising_pays(question: Question) -> bool:

@@ -71,6 +71,11 @@ class TrainingEngine(Engine):
         It follows from the clients alone and never from the number of workers, so results do not depend on that either.
         """
 
+    @property
+    def compiles(self) -> bool:
+        """Whether the steps of clients that are trained at once are compiled."""
+        return False
+
     @abstractmethod
     def vectorises(self, architecture: str) -> bool:
         """Return whether clients of this architecture are trained at once."""

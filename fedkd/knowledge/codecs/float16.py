@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
-from fedkd.knowledge.codecs.base import Codec
+from fedkd.knowledge.codecs.base import Codec, numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,9 +22,9 @@ class Float16(Codec):
         values = values.detach().cpu()
         return torch.where(values.isfinite(), values.clamp(-65504.0, 65504.0), values).half().numpy()
 
-    def decode(self, sent: npt.NDArray[Any]) -> Shaped[Tensor, "..."]:
+    def decode(self, sent: npt.NDArray[Any], shape: tuple[int, ...]) -> Shaped[Tensor, "..."]:
         """Return the numbers as float32."""
-        return torch.from_numpy(sent.astype(np.float32))
+        return torch.from_numpy(numbers(sent, np.float16, shape, keep=True).astype(np.float32))
 
     def num_bytes(self, shape: tuple[int, ...]) -> int:
         """Return 2 bytes a number."""

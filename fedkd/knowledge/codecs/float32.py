@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
-from fedkd.knowledge.codecs.base import Codec
+from fedkd.knowledge.codecs.base import Codec, numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,9 +21,11 @@ class Float32(Codec):
         """Return the numbers in single precision; whole numbers keep their type."""
         return (values.float() if values.is_floating_point() else values).detach().cpu().numpy()
 
-    def decode(self, sent: npt.NDArray[Any]) -> Shaped[Tensor, "..."]:
+    def decode(self, sent: npt.NDArray[Any], shape: tuple[int, ...]) -> Shaped[Tensor, "..."]:
         """Return the numbers in memory of their own."""
-        return torch.from_numpy(np.array(sent))
+        if sent.shape == shape:
+            return torch.from_numpy(np.array(sent))
+        return torch.from_numpy(numbers(sent, np.float32, shape))
 
     def num_bytes(self, shape: tuple[int, ...]) -> int:
         """Return 4 bytes a number."""

@@ -15,6 +15,10 @@ from fedkd.knowledge.package import Package
 class TrainedClient(Protocol):
     """What can be read off a client after training; nothing is computed before it is asked for."""
 
+    @property
+    def num_outputs(self) -> int:
+        """Classes, or numbers to predict."""
+
     def weights(self) -> Mapping[str, Tensor]:
         """Return the network's weights by name."""
 
@@ -23,6 +27,12 @@ class TrainedClient(Protocol):
 
     def on_private(self) -> tuple[Float[Tensor, "n outputs"], Shaped[Tensor, "n ..."]]:
         """Return the raw outputs on the client's own training samples, and their targets."""
+
+    def private_targets(self) -> Shaped[Tensor, "n ..."]:
+        """Return the targets of the client's own training samples."""
+
+    def features_on_private(self) -> tuple[Float[Tensor, "n width"], Shaped[Tensor, "n ..."]]:
+        """Return what the last layer sees of the client's own training samples, and their targets."""
 
 
 class Kind(Part, ABC):
@@ -36,6 +46,9 @@ class Kind(Part, ABC):
 
     mixed_models: ClassVar[bool] = True
     """Whether clients of different architectures can share it."""
+
+    equal_features: ClassVar[bool] = False
+    """Whether the networks of all clients must have features of one width."""
 
     @abstractmethod
     def extract(self, client: TrainedClient, ids: Int[Tensor, " n"] | None) -> Package:

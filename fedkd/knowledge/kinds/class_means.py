@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from fedkd.knowledge.kinds._by_label import means_by_label
 from fedkd.knowledge.kinds.base import Kind, TrainedClient
 from fedkd.knowledge.package import Package
 
@@ -21,7 +21,5 @@ class ClassMeans(Kind):
         """Return [labels, classes] and counts [labels]; a label with count 0 says nothing, its row is to be ignored."""
         del ids
         outputs, targets = client.on_private()
-        classes = outputs.shape[-1]
-        counts = torch.bincount(targets, minlength=classes)
-        sums = torch.zeros(classes, classes, dtype=outputs.dtype).index_add_(0, targets, outputs)
-        return Package("class_means", {"values": sums / counts.clamp_min(1)[:, None]}, counts=counts)
+        means, counts = means_by_label(outputs, targets, outputs.shape[-1])
+        return Package("class_means", {"values": means}, counts=counts)

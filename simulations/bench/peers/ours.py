@@ -26,6 +26,9 @@ CONTESTANTS = [
     Contestant("fedkd, inline", "ours", {"overrides": ["runtime=inline"]}, BOTH),
     Contestant("fedkd, Ray, 2 actors", "ours", {"overrides": RAY}, BOTH, processes=2),
     Contestant(
+        "fedkd, Ray, compiled", "ours", {"overrides": [*RAY, "engine.compile=true"]}, BOTH, processes=2
+    ),
+    Contestant(
         "fedkd, Ray, sequential", "ours", {"overrides": [*RAY, "engine=sequential"]}, BOTH, processes=2
     ),
     Contestant(

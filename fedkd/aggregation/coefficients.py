@@ -1,0 +1,60 @@
+"""Coefficients that say how much each client learns from each other one, and how they are learned (KT-pFL: Zhang et al., 2021).
+
+>>> personal(torch.full((2, 2), 0.5), probabilities)  # both are taught by the mean
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def personal(
+    coefficients: Float[Tensor, "clients teachers"], probabilities: Float[Tensor, "teachers n classes"]
+) -> Float[Tensor, "clients n classes"]:
+    """Return what each client is taught: the mixture of the teachers' probabilities with its own coefficients."""
+    return torch.einsum("kt,tnc->knc", coefficients, probabilities)
+
+
+def learned(
+    coefficients: Float[Tensor, "clients clients"],
+    probabilities: Float[Tensor, "clients n classes"],
+    *,
+    lr: float,
+    rho: float,
+) -> Float[Tensor, "clients clients"]:
+    """Return the coefficients after one step down the gradient of each client's own objective.
+
+    The objective of client k is `mean_n KL(sum_m c_km p_m || p_k) + rho |c_k - 1/K|^2`: it listens to those who say what it says,
+    the less selectively the larger rho. After the step each row is put back to the nearest distribution.
+
+    Args:
+        coefficients: each row sums to 1.
+        probabilities: what each client says about the same samples.
+        lr: length of the step.
+        rho: pull towards listening to all alike.
+
+    Source: Zhang et al., "Parameterized Knowledge Transfer for Personalized Federated Learning" (NeurIPS 2021), the update of the
+    knowledge coefficient matrix. The projection is not in the paper; the authors' code takes a softmax of five times the row instead,
+    which moves it towards uniform even where the gradient is 0.
+    """
+    said = probabilities.double().clamp_min(torch.finfo(torch.float64).tiny)
+    rows = coefficients.detach().double().requires_grad_()
+    with torch.enable_grad():
+        mixture = personal(rows, said).clamp_min(torch.finfo(torch.float64).tiny)
+        divergence = (mixture * (mixture.log() - said.log())).sum(dim=-1).mean(dim=-1)
+        pull = (rows - 1.0 / rows.shape[1]).square().sum(dim=-1)
+        [gradient] = torch.autograd.grad((divergence + rho * pull).sum(), [rows])
+    return onto_simplex(rows.detach() - lr * gradient)
+
+
+def onto_simplex(rows: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
+    """Return the distribution that is nearest to each row.
+
+    Source: Duchi et al., "Efficient Projections onto the l1-Ball for Learning in High Dimensions" (ICML 2008), Figure 1.
+    """
+    falling = rows.sort(dim=-1, descending=True).values
+    excess = falling.cumsum(dim=-1) - 1.0
+    place = torch.arange(1, rows.shape[-1] + 1, device=rows.device)
+    # The first entry always stays, so that there is a last one that does.
+    last = (falling * place > excess).sum(dim=-1, keepdim=True).clamp_min(1)
+    return (rows - excess.gather(-1, last - 1) / last).clamp_min(0.0)

@@ -1,0 +1,37 @@
+"""The parts of a method, as a recipe names them."""
+
+from dataclasses import dataclass
+
+from fedkd.aggregation.fusions.base import Fusion
+from fedkd.aggregation.weightings.base import Weighting
+from fedkd.clients import ClientStrategy
+from fedkd.distillation import Distiller
+from fedkd.knowledge.codecs.base import Codec
+from fedkd.knowledge.kinds.base import Kind
+from fedkd.strategies import ServerStrategy
+
+
+@dataclass(frozen=True)
+class Method:
+    """The parts that a recipe names."""
+
+    name: str
+    strategy: ServerStrategy
+    client: ClientStrategy
+    knowledge: Kind | None
+    codec: Codec
+    codec_down: Codec | None
+    weighting: Weighting
+    fusion: Fusion | None
+    distiller: Distiller | None
+    pool: bool
+
+    @property
+    def codecs(self) -> tuple[Codec, Codec]:
+        """The codecs up and down; without one of its own, what goes down is sent as what comes up."""
+        return self.codec, self.codec_down or self.codec
+
+    @property
+    def remembers(self) -> bool:
+        """Whether clients keep anything from round to round: their networks, or copies of what was said."""
+        return self.client.persistent or any(codec.remembers for codec in self.codecs)

@@ -1,0 +1,100 @@
+"""Terms of a distiller or of clients that cannot work with the rest of the config, refused before anything is loaded or started."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from fedkd.clients.codistillation import CoDistillation
+from fedkd.distillation.lessons import Lessons
+from fedkd.foundation.errors import FedkdError, IllegalCombination
+from fedkd.foundation.seeding import Streams
+from fedkd.models.base import Model
+from fedkd.objectives import Objective, Term, predict_with_layers
+from fedkd.tasks import Classification, Regression
+
+if TYPE_CHECKING:
+    from fedkd.assembly.experiment import Experiment
+
+
+def check_terms(experiment: "Experiment") -> None:
+    """Refuse terms that the method, the data, the proxy set or the networks have no use for.
+
+    Raises:
+        IllegalCombination: a term that needs what is not there, by its place in the list.
+    """
+    distiller, client = experiment.method.distiller, experiment.method.client
+    if distiller is not None and not distiller.hard:
+        pairs = list(_pairs(experiment))
+        _check(experiment, distiller.objective(), "method.distiller.terms", pairs)
+    if isinstance(client, CoDistillation):
+        pairs = [(model, model) for model in experiment.model.architectures().values()]
+        _check(experiment, client.objective(), "method.client.terms", pairs)
+
+
+def _check(
+    experiment: "Experiment", objective: Objective, key: str, pairs: Sequence[tuple[Model, Model]]
+) -> None:
+    has_teachers = experiment.method.strategy.has_teachers and key == "method.distiller.terms"
+    for place, term in enumerate(objective.terms):
+        named = f"{key}.{place}={term.name()}"
+        _check_needs(experiment, term, named)
+        if Objective([term]).teacher_layers and not has_teachers:
+            raise IllegalCombination(
+                f"{named} learns from layers of the teachers' networks, which are not there; take method.distiller.terms with method=feddf, or a "
+                "term on relations (sp, rkd_distance, ...) with teacher_layer=fused"
+            )
+        for student, teacher in pairs:
+            try:
+                _try(experiment, term, student, teacher)
+            except FedkdError as error:
+                raise IllegalCombination(f"{named}: {error}") from error
+
+
+def _check_needs(experiment: "Experiment", term: Term, key: str) -> None:
+    data, task = experiment.resolved["data"]["name"], experiment.data.task
+    if term.needs_classes and task != "classification":
+        raise IllegalCombination(
+            f"{key} is about classes, data={data} is a {task}; take divergence, bounded_regression, or a term on layers"
+        )
+    if term.needs_numbers and task == "classification":
+        raise IllegalCombination(f"{key} is about numbers, data={data} is a {task}; take kd or another term")
+    if term.needs_targets and not getattr(experiment.proxy, "labelled", False):
+        raise IllegalCombination(
+            f"{key} learns from true targets, and this proxy set has none; take proxy=heldout proxy.labelled=true"
+        )
+
+
+def _pairs(experiment: "Experiment") -> Iterator[tuple[Model, Model]]:
+    """Yield each architecture that is distilled into, with that of the teachers whose layers it sees."""
+    architectures = experiment.model.architectures()
+    first = architectures[min(architectures)]
+    student = experiment.student or next(iter(architectures.values()))
+    if experiment.method.strategy.needs_groups:
+        for model in architectures.values():
+            yield model, model
+    if not experiment.method.strategy.needs_groups or student not in architectures.values():
+        yield student, first
+
+
+def _try(experiment: "Experiment", term: Term, student: Model, teacher: Model) -> None:
+    """Let two samples of zeros pass through both networks and the term."""
+    shape, outputs = next(iter(experiment.data.views.values())), experiment.data.num_outputs
+    inputs, numbers = {"sample": torch.zeros(2, *shape)}, torch.zeros(2, outputs)
+    classes = experiment.data.task == "classification"
+    objective = Objective([term])
+    with Streams(0).initialising("shape check"):
+        networks = [model.network(shape, outputs) for model in (student, teacher)]
+        _, layers = predict_with_layers(networks[1], objective.teacher_layers, inputs)
+        lessons = Lessons(
+            objective,
+            networks[0],
+            inputs,
+            numbers,
+            task=Classification() if classes else Regression(),
+            generator=torch.Generator().manual_seed(0),
+            steps=1,
+            targets=torch.zeros(2, dtype=torch.long) if classes else numbers,
+            layers=layers,
+        )
+        lessons.loss(torch.arange(2))

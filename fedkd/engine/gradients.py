@@ -1,0 +1,136 @@
+"""One step of a cohort as a function of tensors: each client's gradients and loss on its batch, by `torch.func.vmap`.
+
+It looks at nothing but its arguments, so it can be run as it is, or traced once and compiled (`engine/compiling.py`).
+"""
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import vmap
+
+from fedkd.clients import Step
+from fedkd.engine.dropout import Call, playing
+from fedkd.engine.precision import Precision, in_precision
+from fedkd.models.base import Outputs, run_with
+from fedkd.objectives import Taps
+from fedkd.tasks import Task
+
+Tensors = dict[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Batches:
+    """All tensors that a step of some clients looks at; a stack has a slice for each of them.
+
+    Args:
+        trained, frozen, buffers, memory: stacks of parameters, of buffers, and of what the strategy remembers.
+        inputs: view -> [rows, ...], the samples that all clients share; gathered from here.
+        batch: `targets` [rows, ...] and `at` [clients, batch], where each client's samples are; with a teacher, `teacher`
+            [said, outputs] and `said` [clients, batch]; where not every sample counts alike, `share` [clients, batch].
+        kept: for each call of dropout, what each client keeps.
+    """
+
+    trained: Tensors
+    frozen: Tensors
+    buffers: Tensors
+    memory: Tensors
+    inputs: Tensors
+    batch: Tensors
+    kept: Tensors = field(default_factory=dict)
+
+    def groups(self) -> dict[str, Tensors]:
+        """Return the tensors by the names of the fields."""
+        return {name: dict(getattr(self, name)) for name in self.__dataclass_fields__}
+
+
+@dataclass(frozen=True)
+class ClientLoss:
+    """The loss of one client's batch.
+
+    Args:
+        loss: of the stage.
+        template: the architecture.
+        task: passed on to the loss.
+        precision: of forward and backward passes.
+        calls: of dropout, on a batch of this size.
+        taps: layers that the loss looks at.
+    """
+
+    loss: Callable[[Step], Tensor]
+    template: nn.Module
+    task: Task
+    precision: Precision
+    calls: tuple[Call, ...] = ()
+    taps: tuple[str, ...] = ()
+
+    def gradients(self, given: Batches) -> tuple[Tensors, Tensor]:
+        """Return each client's gradients by name, and its loss.
+
+        A parameter that the loss does not depend on is left out: an optimiser leaves it alone, weight decay included.
+        """
+        at, said = given.batch["at"], given.batch.get("said")
+        batch: dict[str, Any] = {
+            "inputs": {view: x[at] for view, x in given.inputs.items()},
+            "targets": given.batch["targets"][at],
+        }
+        if said is not None:
+            batch["teacher"] = given.batch["teacher"][said]
+        if "share" in given.batch:
+            batch["share"] = given.batch["share"]
+        learning = {name: weight.detach().requires_grad_() for name, weight in given.trained.items()}
+        # One backward pass through the sum gives each client its own gradient, since no loss depends on another's weights.
+        losses: Tensor = vmap(self._of_one)(
+            learning, given.frozen, given.buffers, given.memory, batch, list(given.kept.values())
+        )
+        found = torch.autograd.grad(losses.sum(), list(learning.values()), allow_unused=True)
+        gradients = {name: one for name, one in zip(learning, found, strict=True) if one is not None}
+        return gradients, losses.detach()
+
+    def _of_one(
+        self,
+        trained: Mapping[str, Tensor],
+        frozen: Mapping[str, Tensor],
+        buffers: Mapping[str, Tensor],
+        memory: Mapping[str, Tensor],
+        batch: Mapping[str, Any],
+        kept: list[Tensor],
+    ) -> Tensor:
+        """Return the loss of one client's batch; `vmap` runs it for all."""
+        parameters = {**trained, **frozen}
+        with contextlib.ExitStack() as stack:
+            if self.calls:
+                stack.enter_context(playing(list(zip(self.calls, kept, strict=True))))
+            stack.enter_context(in_precision(self.precision, batch["targets"].device.type))
+            layers = stack.enter_context(Taps(self.template, self.taps))
+            outputs = run_with(self.template, {**parameters, **buffers}, batch["inputs"])
+        if self.precision != "float32":
+            dtype = next(iter(parameters.values())).dtype
+            outputs = outputs.each(lambda said: said.to(dtype))
+            layers = {name: layer.to(dtype) for name, layer in layers.items()}
+
+        def loss(outputs: Outputs, targets: Tensor, teacher: Tensor | None) -> Tensor:
+            return self.loss(Step(outputs, targets, teacher, parameters, memory, self.task, layers))
+
+        if "share" not in batch:
+            return loss(outputs, batch["targets"], batch.get("teacher"))
+        return _weighted(loss, outputs, batch)
+
+
+def _weighted(loss: Callable[..., Tensor], outputs: Outputs, batch: Mapping[str, Any]) -> Tensor:
+    """Return the mean of the losses of the single samples that count, for losses that are such a mean."""
+    # What is not there cannot be mapped over.
+    parts = {"targets": batch["targets"], "teacher": batch.get("teacher"), **outputs._asdict()}
+    there = {name: part for name, part in parts.items() if part is not None}
+
+    def of_one(sample: Mapping[str, Tensor]) -> Tensor:
+        own = {name: sample[name][None] if name in sample else None for name in parts}
+        targets, teacher = own.pop("targets"), own.pop("teacher")
+        return loss(Outputs(**own), targets, teacher)  # type: ignore[arg-type]
+
+    each = vmap(of_one)(there)
+    weighted: Tensor = each * batch["share"]
+    return weighted.sum()

@@ -1,0 +1,36 @@
+"""What a network that a client strategy names as its teacher says about the client's own samples.
+
+It does not move while the client trains, and samples are seen as they are each time: so it is asked once a stage, about all of
+them, and its answers are dealt out with the batches.
+"""
+
+import copy
+from collections.abc import Sequence
+
+from jaxtyping import Float
+from torch import Tensor
+
+from fedkd.engine.beginning import Begun
+from fedkd.engine.client import ClientSide
+from fedkd.models.base import predict
+
+
+def taught(side: ClientSide, group: Sequence[Begun]) -> list[Float[Tensor, "_ outputs"]] | None:
+    """Return what the teacher of each client says about each of its samples, in their order; none if they have no teachers.
+
+    Args:
+        side: the client side of the run.
+        group: clients of one architecture, all with a teacher or none of them.
+    """
+    if group[0].teacher is None:
+        return None
+    network = copy.deepcopy(side.template(side.models[group[0].client]))
+    said, taken_up = [], None
+    for one in group:
+        assert one.teacher is not None
+        weights = [id(weight) for weight in one.teacher.values()]
+        if weights != taken_up:  # most often it is one network, the broadcast, that teaches everyone
+            network.load_state_dict(one.teacher)
+            taken_up = weights
+        said.append(predict(network, side.resident(side.data.client_train(one.client)).inputs))
+    return said

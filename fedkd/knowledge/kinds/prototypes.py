@@ -1,0 +1,26 @@
+"""The mean feature vector of each class over the client's own samples (FedProto: Tan et al., 2022). No proxy set."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from jaxtyping import Int
+from torch import Tensor
+
+from fedkd.knowledge.kinds._by_label import means_by_label
+from fedkd.knowledge.kinds.base import Kind, TrainedClient
+from fedkd.knowledge.package import Package
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prototypes(Kind):
+    """For each class the mean of what the last layer sees of the client's own samples, with how many there were."""
+
+    needs_classes: ClassVar[bool] = True
+    equal_features: ClassVar[bool] = True
+
+    def extract(self, client: TrainedClient, ids: Int[Tensor, " n"] | None) -> Package:
+        """Return [classes, width] and counts [classes]; a class with count 0 says nothing, its row is to be ignored."""
+        del ids
+        features, targets = client.features_on_private()
+        means, counts = means_by_label(features, targets, client.num_outputs)
+        return Package("prototypes", {"values": means}, counts=counts)

@@ -1,0 +1,140 @@
+"""Losses on graphs whose nodes are samples, or nodes of a graph in the data.
+
+>>> lsp(torch.rand(8, 16), torch.rand(8, 512))
+tensor(...)
+
+Teachers receive no gradient.
+"""
+
+import itertools
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from fedkd.foundation.errors import IllegalCombination
+from fedkd.losses.reductions import Reduction, nonzero, reduce
+from fedkd.losses.relations import distances_of
+
+
+def irg(
+    student_logits: Float[Tensor, "batch classes"],
+    teacher_logits: Float[Tensor, "batch classes"],
+    student_layers: Sequence[Float[Tensor, "batch ..."]],
+    teacher_layers: Sequence[Float[Tensor, "batch ..."]],
+    *,
+    vertices: float = 0.1,
+    edges: float = 5.0,
+    transitions: float = 5.0,
+    reduction: Reduction = "mean",
+) -> Float[Tensor, "*batch"]:
+    """Instance relationship graph: `vertices MSE(logits) + edges MSE(E) + transitions MSE(V)`.
+
+    E holds the squared distances of all pairs of samples in a layer, over the largest; its error is averaged over the layers. V holds for
+    each sample the squared distance between its features in one layer and the next, over the largest; its error is averaged over
+    the steps between layers. Only steps between layers of one width have such a distance (the first and the last layer of each stage
+    of a residual network, in the authors' code). Maps count as the means of their channels.
+
+    Args:
+        student_logits: receives the gradient.
+        teacher_logits: no gradient.
+        student_layers: features of one or more layers, from the input on; student and teacher may differ in width.
+        teacher_layers: features of as many layers of the teacher; no gradient.
+        vertices: weight of the logits.
+        edges: weight of the relations between samples.
+        transitions: weight of the steps between layers.
+        reduction: mean over the batch, sum, or one value a sample.
+
+    Raises:
+        IllegalCombination: another number of layers on either side, or no step between layers of one width.
+
+    Differs from the authors' code: the largest distance has a gradient too.
+    Source: Liu et al., "Knowledge Distillation via Instance Relationship Graph" (CVPR 2019), equations 4 to 10.
+    """
+    if not student_layers or len(student_layers) != len(teacher_layers):
+        raise IllegalCombination(
+            f"irg needs as many layers of the student as of the teacher, and one at least; there are {len(student_layers)} and "
+            f"{len(teacher_layers)}"
+        )
+    learned = [_pooled(layer) for layer in student_layers]
+    known = [_pooled(layer.detach()) for layer in teacher_layers]
+    loss = vertices * (student_logits - teacher_logits.detach()).square().mean(dim=1)
+    errors = [
+        (_edges(mine) - _edges(theirs)).square().mean(dim=1)
+        for mine, theirs in zip(learned, known, strict=True)
+    ]
+    loss = loss + edges * torch.stack(errors).mean(dim=0)
+    if transitions and len(learned) > 1:
+        steps = _transitions(learned, known)
+        loss = loss + transitions * torch.stack(steps).mean(dim=0)
+    return reduce(loss, reduction)
+
+
+def lsp(
+    student: Float[Tensor, "nodes *_"],
+    teacher: Float[Tensor, "nodes *_"],
+    neighbours: Bool[Tensor, "nodes nodes"] | None = None,
+    *,
+    scale: float = 100.0,
+    reduction: Reduction = "mean",
+) -> Float[Tensor, "*nodes"]:
+    """Local structure preserving: `KL(teacher || student)` of how each node's similarity is spread over its neighbours.
+
+    The spread is the softmax of `exp(-|a - b|_1 / scale)` over the neighbours. A node without neighbours costs nothing.
+
+    Args:
+        student: embeddings of any width.
+        teacher: embeddings; no gradient.
+        neighbours: whether row i and column j are neighbours; without it every node is the neighbour of all others.
+        scale: distance over which similarity falls to 1/e.
+        reduction: mean over the nodes, sum, or one value a node.
+
+    Source: Yang et al., "Distilling Knowledge from Graph Convolutional Networks" (CVPR 2020), equations 2 to 6; kernel and scale are
+    those of the authors' code.
+    """
+    nodes = len(student)
+    linked = ~torch.eye(nodes, dtype=torch.bool, device=student.device) if neighbours is None else neighbours
+
+    def structure(x: Tensor) -> Tensor:
+        similarity = (-torch.cdist(x, x, p=1.0) / scale).exp()
+        # A finite number, since a node without neighbours has a softmax too.
+        return F.log_softmax(similarity.masked_fill(~linked, -1e4), dim=1)
+
+    learned, known = structure(student.flatten(1)), structure(teacher.detach().flatten(1))
+    divergence = (known.exp() * (known - learned)).masked_fill(~linked, 0.0).sum(dim=1)
+    return reduce(divergence, reduction)
+
+
+def _pooled(layer: Tensor) -> Float[Tensor, "batch width"]:
+    return layer.flatten(2).mean(dim=2) if layer.dim() > 2 else layer
+
+
+def _edges(x: Float[Tensor, "batch width"]) -> Float[Tensor, "batch batch"]:
+    squares = distances_of(x).square()
+    return squares / nonzero(squares.max())
+
+
+def _transitions(
+    student: Sequence[Float[Tensor, "batch _"]], teacher: Sequence[Float[Tensor, "batch _"]]
+) -> list[Float[Tensor, " batch"]]:
+    """Return the squared error of each step that stays in one width in both networks."""
+    errors = []
+    for mine, theirs in zip(itertools.pairwise(student), itertools.pairwise(teacher), strict=True):
+        if all(earlier.shape == later.shape for earlier, later in (mine, theirs)):
+            errors.append((_transition(*mine) - _transition(*theirs)).square())
+    if not errors:
+        widths = [[layer.shape[1] for layer in layers] for layers in (student, teacher)]
+        raise IllegalCombination(
+            f"irg finds no step between layers of one width in both networks, whose layers have {widths[0]} and {widths[1]} channels; choose "
+            "other layers, or transitions=0"
+        )
+    return errors
+
+
+def _transition(
+    earlier: Float[Tensor, "batch width"], later: Float[Tensor, "batch width"]
+) -> Float[Tensor, " batch"]:
+    squares = (later - earlier).square().sum(dim=1)
+    return squares / nonzero(squares.max())

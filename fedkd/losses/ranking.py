@@ -1,0 +1,117 @@
+"""Losses on rankings: outputs are scores of items, larger is better; a sample of the batch is a user or a query.
+
+>>> rd(torch.rand(4, 100), torch.rand(4, 100), top=10)
+tensor(...)
+
+Teachers receive no gradient.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from fedkd.foundation.errors import InvalidOption
+from fedkd.losses.reductions import Reduction, reduce
+
+
+def rd(
+    student: Float[Tensor, "users items"],
+    teacher: Float[Tensor, "users items"],
+    *,
+    top: int = 10,
+    decay: float = 1.0,
+    discrepancy: float | None = 0.1,
+    reduction: Reduction = "mean",
+) -> Float[Tensor, "*users"]:
+    """Ranking distillation: `-sum over r < top of w_r log sigmoid(student's score of the teacher's r-th item)`.
+
+    The weight of a place is `e^(-r / decay)` over the sum of these; it is multiplied by `relu(tanh(discrepancy (student's rank - r)))`, so
+    that items count which the student ranks too low. Ranks start at 0, and are of all items, which the paper estimates from a sample.
+
+    Args:
+        student: scores; receives the gradient, its ranks have none.
+        teacher: scores, of which only the order counts; no gradient.
+        top: how many of the teacher's items count; all where there are fewer.
+        decay: how slowly the weight falls with the place, > 0.
+        discrepancy: how quickly the weight grows with the gap between ranks; none is the paper's warm-up, in which places alone count.
+        reduction: mean over the users, sum, or one value a user.
+
+    Source: Tang & Wang, "Ranking Distillation" (KDD 2018), equations 7 to 10.
+    """
+    items = student.shape[1]
+    top = min(top, items)
+    chosen = _order(teacher.detach())[:, :top]
+    place = torch.arange(top, device=student.device, dtype=student.dtype)
+    weight = torch.softmax(-place / decay, dim=0).expand(len(student), top)
+    if discrepancy is not None:
+        rank = _order(student.detach()).argsort(dim=1).gather(1, chosen).to(student)
+        weight = weight * F.relu(torch.tanh(discrepancy * (rank - place)))
+    return reduce(-(weight * F.logsigmoid(student.gather(1, chosen))).sum(dim=1), reduction)
+
+
+def rrd(
+    interesting: Float[Tensor, "users k"],
+    uninteresting: Float[Tensor, "users l"],
+    *,
+    reduction: Reduction = "mean",
+) -> Float[Tensor, "*users"]:
+    """Relaxed ranking distillation: `-sum over k of log(e^s_k / (sum over j >= k of e^s_j + sum over l of e^u_l))`.
+
+    The interesting items are to be ranked as the teacher ranks them and above all uninteresting ones, whose order is free.
+
+    Args:
+        interesting: the *student's* scores s of items that the teacher ranks high, in the teacher's order (see `rrd_items`).
+        uninteresting: the student's scores u of items that the teacher ranks below those.
+        reduction: mean over the users, sum (as in the paper), or one value a user.
+
+    Source: Kang et al., "DE-RRD: A Knowledge Distillation Framework for Recommender System" (CIKM 2020), equations 9 and 10.
+    """
+    later = interesting.flip(1).logcumsumexp(dim=1).flip(1)
+    below = uninteresting.logsumexp(dim=1, keepdim=True).expand_as(later)
+    return reduce((torch.logaddexp(later, below) - interesting).sum(dim=1), reduction)
+
+
+def rrd_items(
+    teacher: Float[Tensor, "users items"],
+    *,
+    interesting: int = 40,
+    uninteresting: int = 40,
+    temperature: float = 10.0,
+    generator: torch.Generator,
+) -> tuple[Int[Tensor, "users k"], Int[Tensor, "users l"]]:
+    """Draw the items that `rrd` is about from a teacher's ranking.
+
+    Interesting items are drawn without replacement, an item at place r with a weight of `e^(-r / temperature)`, and come back in the
+    teacher's order. Uninteresting ones are drawn evenly from what the teacher ranks below all of them; so that there are enough, the
+    last `uninteresting` places are never interesting.
+
+    Raises:
+        InvalidOption: there are fewer items than are asked for.
+    """
+    users, items = teacher.shape
+    if interesting + uninteresting > items:
+        raise InvalidOption(
+            "interesting", interesting, f"with uninteresting={uninteresting}, at most all {items} items"
+        )
+    order = _order(teacher.detach())
+    # The largest of log-weight plus Gumbel noise are a draw without replacement.
+    place = torch.arange(items - uninteresting)
+    places = _drawn(-place / temperature, (users, len(place)), interesting, generator)
+    below = torch.arange(items) > places[:, -1:]
+    rest = _drawn(torch.zeros(items).where(below, -math.inf), (users, items), uninteresting, generator)
+    return order.gather(1, places.to(order.device)), order.gather(1, rest.to(order.device))
+
+
+def _drawn(
+    log_weights: Tensor, shape: tuple[int, int], count: int, generator: torch.Generator
+) -> Int[Tensor, "users count"]:
+    noise = -torch.empty(shape).exponential_(generator=generator).log()
+    return (log_weights + noise).topk(count, dim=1).indices.sort(dim=1).values
+
+
+def _order(scores: Float[Tensor, "users items"]) -> Int[Tensor, "users items"]:
+    """Return the items from the highest score down; of equal ones the first comes first."""
+    return scores.argsort(dim=1, descending=True, stable=True)

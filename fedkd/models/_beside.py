@@ -1,0 +1,47 @@
+"""Two networks in one: a client's own, and a copy of the server's that it carries beside it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from fedkd.models.base import Model, Outputs
+
+CARRIED = "carried."
+"""What the names of the carried network's weights begin with."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beside(Model):
+    """A client's own network, whose logits and features are those of the whole, and the network that it carries."""
+
+    own: Model
+    """The client's own network."""
+
+    carried: Model
+    """The network that the server shares with all clients."""
+
+    def network(self, shape: tuple[int, ...], num_outputs: int) -> nn.Module:
+        """Build both networks."""
+        return _Both(self.own.network(shape, num_outputs), self.carried.network(shape, num_outputs))
+
+
+class _Both(nn.Module):
+    def __init__(self, own: nn.Module, carried: nn.Module) -> None:
+        super().__init__()
+        self.own, self.carried = own, carried
+
+    def forward(self, x: Tensor) -> Outputs:
+        own, carried = self.own(x), self.carried(x)
+        own = own if isinstance(own, Outputs) else Outputs(own, own)
+        return own._replace(carried=carried.logits if isinstance(carried, Outputs) else carried)
+
+
+def carried_by(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights of the carried network, by their names in the server's."""
+    return {name.removeprefix(CARRIED): tensor for name, tensor in state.items() if name.startswith(CARRIED)}
+
+
+def carrying(state: Mapping[str, Tensor], carried: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights of both, with those of the carried network replaced by the server's."""
+    return {**state, **{f"{CARRIED}{name}": tensor for name, tensor in carried.items()}}

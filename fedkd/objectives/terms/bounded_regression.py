@@ -1,0 +1,36 @@
+"""Teacher-bounded regression: Chen et al. (NeurIPS 2017); `fedkd.losses.bounded_regression`."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from fedkd import losses
+from fedkd.foundation.options import NonNegative
+from fedkd.objectives.terms.base import Lesson, Term
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoundedRegression(Term):
+    """Learns true numbers, and harder as long as the teachers know them better."""
+
+    nu: NonNegative = 0.5
+    """Weight of the squared error while the student is worse than the teachers."""
+
+    margin: NonNegative = 0.0
+    """By how much its squared error must be smaller to be better."""
+
+    needs_numbers: ClassVar[bool] = True
+
+    @property
+    def needs_targets(self) -> bool:
+        """True numbers are learned."""
+        return True
+
+    def loss(self, lesson: Lesson, learned: nn.Module | None) -> Float[Tensor, ""]:
+        """Return the mean over the batch."""
+        del learned
+        return losses.bounded_regression(
+            lesson.student, lesson.teacher, lesson.labels("proxy"), nu=self.nu, margin=self.margin
+        )

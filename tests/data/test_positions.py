@@ -1,0 +1,28 @@
+import numpy as np
+import pytest
+
+from fedkd.data.positions import Positions
+
+EACH = [np.array([3, 5, 8]), np.empty(0, np.int64), np.array([0])]
+
+
+def test_positions_are_a_sequence_of_each_clients_own() -> None:
+    positions = Positions.of(EACH)
+    assert len(positions) == 3
+    assert [one.tolist() for one in positions] == [[3, 5, 8], [], [0]]
+    assert positions[-1].tolist() == [0]
+    assert [one.tolist() for one in positions[1:]] == [[], [0]]
+    assert positions.sizes.tolist() == [3, 0, 1]
+    with pytest.raises(IndexError):
+        positions[3]
+
+
+def test_nobody_has_nothing_and_positions_stay_what_they_are() -> None:
+    assert list(Positions.of([])) == []
+    positions = Positions.of(EACH)
+    assert Positions.of(positions) is positions
+
+
+def test_a_client_is_looked_up_without_a_copy() -> None:
+    positions = Positions.of(EACH)
+    assert np.shares_memory(positions[0], positions.flat)

@@ -1,0 +1,52 @@
+import math
+
+import pytest
+import torch
+
+from fedkd.losses import crd, vid
+from fedkd.losses.information import log_z, scores
+
+
+def test_vid_bounds_the_mutual_information_of_a_gaussian_pair_from_below() -> None:
+    """Correlation .8 has -1/2 log(1 - .64) = .5108 nats; the best linear regressor comes near them, a worse one stays below."""
+    generator = torch.Generator().manual_seed(0)
+    student = torch.randn(200_000, 1, generator=generator, dtype=torch.float64)
+    noise = torch.randn(200_000, 1, generator=generator, dtype=torch.float64)
+    teacher = 0.8 * student + 0.6 * noise
+    entropy, true = 0.5 * (1 + math.log(2 * math.pi)), -0.5 * math.log(1 - 0.64)
+
+    def bound(slope: float, variance: float) -> float:
+        nats = vid(slope * student, teacher, torch.tensor([variance], dtype=torch.float64))
+        return entropy - 0.5 * math.log(2 * math.pi) - float(nats)
+
+    assert bound(0.8, 0.36) == pytest.approx(true, abs=0.01)
+    for slope, variance in ((0.5, 0.36), (0.8, 1.0), (0.0, 1.0), (0.8, 0.2)):
+        assert bound(slope, variance) < true - 0.01
+
+
+def test_vid_has_one_variance_for_each_channel() -> None:
+    mean, teacher = torch.zeros(2, 2, 3, 3), torch.ones(2, 2, 3, 3)
+    value = vid(mean, teacher, torch.tensor([1.0, 4.0]))
+    assert float(value) == pytest.approx(0.5 * (1 + 0 + 1 / 4 + math.log(4)) / 2)
+
+
+def test_crd_by_hand() -> None:
+    student, teacher = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
+    memories = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]]), torch.tensor([[[0.6, 0.8], [1.0, 0.0]]])
+    z = torch.tensor(math.log(3.0))
+    share = 1 / 10
+
+    def side(own: float, other: float) -> float:
+        p = [math.exp(x / 0.5) / 3 for x in (own, other)]
+        return -math.log(p[0] / (p[0] + share + 1e-7)) - math.log(share / (p[1] + share + 1e-7))
+
+    value = crd(student, teacher, *memories, samples=10, student_log_z=z, teacher_log_z=z, temperature=0.5)
+    assert float(value) == pytest.approx(side(0.0, 1.0) + side(0.6, 1.0), rel=1e-5)
+
+
+def test_z_is_the_mean_of_the_exponentials_times_the_number_of_samples() -> None:
+    memory = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]])
+    said = scores(memory, torch.tensor([[1.0, 2.0]]), 1.0)
+    assert said.tolist() == [[1.0, 2.0, 0.0]]
+    mean = (math.exp(1) + math.exp(2) + 1) / 3
+    assert float(log_z(said, 50)) == pytest.approx(math.log(50 * mean))
