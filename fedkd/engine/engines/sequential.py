@@ -11,8 +11,8 @@ class Sequential(TrainingEngine):
     """Trains one client after the other; takes any network and any loss."""
 
     def cohorts(self, works: Sequence[Work]) -> list[list[int]]:
-        """Return every client alone, those with most samples first: who carries them comes to an end with the short ones."""
-        return [[place] for place in sorted(range(len(works)), key=lambda place: -works[place].size)]
+        """Return every client alone, in their order, which is also that of Flower's own runtime."""
+        return [[position] for position in range(len(works))]
 
     def vectorises(self, architecture: str) -> bool:
         """Return no."""
