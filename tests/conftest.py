@@ -6,6 +6,7 @@
 import contextlib
 import gc
 import os
+import random
 import signal
 import warnings
 from collections import Counter
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import hypothesis
 import jaxtyping
 import pytest
+from beartype._check.code import codemain
 
 if TYPE_CHECKING:
     from fedkd.clients import ClientStrategy
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     import typer  # noqa: F401
+
+# beartype draws which items of a container it looks at. The global generator belongs to the apps under test, so it gets its own.
+codemain.getrandbits = random.Random(0).getrandbits
 
 # Shapes and types are checked on every call of the layers that state shapes; this must stand before their first import.
 SHAPED = (
@@ -81,15 +86,10 @@ def ray_instance() -> Iterator[None]:
     """Start one Ray for all tests that ask for it; every grid of this process joins it."""
     import ray
 
-    environment = {"env_vars": {"OMP_NUM_THREADS": "1"}}
-    with _leaving_things_open():
-        ray.init(
-            num_cpus=2,
-            include_dashboard=False,
-            configure_logging=False,
-            log_to_driver=False,
-            runtime_env=environment,
-        )
+    from fedkd.runtime.ray_workers import one_thread_each
+
+    with _leaving_things_open(), one_thread_each():
+        ray.init(num_cpus=2, include_dashboard=False, configure_logging=False, log_to_driver=False)
     yield
     with _leaving_things_open():
         ray.shutdown()

@@ -7,7 +7,7 @@ dies is replaced and what it had in its hands is done again, with the same resul
 import contextlib
 import gc
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -175,6 +175,24 @@ def make_room(kind: Kind) -> None:
                 ray.kill(idle)
 
 
+@contextlib.contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Let the processes that are started meanwhile, and theirs, compute with one thread.
+
+    A `runtime_env` would do it too, but then none of the workers that Ray starts ahead fits, and each actor waits for another one.
+    """
+    name = "OMP_NUM_THREADS"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
 def start_ray(address: str | None) -> None:
     """Start Ray on this machine, or join the cluster at an address.
 
@@ -182,18 +200,15 @@ def start_ray(address: str | None) -> None:
         RuntimeUnavailable: it cannot be started or reached.
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    environment = {"env_vars": {"OMP_NUM_THREADS": "1"}}
     try:
         if address is None:
-            # `local`, or Ray would join whatever cluster was last started on this machine.
-            ray.init(
-                address="local",
-                include_dashboard=False,
-                configure_logging=False,
-                log_to_driver=False,
-                runtime_env=environment,
-            )
+            with one_thread_each():
+                # `local`, or Ray would join whatever cluster was last started on this machine.
+                ray.init(
+                    address="local", include_dashboard=False, configure_logging=False, log_to_driver=False
+                )
         else:
+            environment = {"env_vars": {"OMP_NUM_THREADS": "1"}}
             ray.init(address=address, configure_logging=False, log_to_driver=False, runtime_env=environment)
     except Exception as error:
         where = "on this machine" if address is None else f"at runtime.address={address}"
