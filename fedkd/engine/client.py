@@ -20,7 +20,7 @@ from fedkd.foundation.seeding import Streams
 from fedkd.knowledge.codecs.base import Codec
 from fedkd.knowledge.kinds.base import Kind
 from fedkd.models._beside import Beside, carried_by, carrying
-from fedkd.models._layout import bears_layout, channels_last, gains_by_layout
+from fedkd.models._layout import lay_out
 from fedkd.models.base import Model, Outputs, observe, run_network
 from fedkd.tasks import Task
 
@@ -81,8 +81,7 @@ class ClientSide:
         if key not in self._templates:
             network = initial_network(model, self.data, self.streams).to(self.device)
             # The layout that training uses, from the start: else it would depend on what this process did before.
-            if gains_by_layout(network) and bears_layout(network, self._some().inputs):
-                channels_last(network)
+            lay_out(network, self._some().inputs)
             self._templates[key] = network
         return self._templates[key]
 

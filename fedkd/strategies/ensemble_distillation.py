@@ -32,6 +32,7 @@ from fedkd.aggregation.weightings.uniform import Uniform
 from fedkd.data.samples import Samples
 from fedkd.distillation import Distiller
 from fedkd.knowledge import ARRAYS
+from fedkd.models._layout import lay_out
 from fedkd.models.base import predict
 from fedkd.objectives import predict_with_layers
 from fedkd.strategies._replies import (
@@ -263,6 +264,7 @@ class FedDF(Federated):
         """Return a network with a client's weights; there is one of each architecture, which the next client takes over."""
         if name not in self._teachers:
             self._teachers[name] = copy.deepcopy(self.students[name])
+            lay_out(self._teachers[name], self.proxy.inputs)
         self._teachers[name].load_state_dict(_tensors(weights))
         return self._teachers[name]
 
