@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from fedkd.losses.reductions import Reduction
+from fedkd.losses.reductions import Reduction, reduce
 
 
 def not_true_kd(
@@ -31,7 +31,7 @@ def not_true_kd(
         teacher_logits: no gradient; log-probabilities serve as well.
         targets: the true class of each sample.
         temperature: T > 0, of both sides.
-        reduction: mean over the batch, or one value a sample.
+        reduction: mean over the batch, sum, or one value a sample.
 
     Source: Lee et al., "Preservation of the Global Knowledge by Not-True Distillation in Federated Learning" (NeurIPS 2022),
     equations 3 to 5. `T^2`, which keeps the gradient's size, is in the authors' code; at the paper's T = 1 it makes no difference.
@@ -43,4 +43,4 @@ def not_true_kd(
     )
     # The true class would count e^0 (0 - 0) = 0.
     divergence = (teacher.exp() * (teacher - student)).sum(dim=-1) * temperature**2
-    return divergence.mean() if reduction == "mean" else divergence
+    return reduce(divergence, reduction)
