@@ -73,6 +73,7 @@ def client_side(experiment: Experiment, data: FederatedData) -> ClientSide:
         streams=Streams(experiment.settings.seed),
         device=experiment.runtime.device,
         engine=experiment.engine,
+        weighting=experiment.method.weighting,
     )
 
 
@@ -95,6 +96,7 @@ def server_side(experiment: Experiment, data: FederatedData) -> tuple[Federated,
             for client, model in enumerate(experiment.model.per_client(num_clients))
         },
         proxy=data.proxy,
+        proxy_labelled=data.proxy_labelled,
         validation=data.validation,
         weighting=method.weighting,
         fusion=method.fusion,

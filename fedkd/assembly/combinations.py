@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from fedkd.aggregation.teachers import Need
 from fedkd.aggregation.weightings.uniform import Uniform
 from fedkd.assembly.objectives import check_terms
 from fedkd.data import federated
@@ -17,6 +18,20 @@ from fedkd.runtime.runtimes.ray import Ray
 
 if TYPE_CHECKING:
     from fedkd.assembly.experiment import Experiment
+
+
+_WORDS: dict[Need, str] = {
+    "labels": "the labels of the proxy set",
+    "student": "what the student says before it learns",
+    "validation": "the scores of the clients' networks on validation data",
+    "clients": "what clients say about themselves",
+}
+_WAYS_OUT: dict[Need, str] = {
+    "labels": "take proxy=heldout proxy.labelled=true, or another weighting",
+    "student": "take another weighting",
+    "validation": "take a method whose server holds the networks (feddf), or method.weighting.on=proxy or holdout",
+    "clients": "take another weighting, or fedmd, dsfl or feddf",
+}
 
 
 def check(experiment: "Experiment") -> None:
@@ -88,6 +103,7 @@ def _check_parts(experiment: "Experiment") -> None:
             f"{_name(experiment, 'strategy')} works on those of each architecture; take method.strategy=averaging"
         )
     _check_unused(experiment)
+    _check_weighting(experiment)
     _check_codecs(experiment, kind)
 
 
@@ -137,19 +153,50 @@ def _check_unused(experiment: "Experiment") -> None:
         )
 
 
+def _check_weighting(experiment: "Experiment") -> None:
+    """Refuse a weighting that needs what is not known, and a fusion for which teachers must count alike."""
+    method, slot = experiment.method, f"method.weighting={_name(experiment, 'weighting')}"
+    strategy = _name(experiment, "strategy")
+    for need in sorted(method.weighting.needs - method.strategy.offers):
+        raise IllegalCombination(
+            f"{slot} needs {_WORDS[need]}, which {strategy} does not have; {_WAYS_OUT[need]}"
+        )
+    if "student" in method.weighting.needs and method.distiller is None:
+        raise IllegalCombination(
+            f"{slot} needs {_WORDS['student']}, and without method.distiller there is none that learns; set method.distiller={{}}"
+        )
+    if "labels" in method.weighting.needs and not getattr(experiment.proxy, "labelled", False):
+        raise IllegalCombination(
+            f"{slot} needs {_WORDS['labels']}, and this proxy set has none; {_WAYS_OUT['labels']}"
+        )
+    if (
+        method.fusion is not None
+        and method.fusion.needs_equal_weights
+        and not isinstance(method.weighting, Uniform)
+    ):
+        raise IllegalCombination(
+            f"{slot}: with method.fusion={_name(experiment, 'fusion')} every teacher has one vote; take method.weighting=uniform"
+        )
+
+
 def _check_task(experiment: "Experiment") -> None:
     if experiment.data.task == "classification":
         return
     method = experiment.method
     data = experiment.resolved["data"]["name"]
-    parts = {
-        "strategy": method.strategy,
-        "client": method.client,
-        "knowledge": method.knowledge,
-        "fusion": method.fusion,
+    about_classes: dict[str, bool] = {
+        slot: part is not None and part.needs_classes
+        for slot, part in (
+            ("strategy", method.strategy),
+            ("client", method.client),
+            ("knowledge", method.knowledge),
+            ("weighting", method.weighting),
+            ("fusion", method.fusion),
+        )
     }
-    for slot, part in parts.items():
-        if part is not None and part.needs_classes:
+    about_classes["weighting"] |= "labels" in method.weighting.needs
+    for slot, refused in about_classes.items():
+        if refused:
             raise IllegalCombination(
                 f"method.{slot}={_name(experiment, slot)} is about classes, data={data} is a {experiment.data.task}; "
                 "fedavg, fedprox, fedmd, feddf, local and pooled work on numbers"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from fedkd.aggregation.evidence import evidence_bytes
 from fedkd.assembly.experiment import Experiment
 from fedkd.assembly.networks import student_model
 from fedkd.clients import Situation
@@ -121,6 +122,7 @@ def _payload(
 ) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
     """Return the payload up and down by round; knowledge about samples and labels comes down from round 2 on."""
     kind, outputs = experiment.method.knowledge, experiment.data.num_outputs
+    evidence = active * evidence_bytes(experiment.method.weighting.sends, asked, outputs)
     match kind:
         case None:
             return (0,), (0,)
@@ -133,7 +135,7 @@ def _payload(
             sizes = {model: _state_bytes(_network(experiment, model)) for model in set(models)}
             size = sum(sizes[model] for model in models) * active // clients
             beside = experiment.method.strategy.sent_beside(_network(experiment, models[0]), outputs)
-            return (size,), tuple(size + active * extra for extra in beside)
+            return (size + evidence,), tuple(size + active * extra for extra in beside)
         case Prototypes():
             shape = (outputs, _width(experiment))
         case ClassMeans():
@@ -143,7 +145,7 @@ def _payload(
         case _:
             return None, None
     up, down = (active * codec.num_bytes(shape) for codec in experiment.method.codecs)
-    return (up,), (0, down)
+    return (up + evidence,), (0, down)
 
 
 def _width(experiment: Experiment) -> int:

@@ -157,10 +157,10 @@ def federate(
     }
     return FederatedData(
         info=loaded.info,
-        train=train,
-        validation=loaded.validation,
-        test=loaded.test,
-        proxy=drawn.samples,
+        train=train.plainly(),
+        validation=loaded.validation.plainly(),
+        test=loaded.test.plainly(),
+        proxy=None if drawn.samples is None else drawn.samples.plainly(),
         proxy_labelled=drawn.labelled,
         assignments=dealt.training,
         holdouts=dealt.holdouts,

@@ -6,7 +6,7 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -45,6 +45,15 @@ class Samples:
         """Return the samples at these positions, in this order; a position may be named more than once."""
         at = torch.as_tensor(indices, dtype=torch.long)
         return Samples({name: view[at] for name, view in self.inputs.items()}, self.targets[at], self.ids[at])
+
+    def plainly(self) -> "Samples":
+        """Return the same samples, whose views lie in memory as new tensors of their shape do.
+
+        Axes of one entry, such as the channel of grey images, may have any stride, and kernels of PyTorch choose by strides: the
+        last bits of a result would depend on how the samples were read.
+        """
+        inputs = {name: view.reshape(-1).view(view.shape) for name, view in self.inputs.items()}
+        return replace(self, inputs=inputs)
 
 
 def concatenate(parts: Sequence[Samples]) -> Samples:

@@ -14,13 +14,14 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from fedkd.aggregation.fusions.base import Relations
 from fedkd.distillation.lessons import Lessons
 from fedkd.foundation.errors import IllegalCombination
 from fedkd.foundation.options import Count, Positive, Share
 from fedkd.foundation.parts import Part
 from fedkd.foundation.seeding import drawing_from
 from fedkd.models._layout import fast_layout
-from fedkd.models.base import run_network
+from fedkd.models.base import Outputs, run_network
 from fedkd.objectives import Objective, Spec, spelled_out
 from fedkd.tasks import Divergence, Task
 from fedkd.training import Fit, fit
@@ -100,6 +101,7 @@ class Distiller(Part):
         targets: Shaped[Tensor, "n ..."] | None = None,
         layers: Mapping[str, Float[Tensor, "n ..."]] | None = None,
         label_weights: Float[Tensor, " n"] | None = None,
+        relations: Relations | None = None,
     ) -> Taught:
         """Train the student in place.
 
@@ -113,6 +115,7 @@ class Distiller(Part):
             targets: true targets of the proxy samples; needed for `label_weight`, and by terms that learn from them.
             layers: layers of the teachers' networks by name (see `teacher_layers`), for terms that learn from them.
             label_weights: a `label_weight` for each sample, in place of one for all.
+            relations: which samples are alike, for fusions that say so; the student's features are held to it.
 
         Raises:
             IllegalCombination: a term needs what is not given, or samples are weighed and there are terms.
@@ -121,8 +124,10 @@ class Distiller(Part):
         shares = torch.full((len(teacher),), self.label_weight) if label_weights is None else label_weights
         learns_labels = bool((shares > 0).any())
 
-        def loss(rows: Tensor) -> Tensor:
-            outputs = run_network(student, {view: x[rows] for view, x in inputs.items()}).logits
+        def look_at(rows: Tensor) -> Outputs:
+            return run_network(student, {view: x[rows] for view, x in inputs.items()})
+
+        def of_samples(outputs: Tensor, rows: Tensor) -> Tensor:
             if self.hard:
                 apart = task.supervised(outputs, pseudo_labels[rows])
             else:
@@ -135,11 +140,15 @@ class Distiller(Part):
             share = shares[rows]
             return ((1.0 - share) * apart + share * task.supervised(outputs, targets[rows])).mean()
 
+        def loss(rows: Tensor) -> Tensor:
+            return of_samples(look_at(rows).logits, rows)
+
         if self.terms and label_weights is not None:
             raise IllegalCombination(
                 "method.distiller.terms: this method weighs labels by sample, which terms cannot; leave terms out"
             )
-        trained, minimised = student, loss
+        trained: nn.Module = student
+        minimised: Callable[[Tensor], Tensor] = loss
         if self.terms and not self.hard:
             lessons = Lessons(
                 self.objective(),
@@ -153,6 +162,8 @@ class Distiller(Part):
                 layers=layers,
             )
             trained, minimised = lessons, lessons.loss
+        if relations is not None:
+            minimised = _related(minimised, look_at, relations)
         watch = _EarlyStop(self.patience, student, validate)
         # What dropout leaves out belongs to this distillation, as the order of the samples does.
         with drawing_from(generator.initial_seed()), fast_layout(student, inputs):
@@ -161,6 +172,32 @@ class Distiller(Part):
             )
             watch.restore()
         return Taught(last, watch.epochs, watch.best_score)
+
+
+def triplet(
+    anchor: Float[Tensor, "n features"],
+    near: Float[Tensor, "n features"],
+    far: Float[Tensor, "n features"],
+    *,
+    margin: float,
+) -> Float[Tensor, ""]:
+    """Return the mean of `max(0, |a - near|^2 - |a - far|^2 + margin)`, which is 0 where the order is kept."""
+    distances = [(anchor - other).square().sum(dim=-1) for other in (near, far)]
+    return (distances[0] - distances[1] + margin).clamp_min(0.0).mean()
+
+
+def _related(
+    loss: Callable[[Tensor], Tensor], look_at: Callable[[Tensor], Outputs], relations: Relations
+) -> Callable[[Tensor], Tensor]:
+    """Return the loss, with what the order of the student's features lacks of the relations added."""
+
+    def both(rows: Tensor) -> Tensor:
+        near, far = look_at(relations.nearer[rows]).features, look_at(relations.farther[rows]).features
+        return loss(rows) + relations.weight * triplet(
+            look_at(rows).features, near, far, margin=relations.margin
+        )
+
+    return both
 
 
 class _EarlyStop:

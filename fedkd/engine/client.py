@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
+from fedkd.aggregation.weightings.base import Weighting
+from fedkd.aggregation.weightings.uniform import Uniform
 from fedkd.clients import ClientStrategy
 from fedkd.data.federated import FederatedData
 from fedkd.data.samples import Samples
@@ -18,7 +20,7 @@ from fedkd.foundation.seeding import Streams
 from fedkd.knowledge.codecs.base import Codec
 from fedkd.knowledge.kinds.base import Kind
 from fedkd.models._beside import Beside, carried_by, carrying
-from fedkd.models._layout import bears_layout, channels_last, gains_by_layout
+from fedkd.models._layout import lay_out
 from fedkd.models.base import Model, Outputs, observe, run_network
 from fedkd.tasks import Task
 
@@ -45,6 +47,7 @@ class ClientSide:
         streams: the random streams of the run.
         device: where clients train.
         engine: how clients are trained.
+        weighting: how they will be weighed, for which they may have to say something about themselves.
     """
 
     data: FederatedData
@@ -56,6 +59,7 @@ class ClientSide:
     streams: Streams
     device: str = "cpu"
     engine: TrainingEngine = Sequential()  # noqa: RUF009  (a frozen dataclass)
+    weighting: Weighting = Uniform()  # noqa: RUF009  (a frozen dataclass)
 
     def network(self, client: int) -> nn.Module:
         """Build a client's network with its initial weights: its own, or those that its architecture shares."""
@@ -77,8 +81,7 @@ class ClientSide:
         if key not in self._templates:
             network = initial_network(model, self.data, self.streams).to(self.device)
             # The layout that training uses, from the start: else it would depend on what this process did before.
-            if gains_by_layout(network) and bears_layout(network, self._some().inputs):
-                channels_last(network)
+            lay_out(network, self._some().inputs)
             self._templates[key] = network
         return self._templates[key]
 
@@ -231,14 +234,32 @@ class Trained:
 
     def on_private(self) -> tuple[Float[Tensor, "n outputs"], Shaped[Tensor, "n ..."]]:
         """Return the raw outputs on the client's own training samples, and their targets."""
-        own = self.side.data.client_train(self.client)
+        own = self.private()
         return self.outputs(own).logits, own.targets
 
     def private_targets(self) -> Shaped[Tensor, "n ..."]:
         """Return the targets of the client's own training samples."""
-        return self.side.data.client_train(self.client).targets
+        return self.private().targets
 
     def features_on_private(self) -> tuple[Float[Tensor, "n width"], Shaped[Tensor, "n ..."]]:
         """Return the features of the client's own training samples, and their targets."""
-        own = self.side.data.client_train(self.client)
+        own = self.private()
         return self.outputs(own).features, own.targets
+
+    def on_holdout(self) -> tuple[Float[Tensor, "n outputs"], Shaped[Tensor, "n ..."]]:
+        """Return the raw outputs on the client's own held-out samples, and their targets; there may be none."""
+        own = self.side.data.client_holdout(self.client)
+        return self.outputs(own).logits, own.targets
+
+    def private(self) -> Samples:
+        """Return the client's own training samples."""
+        return self.side.data.client_train(self.client)
+
+    def public(self, ids: Int[Tensor, " n"]) -> Samples:
+        """Return these proxy samples."""
+        return self.side.proxy(ids)
+
+    @property
+    def task(self) -> Task:
+        """What outputs mean."""
+        return self.side.task

@@ -12,6 +12,7 @@ import torch
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from torch import Tensor
 
+from fedkd.aggregation.evidence import evidence_of
 from fedkd.engine.beginning import COPIES_UP, MODEL, Begun, Turn, alike, begin, weights_of
 from fedkd.engine.client import ClientSide
 from fedkd.engine.evaluating import METRICS, NUM_EXAMPLES, evaluation_replies
@@ -93,6 +94,7 @@ def _finish(side: ClientSide, one: Begun, fitted: Fitted) -> Outcome:
             if side.kind.needs_proxy:
                 ids = side.proxy().ids if mail.asked is None else mail.asked
             records |= _say(side, one.turn, side.kind.extract(fitted.trained, ids))
+        records |= _evidence(side, one, fitted)
     except Exception as error:  # noqa: BLE001  (kinds and codecs are the user's too)
         return error
     if side.strategy.persistent or mail.options.get("keep", False):
@@ -108,6 +110,16 @@ def _say(side: ClientSide, turn: Turn, package: Package) -> Mapping[str, ArrayRe
     records, copies = send(package, side.codec, Copies.of(arrays_in(turn.state, COPIES_UP)))
     turn.state[COPIES_UP] = copies.record()
     return records
+
+
+def _evidence(side: ClientSide, one: Begun, fitted: Fitted) -> dict[str, ArrayRecord]:
+    """Return what a client says about itself for the sake of the weighting, about the samples that it was asked about."""
+    if not side.weighting.sends:
+        return {}
+    mail = one.turn.mail
+    ids = side.proxy().ids if mail.asked is None else mail.asked
+    generator = side.streams.torch("evidence", round=mail.round, client=one.client)
+    return evidence_of(side.weighting, fitted.trained, ids, generator)
 
 
 def evaluate_together(side: ClientSide, turns: Sequence[Turn]) -> list[Outcome]:

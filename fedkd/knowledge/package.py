@@ -35,6 +35,9 @@ ABOUT = "about"
 WEIGHTS = "weights"
 """Name of the record that holds a network's weights beside other knowledge."""
 
+EVIDENCE = "evidence"
+"""Name of the record that holds what a client says about itself beside its knowledge, for the sake of a weighting."""
+
 _IDS, _COUNTS = "ids", "counts"
 _SHAPE = "shape/"
 """Before the name of an array in `about`: its shape, where what is sent of it has another one."""
@@ -160,14 +163,14 @@ def codec_of(content: RecordDict) -> Codec:
 
 
 def payload_of(content: RecordDict) -> int:
-    """Return the exact size in bytes of the knowledge or the weights that a message carries; 0 if there is none.
+    """Return the exact size in bytes of the knowledge, the weights and the evidence that a message carries; 0 if there is none.
 
     What is measured are the arrays that cross, after encoding; ids and counts beside knowledge are not knowledge.
     """
     beside = {_IDS, _COUNTS} if isinstance(content.get(ABOUT), ConfigRecord) else set()
     return sum(
         math.prod(array.shape) * np.dtype(array.dtype).itemsize
-        for name in (ARRAYS, WEIGHTS)
+        for name in (ARRAYS, WEIGHTS, EVIDENCE)
         for key, array in (arrays_in(content, name) or {}).items()
         if key not in beside
     )

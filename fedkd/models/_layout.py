@@ -42,6 +42,12 @@ def _channels_last_meanwhile(network: nn.Module) -> Iterator[None]:
         network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
 
+def lay_out(network: nn.Module, inputs: Mapping[str, Tensor]) -> None:
+    """Lay a network's kernels with their channels last for good, if it gains by that and can do it; see `fast_layout`."""
+    if gains_by_layout(network) and bears_layout(network, inputs):
+        channels_last(network)
+
+
 def channels_last(network: nn.Module) -> None:
     """Lay a network's kernels with their channels last, in place."""
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

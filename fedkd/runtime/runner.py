@@ -226,7 +226,11 @@ class Runner:
         """Append the round's rows, then commit them with a checkpoint: until that stands, a resume forgets them."""
         left_out = len(self.strategy.failures)
         failures = metric(round=current, scope="round", split="train", metric="failures", value=left_out)
-        self.folder.append_metrics([*rows, failures])
+        accounts = [
+            metric(round=current, scope="round", split="train", metric=name, value=value)
+            for name, value in (self.strategy.accounts(current) if current else {}).items()
+        ]
+        self.folder.append_metrics([*rows, failures, *accounts])
         self.folder.append_ledger(self._ledger.take())
         self.folder.append_timings(self._timings)
         self._timings = []

@@ -16,6 +16,7 @@ from flwr.serverapp.strategy import Strategy
 from torch import Tensor, nn
 
 from fedkd.aggregation.fusions.base import Fusion
+from fedkd.aggregation.teachers import Need
 from fedkd.aggregation.weightings.base import Weighting
 from fedkd.data.samples import Samples
 from fedkd.distillation import Distiller
@@ -200,6 +201,11 @@ class Federated(Strategy):
         """Return how much each client counted in the last round, on average over samples; none is alike."""
         return None
 
+    def accounts(self, server_round: int) -> Mapping[str, float]:
+        """Return what is recorded of a round beside its failures, by name, such as the privacy that was spent so far."""
+        del server_round
+        return {}
+
     def _connect(self, grid: Grid) -> Roster:
         """Return who is there; a grid is asked once, since it may have very many nodes."""
         if grid is not self._grid:
@@ -223,6 +229,7 @@ class ServerSide:
         validation: data that chooses.
         weighting, fusion, distiller, codec: the parts that the recipe names.
         codec_down: the codec of what goes down; none is the one of what comes up.
+        proxy_labelled: whether the labels of the proxy set may be used.
     """
 
     streams: Streams
@@ -240,6 +247,7 @@ class ServerSide:
     distiller: Distiller | None
     codec: Codec
     codec_down: Codec | None = None
+    proxy_labelled: bool = False
 
     @property
     def sampling(self) -> dict[str, int]:
@@ -278,6 +286,8 @@ class ServerStrategy(Part, ABC):
     """Whether each round is about equally many proxy samples; else about as many at most."""
     needs_head: ClassVar[bool] = False
     """Whether it works on the last layer of the networks: a linear layer `head` from features to outputs."""
+    offers: ClassVar[frozenset[Need]] = frozenset()
+    """What it knows for weightings that need more than what teachers say; labels only where the proxy set has some."""
 
     needs_float32: ClassVar[bool] = False
     """Whether what crosses is plain weights, which no codec touches."""

@@ -8,7 +8,7 @@ rate are averaged (stochastic weight averaging: Izmailov et al., UAI 2018).
 Differs from the paper: a cycle is the distiller's whole plan, with its own schedule (half a cosine in the recipe).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -16,7 +16,7 @@ import torch
 from flwr.app import ArrayRecord, Message, MetricRecord
 from torch import Tensor, nn
 
-from fedkd.aggregation.folding import Folding
+from fedkd.aggregation.folding import FUSION, Folding
 from fedkd.aggregation.fusions.base import Fusion
 from fedkd.aggregation.posterior import Dirichlet, Gaussian, Posterior
 from fedkd.aggregation.sums import Array, RunningMean
@@ -26,7 +26,7 @@ from fedkd.distillation import Distiller
 from fedkd.foundation.options import Count, Index, Positive
 from fedkd.models.base import predict
 from fedkd.strategies._replies import MeanMetrics
-from fedkd.strategies.base import Answer, ServerSide, ServerStrategy
+from fedkd.strategies.base import ServerSide, ServerStrategy
 from fedkd.strategies.ensemble_distillation import FedDF
 from fedkd.tasks import Task
 
@@ -90,20 +90,21 @@ class FedBE(FedDF):
         posterior: Posterior = Gaussian() if self.posterior == "gaussian" else Dirichlet(self.alpha)
         folding = Folding(self.fusion, self.weighting, samples=len(self.proxy))
         for answer in self.sift(replies, self._read):
-            mean.add(answer.said, answer.size)
-            posterior.add(answer.client, answer.said, answer.size)
-            folding.add(answer.client, self._say(tensors(answer)), size=answer.size)
+            weights = answer.said.weights
+            mean.add(weights, answer.size)
+            posterior.add(answer.client, weights, answer.size)
+            folding.add(answer.client, self._say(tensors(weights)), size=answer.size)
             metrics.add(answer.content)
             sizes[answer.client] = answer.size
-            del answer  # else it would be held until the next one is there
+            del answer, weights  # else it would be held until the next one is there
         average = {name: torch.tensor(array) for name, array in mean.result().items()}
         # Those who are no clients have numbers below 0, and count like the mean client where sizes count.
         size = max(round(sum(sizes.values()) / max(len(sizes), 1)), 1)
         draw = self.streams.torch("posterior", round=server_round)
         drawn = [posterior.sample(draw) for _ in range(self.samples)]
-        for number, weights in enumerate([average, *drawn], start=1):
-            folding.add(-number, self._say(weights), size=size)
-        fused = folding.result()
+        for number, network in enumerate([average, *drawn], start=1):
+            folding.add(-number, self._say(network), size=size)
+        fused = folding.result(generator=self.streams.torch(FUSION, round=server_round))
         heard = {client: weight for client, weight in fused.weights.items() if client >= 0}
         total = sum(heard.values()) or 1.0
         self._weights = {client: weight / total for client, weight in heard.items()}
@@ -132,9 +133,9 @@ class FedBE(FedDF):
         self.student.load_state_dict({name: torch.tensor(array) for name, array in ends.result().items()})
 
 
-def tensors(answer: Answer[dict[str, Array]]) -> dict[str, Tensor]:
-    """Return the weights that a client sent."""
-    return {name: torch.tensor(array) for name, array in answer.said.items()}
+def tensors(weights: Mapping[str, Array]) -> dict[str, Tensor]:
+    """Return the weights that a client sent as tensors."""
+    return {name: torch.tensor(array) for name, array in weights.items()}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,10 +19,12 @@ from flwr.serverapp import Grid
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from fedkd.aggregation.folding import Folding, Fused
+from fedkd.aggregation.evidence import read_evidence
+from fedkd.aggregation.folding import FUSION, Folding, Fused
 from fedkd.aggregation.fusions.base import Fusion
 from fedkd.aggregation.fusions.era import ERA
 from fedkd.aggregation.fusions.mean_logits import MeanLogits
+from fedkd.aggregation.teachers import Need
 from fedkd.aggregation.weightings.base import Weighting
 from fedkd.aggregation.weightings.uniform import Uniform
 from fedkd.data.samples import Samples
@@ -33,7 +35,7 @@ from fedkd.knowledge.codecs.base import Codec
 from fedkd.knowledge.codecs.float32 import Float32
 from fedkd.models.base import predict
 from fedkd.strategies._lines import Lines
-from fedkd.strategies._replies import MeanMetrics
+from fedkd.strategies._replies import MeanMetrics, privacy_spent, require_known
 from fedkd.strategies.base import Federated, ServerSide, ServerStrategy
 from fedkd.tasks import Classification, Task
 
@@ -49,10 +51,12 @@ class Opinion(NamedTuple):
     Attributes:
         scores: its outputs in log space.
         rows: the places of the samples among those that were asked about; none where it speaks about all, in order.
+        sent: what it says about itself for the sake of the weighting.
     """
 
     scores: Float[Tensor, "m outputs"]
     rows: Int[Tensor, " m"] | None
+    sent: Mapping[str, Tensor]
 
 
 class CoDistillationStrategy(Federated):
@@ -69,6 +73,7 @@ class CoDistillationStrategy(Federated):
         samples_per_round: how many proxy samples each round is about; none is all of them.
         send: `fused` sends what the clients said together, `student` what the student then says (as MHAT and CFD do).
         validation: data for the distiller's early stopping.
+        labelled: whether the labels of the proxy set may be used to weigh teachers.
         clients_per_round, min_clients, num_clients, seed: as in `Federated`.
     """
 
@@ -89,6 +94,7 @@ class CoDistillationStrategy(Federated):
         samples_per_round: int | None = None,
         send: Broadcast = "fused",
         validation: Samples | None = None,
+        labelled: bool = False,
         clients_per_round: int | None = None,
         min_clients: int = 1,
         num_clients: int | None = None,
@@ -104,6 +110,8 @@ class CoDistillationStrategy(Federated):
         self.samples_per_round, self.send = samples_per_round, send
         codec = codec or Float32()
         self.lines = Lines(codec, codec_down or codec)
+        require_known(self.weighting, labels=labelled, validation=False)
+        self._labels = proxy.targets if "labels" in self.weighting.needs else None
         self._consensus: Package | None = None
         self._asked = torch.arange(len(proxy))
         self._weights: Mapping[int, float] = {}
@@ -135,7 +143,7 @@ class CoDistillationStrategy(Federated):
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Fuse the answers, distil the student, and return its weights."""
         metrics = MeanMetrics()
-        said = self._fuse(replies, metrics)
+        said = self._fuse(server_round, replies, metrics)
         self.lines.settle(self._usable)
         asked, fused = self.proxy.take(self._asked[said.heard]), said.scores
         if self.distiller is not None:
@@ -147,6 +155,7 @@ class CoDistillationStrategy(Federated):
                 generator=self.streams.torch("distil", round=server_round),
                 validate=None if self.validation is None else self._validate,
                 targets=asked.targets,
+                relations=said.relations,
             )
         self._consensus = self._to_send(fused, asked)
         self._weights = said.weights
@@ -170,20 +179,29 @@ class CoDistillationStrategy(Federated):
         """Return each client's mean weight over the samples of the last round."""
         return self._weights
 
+    def accounts(self, server_round: int) -> Mapping[str, float]:
+        """Return the privacy that the votes of all rounds so far have spent, where they are noisy."""
+        return privacy_spent(self.fusion, server_round * len(self._asked))
+
     def _draw(self, server_round: int) -> Int[Tensor, " n"]:
         if self.samples_per_round is None:
             return torch.arange(len(self.proxy))
         order = torch.randperm(len(self.proxy), generator=self.streams.torch("ask", round=server_round))
         return order[: self.samples_per_round].sort().values
 
-    def _fuse(self, replies: Iterable[Message], metrics: MeanMetrics) -> Fused:
+    def _fuse(self, server_round: int, replies: Iterable[Message], metrics: MeanMetrics) -> Fused:
         """Return what the clients say together about the samples that somebody spoke about."""
-        folding = Folding(self.fusion, self.weighting, samples=len(self._asked))
+        labels = None if self._labels is None else self._labels[self._asked]
+        folding = Folding(self.fusion, self.weighting, samples=len(self._asked), labels=labels)
         for answer in self.sift(replies, self._read):
-            folding.add(answer.client, answer.said.scores, size=answer.size, rows=answer.said.rows)
+            said = answer.said
+            folding.add(answer.client, said.scores, size=answer.size, rows=said.rows, sent=said.sent)
             metrics.add(answer.content)
-            del answer  # else it would be held until the next one is there
-        return folding.result()
+            del answer, said  # else they would be held until the next one is there
+        student = None
+        if "student" in self.weighting.needs:
+            student = predict(self.student, self.proxy.take(self._asked).inputs)
+        return folding.result(student=student, generator=self.streams.torch(FUSION, round=server_round))
 
     def _read(self, message: Message) -> Opinion:
         package = self.lines.up(self.client_of(message.metadata.src_node_id), message.content)
@@ -193,7 +211,8 @@ class CoDistillationStrategy(Federated):
                 f"sent {package.kind} without ids, expected logits or probabilities of proxy samples"
             )
         package.require(package.kind, (len(ids), self._width))
-        return Opinion(package.scores().float(), self._rows(ids.long()))
+        sent = read_evidence(message.content, self.weighting, samples=len(ids), outputs=self._width)
+        return Opinion(package.scores().float(), self._rows(ids.long()), sent)
 
     def _rows(self, ids: Int[Tensor, " m"]) -> Int[Tensor, " m"] | None:
         """Return which of the samples that were asked about these are."""
@@ -250,6 +269,7 @@ class CoDistillation(ServerStrategy):
     needs_proxy: ClassVar[bool] = True
     needs_fusion: ClassVar[bool] = True
     keeps_copies: ClassVar[bool] = True
+    offers: ClassVar[frozenset[Need]] = frozenset({"labels", "student", "clients"})
 
     def create(self, side: ServerSide) -> CoDistillationStrategy:
         """Return the Flower strategy."""
@@ -266,5 +286,6 @@ class CoDistillation(ServerStrategy):
             samples_per_round=self.samples_per_round,
             send=self.broadcast,
             validation=side.validation,
+            labelled=side.proxy_labelled,
             **side.sampling,
         )

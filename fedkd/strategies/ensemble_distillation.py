@@ -10,29 +10,48 @@ Differs from the paper: passes over the whole proxy set in place of random batch
 """
 
 import copy
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from torch import Tensor, nn
 
-from fedkd.aggregation.folding import Folding
+from fedkd.aggregation.evidence import read_evidence
+from fedkd.aggregation.folding import FUSION, Folding
 from fedkd.aggregation.fusions.base import Fusion
 from fedkd.aggregation.fusions.mean_logits import MeanLogits
 from fedkd.aggregation.sums import Array, RunningMean
+from fedkd.aggregation.teachers import Need
 from fedkd.aggregation.weightings.base import Weighting
+from fedkd.aggregation.weightings.drop_worst import DropWorst
 from fedkd.aggregation.weightings.uniform import Uniform
 from fedkd.data.samples import Samples
 from fedkd.distillation import Distiller
 from fedkd.knowledge import ARRAYS
+from fedkd.models._layout import lay_out
 from fedkd.models.base import predict
 from fedkd.objectives import predict_with_layers
-from fedkd.strategies._replies import MeanMetrics, Shapes, read_weights, shapes_of
+from fedkd.strategies._replies import (
+    MeanMetrics,
+    Shapes,
+    privacy_spent,
+    read_weights,
+    require_known,
+    shapes_of,
+)
 from fedkd.strategies.base import Answer, Federated, ServerSide, ServerStrategy
 from fedkd.tasks import Classification, Task
+
+
+class Sent(NamedTuple):
+    """What a client sent: its weights, and what it says about itself for the sake of the weighting."""
+
+    weights: dict[str, Array]
+    evidence: Mapping[str, Tensor]
 
 
 class Ensemble:
@@ -49,14 +68,16 @@ class Ensemble:
 
     def add(
         self,
-        answer: Answer[dict[str, Array]],
+        answer: Answer[Sent],
         architecture: str,
         outputs: Tensor,
         layers: Mapping[str, Tensor],
+        score: float | None = None,
     ) -> None:
-        """Count a client."""
-        self.folding.add(answer.client, outputs, size=answer.size)
-        self.means.setdefault(architecture, RunningMean()).add(answer.said, answer.size)
+        """Count a client, with its score on validation data if that is known."""
+        said = answer.said
+        self.folding.add(answer.client, outputs, size=answer.size, score=score, sent=said.evidence)
+        self.means.setdefault(architecture, RunningMean()).add(said.weights, answer.size)
         if layers:
             heard = {name: layer.numpy() for name, layer in layers.items()}
             self.layers.setdefault(architecture, RunningMean()).add(heard, 1)
@@ -81,8 +102,8 @@ class FedDF(Federated):
         task: what outputs mean.
         fusion, weighting: how the clients' outputs become one; by default the mean of logits, every client alike.
         distiller: how each average learns.
-        validation: data for early stopping and for `drop_worst`.
-        drop_worst: leave out clients that are no better than chance on validation data.
+        validation: data for early stopping, and for weightings that go by scores on it.
+        labelled: whether the labels of the proxy set may be used to weigh clients.
         clients_per_round, min_clients, num_clients, seed: as in `Federated`.
     """
 
@@ -97,7 +118,7 @@ class FedDF(Federated):
         weighting: Weighting | None = None,
         distiller: Distiller | None = None,
         validation: Samples | None = None,
-        drop_worst: bool = False,
+        labelled: bool = False,
         clients_per_round: int | None = None,
         min_clients: int = 1,
         num_clients: int | None = None,
@@ -111,7 +132,9 @@ class FedDF(Federated):
         self.architecture_of = architecture_of or {}
         self.proxy, self.validation, self.task = proxy, validation, task or Classification()
         self.fusion, self.weighting = fusion or MeanLogits(), weighting or Uniform()
-        self.distiller, self.drop_worst = distiller or Distiller(), drop_worst
+        self.distiller = distiller or Distiller()
+        require_known(self.weighting, labels=labelled, validation=validation is not None)
+        self._labels = proxy.targets if "labels" in self.weighting.needs else None
         self._teachers: dict[str, nn.Module] = {}
         self._shapes: dict[str, Shapes] = {}
         self._weights: Mapping[int, float] = {}
@@ -139,7 +162,11 @@ class FedDF(Federated):
         ensemble = self._hear(replies)
         for name, mean in ensemble.means.items():
             self.students[name].load_state_dict(_tensors(mean.result()))
-        fused = ensemble.folding.result()
+        said = None
+        if "student" in self.weighting.needs:
+            said = predict(self.students[self._reported], self.proxy.inputs)
+        generator = self.streams.torch(FUSION, round=server_round)
+        fused = ensemble.folding.result(student=said, generator=generator)
         self._weights = fused.weights
         for name, student in self.students.items():
             self.distiller.distil(
@@ -151,6 +178,7 @@ class FedDF(Federated):
                 validate=self._validate if self.validation is not None else None,
                 targets=self.proxy.targets,
                 layers=ensemble.layers_for(name),
+                relations=fused.relations,
             )
         return ArrayRecord(self.students[self._reported].state_dict()), ensemble.metrics.result()
 
@@ -178,6 +206,10 @@ class FedDF(Federated):
         """Return each client's mean weight over the proxy samples of the last round."""
         return self._weights
 
+    def accounts(self, server_round: int) -> Mapping[str, float]:
+        """Return the privacy that the votes of all rounds so far have spent, where they are noisy."""
+        return privacy_spent(self.fusion, server_round * len(self.proxy))
+
     def judged(self, client: int, arrays: ArrayRecord) -> Mapping[str, ArrayRecord]:
         """Return the weights of the client's architecture."""
         name = self._architecture(client)
@@ -188,32 +220,51 @@ class FedDF(Federated):
 
     def _hear(self, replies: Iterable[Message]) -> Ensemble:
         """Let each network that comes say what it has to say, and let it go; return those that count."""
-        everyone, better = (
-            Ensemble(Folding(self.fusion, self.weighting, samples=len(self.proxy))) for _ in range(2)
-        )
-        drops, found = self.drop_worst and self.validation is not None, False
+        validation, chance = self.validation, 0.0
+        if validation is not None:
+            chance = self.task.chance(validation.targets)
+        everyone, better = self._nobody(chance), self._nobody(chance)
+        drops, found = isinstance(self.weighting, DropWorst), False
         tapped = self.distiller.teacher_layers
         for answer in self.sift(replies, self._read):
             name = self._architecture(answer.client)
-            teacher = self._teacher(name, answer.said)
+            teacher = self._teacher(name, answer.said.weights)
             outputs, layers = predict_with_layers(teacher, tapped, self.proxy.inputs)
-            everyone.add(answer, name, outputs, layers)
-            if drops and self._beats_chance(teacher):
-                better.add(answer, name, outputs, layers)
+            score = self._validate(teacher) if "validation" in self.weighting.needs else None
+            everyone.add(answer, name, outputs, layers, score)
+            if drops and score is not None and score > chance:
+                better.add(answer, name, outputs, layers, score)
                 found = True
             del answer  # else it would be held until the next one is there
         return better if found else everyone
 
-    def _read(self, message: Message) -> dict[str, Array]:
+    def _nobody(self, chance: float) -> Ensemble:
+        """Return an ensemble that nobody counts in yet."""
+        folding = Folding(
+            self.fusion, self.weighting, samples=len(self.proxy), labels=self._labels, chance=chance
+        )
+        return Ensemble(folding)
+
+    def _read(self, message: Message) -> Sent:
         name = self._architecture(self.client_of(message.metadata.src_node_id))
         if name not in self._shapes:
             self._shapes[name] = shapes_of(ArrayRecord(self.students[name].state_dict()))
-        return read_weights(message.content, self._shapes[name])
+        weights = read_weights(message.content, self._shapes[name])
+        if not self.weighting.sends:
+            return Sent(weights, {})
+        samples, outputs = len(self.proxy), self._width
+        return Sent(weights, read_evidence(message.content, self.weighting, samples=samples, outputs=outputs))
+
+    @functools.cached_property
+    def _width(self) -> int:
+        some = self.proxy.take(torch.arange(1)).inputs
+        return predict(self.students[self._reported], some).shape[-1]
 
     def _teacher(self, name: str, weights: Mapping[str, Array]) -> nn.Module:
         """Return a network with a client's weights; there is one of each architecture, which the next client takes over."""
         if name not in self._teachers:
             self._teachers[name] = copy.deepcopy(self.students[name])
+            lay_out(self._teachers[name], self.proxy.inputs)
         self._teachers[name].load_state_dict(_tensors(weights))
         return self._teachers[name]
 
@@ -222,10 +273,6 @@ class FedDF(Federated):
         return self.task.metrics(predict(network, self.validation.inputs), self.validation.targets)[
             self.task.score
         ]
-
-    def _beats_chance(self, network: nn.Module) -> bool:
-        assert self.validation is not None
-        return self._validate(network) > self.task.chance(self.validation.targets)
 
 
 def _tensors(arrays: Mapping[str, Array]) -> dict[str, Tensor]:
@@ -236,9 +283,6 @@ def _tensors(arrays: Mapping[str, Array]) -> dict[str, Tensor]:
 class EnsembleDistillation(ServerStrategy):
     """Weights cross; the server distils the ensemble of all clients into the average of each architecture."""
 
-    drop_worst: bool = False
-    """Leave out clients that are no better than chance on the validation data."""
-
     takes: ClassVar[tuple[str | None, ...]] = ("weights",)
     needs_proxy: ClassVar[bool] = True
     needs_fusion: ClassVar[bool] = True
@@ -246,6 +290,7 @@ class EnsembleDistillation(ServerStrategy):
     needs_distiller: ClassVar[bool] = True
     needs_float32: ClassVar[bool] = True
     has_teachers: ClassVar[bool] = True
+    offers: ClassVar[frozenset[Need]] = frozenset({"labels", "student", "validation", "clients"})
 
     def create(self, side: ServerSide) -> FedDF:
         """Return the Flower strategy."""
@@ -259,6 +304,6 @@ class EnsembleDistillation(ServerStrategy):
             weighting=side.weighting,
             distiller=side.distiller,
             validation=side.validation,
-            drop_worst=self.drop_worst,
+            labelled=side.proxy_labelled,
             **side.sampling,
         )

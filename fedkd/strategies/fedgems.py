@@ -135,9 +135,9 @@ class FedGEMSStrategy(CoDistillationStrategy):
         asked = self._asked
         outputs = torch.zeros(len(opinions), len(asked), self._width)
         present = torch.zeros(len(opinions), len(asked), dtype=torch.bool)
-        for place, (scores, rows) in enumerate(opinions.values()):
-            where = slice(None) if rows is None else rows
-            outputs[place, where], present[place, where] = scores, True
+        for place, opinion in enumerate(opinions.values()):
+            where = slice(None) if opinion.rows is None else opinion.rows
+            outputs[place, where], present[place, where] = opinion.scores, True
         weights = reliable(outputs, present, self.proxy.targets[asked])
         known = weights.sum(dim=0) > 0
         means = weights.mean(dim=1).tolist() if len(asked) else [0.0] * len(opinions)

@@ -2,16 +2,19 @@
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from fedkd.aggregation.folding import Folding
 from fedkd.aggregation.fusions import FUSIONS
-from fedkd.aggregation.fusions.base import Fusion
-from fedkd.aggregation.weightings.base import shares
+from fedkd.aggregation.fusions.base import Fusion, RandomFusion
+from fedkd.aggregation.teachers import shares
 from fedkd.aggregation.weightings.size import Size
 from fedkd.foundation.seeding import Streams
 from fedkd.testing.contract import Contract, generators_left_alone, require
 
 TEACHERS, SAMPLES, CLASSES = 5, 12, 6
+CROWD = 20
+"""Teachers among whom some may say anything."""
 
 
 def one_target_for_each_sample(fusion: Fusion) -> None:
@@ -50,7 +53,9 @@ def a_teacher_of_weight_0_does_not_matter(fusion: Fusion) -> None:
 
 
 def all_weight_on_one_teacher_gives_its_answer(fusion: Fusion) -> None:
-    """Where one teacher has all the weight, the target names what that teacher names, sample by sample."""
+    """Where one teacher has all the weight, the target names what that teacher names, sample by sample; noise may hide it."""
+    if isinstance(fusion, RandomFusion):
+        return
     outputs, weights = _outputs(), torch.zeros(TEACHERS, SAMPLES)
     chosen = torch.arange(SAMPLES) % TEACHERS
     weights[chosen, torch.arange(SAMPLES)] = 1.0
@@ -60,7 +65,9 @@ def all_weight_on_one_teacher_gives_its_answer(fusion: Fusion) -> None:
 
 
 def teachers_that_agree_are_believed(fusion: Fusion) -> None:
-    """Identical teachers give their own answer; it may be sharpened, its first class stays."""
+    """Identical teachers give their own answer; it may be sharpened, its first class stays; noise may hide it."""
+    if isinstance(fusion, RandomFusion):
+        return
     outputs = _outputs(1).repeat(TEACHERS, 1, 1)
     agree = (fusion.fuse(outputs, _weights()).argmax(dim=-1) == outputs[0].argmax(dim=-1)).all()
     require(agree, "identical teachers give a target that names another class than they do")
@@ -73,6 +80,38 @@ def extreme_outputs_stay_finite(fusion: Fusion) -> None:
         weights[0] = 0.0
         fused = fusion.fuse(outputs, weights / weights.sum(dim=0))
         require(fused.isfinite().all(), f"outputs that are {name} give a target that is not finite")
+
+
+def the_share_of_corrupt_teachers_that_it_states_does_little(fusion: Fusion) -> None:
+    """Up to its `breakdown` of the teachers may say anything: the result stays near what the others say.
+
+    Near means within `2 (1 - s) / (1 - 2 s)` times the distance of the farthest of the others, where a share s is corrupt: the
+    bound that holds for the geometric median. All others of these 20 teachers say nearly the same.
+    """
+    corrupt = int(fusion.breakdown * CROWD + 1e-6)
+    if not corrupt:
+        return
+    generator = Streams(0).torch("crowd")
+    outputs = torch.randn(1, SAMPLES, CLASSES, generator=generator).repeat(CROWD, 1, 1)
+    outputs += 0.02 * torch.randn(CROWD, SAMPLES, CLASSES, generator=generator)
+    weights = torch.full((CROWD, SAMPLES), 1.0 / CROWD)
+    honest = _meaning(fusion, outputs[corrupt:])
+    middle = honest.mean(dim=0)
+    share = corrupt / CROWD
+    near = 2.0 * (1.0 - share) / (1.0 - 2.0 * share) * (honest - middle).norm(dim=-1).amax(dim=0)
+    noise = torch.randn(corrupt, SAMPLES, CLASSES, generator=generator)
+    lies = {
+        "all sure of one wrong class": 1e3 * one_hot(outputs[0].argmin(dim=-1), CLASSES).expand_as(noise),
+        "each sure of another class": 1e3 * noise,
+        "the opposite of the others": -1e1 * outputs[:corrupt],
+    }
+    for name, lie in lies.items():
+        said = _said(fusion, torch.cat([lie, outputs[corrupt:]]), weights)
+        moved = (said - middle).norm(dim=-1)
+        require(
+            (moved <= near + 1e-3).all(),
+            f"{corrupt} of {CROWD} corrupt teachers, {name}, move the target by {float(moved.max()):.3f}, more than {float(near.min()):.3f}",
+        )
 
 
 def teachers_are_left_as_they_are(fusion: Fusion) -> None:
@@ -119,6 +158,7 @@ CONTRACT = Contract(
         all_weight_on_one_teacher_gives_its_answer,
         teachers_that_agree_are_believed,
         extreme_outputs_stay_finite,
+        the_share_of_corrupt_teachers_that_it_states_does_little,
         teachers_are_left_as_they_are,
         answers_can_come_one_by_one,
     ),
@@ -136,8 +176,11 @@ def _weights(teachers: int = TEACHERS) -> Tensor:
 
 def _said(fusion: Fusion, outputs: Tensor, weights: Tensor) -> Tensor:
     """Return what a target means: probabilities of classes, or numbers as they are."""
-    fused = fusion.fuse(outputs, weights)
-    return fused.softmax(dim=-1) if fusion.needs_classes else fused
+    return _meaning(fusion, fusion.fuse(outputs, weights))
+
+
+def _meaning(fusion: Fusion, outputs: Tensor) -> Tensor:
+    return outputs.softmax(dim=-1) if fusion.needs_classes else outputs
 
 
 def _close(first: Tensor, second: Tensor) -> bool:

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from fedkd.aggregation import FUSIONS, WEIGHTINGS
 from fedkd.aggregation.folding import Folding, Fused
-from fedkd.aggregation.fusions.base import Fusion
+from fedkd.aggregation.fusions.base import Fusion, MeanFusion
 from fedkd.aggregation.fusions.mean_logits import MeanLogits
-from fedkd.aggregation.weightings.base import LoneWeighting, Weighting, shares
+from fedkd.aggregation.teachers import Teachers, shares
+from fedkd.aggregation.weightings.base import LoneWeighting, Weighting
 from fedkd.aggregation.weightings.uniform import Uniform
 
 TEACHERS, SAMPLES, CLASSES = 6, 9, 4
@@ -32,25 +33,37 @@ class Median(Fusion):
 class Sure(LoneWeighting):
     """A teacher counts by how sure it is, sample by sample."""
 
-    def alone(self, outputs: Tensor, size: float) -> Tensor:
-        return outputs.softmax(dim=-1).amax(dim=-1) * size
+    def alone(self, teachers: Teachers) -> Tensor:
+        return teachers.outputs.softmax(dim=-1).amax(dim=-1) * teachers.sizes[:, None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Surest(Weighting):
     """All weight on the teacher that is surest, which needs a look at all."""
 
-    def weigh(self, outputs: Tensor, sizes: Tensor) -> Tensor:
-        del sizes
-        return torch.nn.functional.one_hot(outputs.amax(dim=-1).argmax(dim=0), len(outputs)).T.float()
+    def weigh(self, teachers: Teachers) -> Tensor:
+        surest = teachers.outputs.amax(dim=-1).argmax(dim=0)
+        return torch.nn.functional.one_hot(surest, len(teachers.outputs)).T.float()
 
 
-FOLDED: list[tuple[Fusion, Weighting]] = [
-    (FUSIONS.create(fusion, key="fusion"), weighting)
-    for fusion in FUSIONS.names()
-    for weighting in (*(WEIGHTINGS.create(name, key="weighting") for name in WEIGHTINGS.names()), Sure())
+EVERY_FUSION: list[Fusion] = [FUSIONS.create(name, key="fusion") for name in FUSIONS.names()]
+# Those that need more than answers and sizes are folded in the contract, with all that they need.
+WEIGHINGS: list[Weighting] = [
+    weighting
+    for weighting in (WEIGHTINGS.create(name, key="weighting") for name in WEIGHTINGS.names())
+    if not weighting.needs
 ]
-HELD: list[tuple[Fusion, Weighting]] = [(Median(), Uniform()), (MeanLogits(), Surest())]
+PAIRS = [(fusion, weighting) for fusion in EVERY_FUSION for weighting in (*WEIGHINGS, Sure())]
+FOLDED: list[tuple[Fusion, Weighting]] = [
+    (fusion, weighting)
+    for fusion, weighting in PAIRS
+    if isinstance(fusion, MeanFusion) and isinstance(weighting, LoneWeighting)
+]
+HELD: list[tuple[Fusion, Weighting]] = [
+    *(pair for pair in PAIRS if pair not in FOLDED),
+    (Median(), Uniform()),
+    (MeanLogits(), Surest()),
+]
 
 
 def outputs() -> Tensor:
@@ -72,7 +85,8 @@ def at_once(fusion: Fusion, weighting: Weighting, rows: list[Tensor | None]) -> 
     for client, about in enumerate(rows):
         present[client, slice(None) if about is None else about] = 1.0
     said = outputs() * present[..., None]
-    weights = shares(weighting.weigh(said, torch.tensor(SIZES).float()) * present)
+    teachers = Teachers(outputs=said, sizes=torch.tensor(SIZES).float(), present=present > 0)
+    weights = shares(weighting.weigh(teachers), present > 0)
     return fusion.fuse(said, weights), weights
 
 

@@ -12,6 +12,7 @@ from fedkd.data.datasets import DATASETS
 from fedkd.data.datasets.base import Indices
 from fedkd.data.federated import FederatedData, check, federate
 from fedkd.data.fetch import fetch
+from fedkd.data.lending import restored, shareable
 from fedkd.data.partitions import PARTITIONS
 from fedkd.data.partitions.base import Partitioner
 from fedkd.data.proxies import PROXIES
@@ -109,6 +110,17 @@ def test_an_empty_client_has_samples_of_length_zero() -> None:
     made = federation(partition={"name": "feature", "empty": "allow"}, clients=2000)
     empty = next(client for client, own in enumerate(made.assignments) if len(own) == 0)
     assert made.client_train(empty).inputs["image"].shape == (0, 1, 8, 8)
+
+
+@pytest.mark.parametrize("data", ["digits", "fashion_mnist"])
+def test_images_lie_in_memory_alike_in_the_process_that_read_them_and_in_those_that_borrow_them(
+    data: str,
+) -> None:
+    made = federation(data, clients=3)
+    borrowed = restored(pickle.loads(pickle.dumps(shareable(made), protocol=5)))
+    for name in ("train", "validation", "test"):
+        [own], [other] = (getattr(one, name).inputs.values() for one in (made, borrowed))
+        assert own.stride() == other.stride() == torch.empty(own.shape).stride(), name
 
 
 def test_a_federation_survives_pickling() -> None:

@@ -7,14 +7,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fedkd.aggregation.fusions.base import Relations
 from fedkd.data.samples import Samples
 from fedkd.distillation import Distiller, Taught
+from fedkd.distillation.distiller import triplet
 from fedkd.foundation.errors import IllegalCombination, InvalidOption
 from fedkd.foundation.parts import build, dump
 from fedkd.foundation.seeding import Streams
 from fedkd.losses import kd
 from fedkd.models import MODELS
-from fedkd.models.base import predict
+from fedkd.models.base import predict, run_network
 from fedkd.tasks import Classification, Regression
 from fedkd.training import Fit, Optimizer
 
@@ -278,3 +280,24 @@ def test_true_labels_have_their_share_of_the_loss_of_all_samples_or_of_each(hard
             label_weights=given,
         )
         assert taught.loss == pytest.approx(float(((1 - shares) * apart + shares * labels).mean()), abs=1e-5)
+
+
+def test_relations_draw_the_features_of_samples_that_are_alike_together() -> None:
+    inputs, teacher = samples().inputs, predict(network(1), samples().inputs)
+    near, far = torch.arange(60).roll(1), torch.arange(60).roll(2)
+    relations = Relations(near, far, weight=5.0, margin=0.2)
+
+    def broken(student: nn.Module) -> float:
+        seen = run_network(student, inputs).features.detach()
+        return float(triplet(seen, seen[near], seen[far], margin=0.2))
+
+    related, alone = network(0), network(0)
+    distil(Distiller(fit=LONG), related, teacher, relations=relations)
+    distil(Distiller(fit=LONG), alone, teacher)
+    assert broken(related) < 0.7 * broken(alone)
+
+
+def test_a_triplet_costs_what_its_order_lacks() -> None:
+    anchor, near, far = torch.zeros(2, 1), torch.tensor([[1.0], [3.0]]), torch.tensor([[2.0], [1.0]])
+    # 1 - 4 + 0.5 is below 0, 9 - 1 + 0.5 is not.
+    assert float(triplet(anchor, near, far, margin=0.5)) == pytest.approx(8.5 / 2)

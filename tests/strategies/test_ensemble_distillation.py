@@ -9,6 +9,9 @@ from flwr.serverapp import Grid
 from torch import Tensor, nn
 
 from fedkd.aggregation.fusions.mean_probabilities import MeanProbabilities
+from fedkd.aggregation.weightings.accuracy import Accuracy
+from fedkd.aggregation.weightings.confidence import Confidence
+from fedkd.aggregation.weightings.drop_worst import DropWorst
 from fedkd.data.samples import Samples
 from fedkd.distillation import Distiller
 from fedkd.models.base import predict
@@ -108,8 +111,9 @@ def test_clients_no_better_than_chance_on_validation_data_can_be_left_out(
         weights = ArrayRecord(right if client == 1 else wrong)
         return RecordDict({"arrays": weights, "metrics": MetricRecord({"num-examples": 5})})
 
+    drop = DropWorst()
     strategy = FedDF(
-        students=network("flat"), proxy=PROXY, distiller=STILL, validation=judged, drop_worst=True
+        students=network("flat"), proxy=PROXY, distiller=STILL, validation=judged, weighting=drop
     )
     game = play(strategy, grid_saying(say, 3), start(strategy)).round()
     kept = game.arrays.to_torch_state_dict()
@@ -117,11 +121,39 @@ def test_clients_no_better_than_chance_on_validation_data_can_be_left_out(
     assert strategy.teacher_weights() == {1: 1.0}
 
     strategy = FedDF(
-        students=network("flat"), proxy=PROXY, distiller=STILL, validation=judged, drop_worst=True
+        students=network("flat"), proxy=PROXY, distiller=STILL, validation=judged, weighting=drop
     )
     game = play(strategy, grid_saying(lambda _, content: say(0, content), 3), start(strategy)).round()
     everyone_is_bad = game.arrays.to_torch_state_dict()
     assert all(torch.allclose(everyone_is_bad[name], wrong[name]) for name in wrong)
+
+
+def test_networks_that_score_better_on_validation_data_can_count_more(
+    grid_saying: GridMaker, play: Any
+) -> None:
+    judged = Samples({"x": X}, (X[:, 0] > 0).long(), torch.arange(40))
+    strategy = FedDF(
+        students=students(),
+        architecture_of=KINDS,
+        proxy=PROXY,
+        distiller=STILL,
+        validation=judged,
+        weighting=Accuracy(),
+    )
+    play(strategy, grid_saying(sending, 4), start(strategy)).round()
+    right = [
+        float(
+            (predict(network(KINDS[c], seed=100 + c), {"x": X}).argmax(-1) == judged.targets).float().mean()
+        )
+        for c in range(4)
+    ]
+    assert strategy.teacher_weights() == pytest.approx({c: right[c] / sum(right) for c in range(4)})
+
+
+@pytest.mark.parametrize("weighting", [Accuracy(), Confidence()])
+def test_a_weighting_that_needs_more_than_there_is_is_refused_at_once(weighting: Any) -> None:
+    with pytest.raises(ValueError, match=f"{type(weighting).__name__} needs"):
+        FedDF(students=students(), proxy=PROXY, weighting=weighting)
 
 
 def test_weights_of_another_architecture_or_with_nan_are_named_and_left_out(

@@ -1,6 +1,6 @@
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fedkd.aggregation.fusions.base import Fusion, MeanFusion
+from fedkd.aggregation.teachers import Fault, Form, Teachers, Witness, shares
 from fedkd.aggregation.weightings.base import LoneWeighting, Weighting
 from fedkd.testing import fusions, weightings
 from fedkd.testing.contract import Clause, run_clauses
@@ -31,8 +32,12 @@ class Unfair(Weighting):
 
     rule: Fuse
 
-    def weigh(self, outputs: Tensor, sizes: Tensor) -> Tensor:
-        return self.rule(outputs, sizes)
+    @property
+    def spots(self) -> frozenset[Fault]:
+        return frozenset({"error"})
+
+    def weigh(self, teachers: Teachers) -> Tensor:
+        return self.rule(teachers.outputs, teachers.sizes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,11 +55,49 @@ class Centred(MeanFusion):
 class TwoFaced(LoneWeighting):
     """Weighs teachers in another way when they are together."""
 
-    def alone(self, outputs: Tensor, size: float) -> Tensor:
-        return outputs.new_full(outputs.shape[:1], size)
+    def alone(self, teachers: Teachers) -> Tensor:
+        return teachers.each(teachers.sizes)
 
-    def weigh(self, outputs: Tensor, sizes: Tensor) -> Tensor:
-        return super().weigh(outputs, sizes.sqrt())
+    def weigh(self, teachers: Teachers) -> Tensor:
+        return super().weigh(replace(teachers, sizes=teachers.sizes.sqrt()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hearsay(Weighting):
+    """Believes what clients say of themselves, divides by it unseen, and lets them say it in the wrong form."""
+
+    @property
+    def sends(self) -> Mapping[str, Form]:
+        return {"merit": "number"}
+
+    def testify(self, client: Witness, ids: Tensor, generator: torch.Generator) -> Mapping[str, Tensor]:
+        del ids, generator
+        return {"merit": torch.ones(len(client.private()))}
+
+    def weigh(self, teachers: Teachers) -> Tensor:
+        merit = teachers.sent["merit"]
+        return teachers.each(merit / merit.sum())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Boastful(Fusion):
+    """The mean, said to withstand corrupt teachers."""
+
+    @property
+    def breakdown(self) -> float:
+        return 0.3
+
+    def fuse(self, outputs: Tensor, weights: Tensor) -> Tensor:
+        return log_mean_probability(outputs, weights)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Absentminded(Weighting):
+    """Compares teachers with those who said nothing."""
+
+    def weigh(self, teachers: Teachers) -> Tensor:
+        sure = teachers.outputs.softmax(dim=-1).amax(dim=-1)
+        return shares((sure - 0.9 * sure.amin(dim=0)).clamp_min(0.0), teachers.present)
 
 
 def log_mean_probability(outputs: Tensor, weights: Tensor) -> Tensor:
@@ -92,6 +135,10 @@ def size_over_samples(outputs: Tensor, sizes: Tensor) -> Tensor:
     return (sizes / sizes.sum())[:, None].expand(outputs.shape[:2]) * 2.0
 
 
+def shares_by_size(outputs: Tensor, sizes: Tensor) -> Tensor:
+    return (sizes / sizes.sum())[:, None].expand(outputs.shape[:2]).roll(-1, dims=0)
+
+
 def confident(outputs: Tensor, sizes: Tensor) -> Tensor:
     scores = outputs.exp().amax(dim=-1) * sizes[:, None]
     return scores / scores.sum(dim=0)
@@ -125,6 +172,14 @@ BAD_WEIGHTINGS: list[tuple[Clause, Fuse]] = [
 ]
 
 
+BAD_ALONE: list[tuple[Clause, Fusion | Weighting]] = [
+    (fusions.the_share_of_corrupt_teachers_that_it_states_does_little, Boastful()),
+    (weightings.nothing_but_zeros_gives_shares, Hearsay()),
+    (weightings.clients_can_say_what_it_needs, Hearsay()),
+    (weightings.absent_teachers_count_for_nothing, Absentminded()),
+    (weightings.identical_teachers_weigh_the_same, Unfair(rule=by_rank)),
+    (weightings.faults_that_it_spots_cost_weight, Unfair(rule=shares_by_size)),
+]
 ALL_AT_ONCE: list[tuple[Clause, Fusion | Weighting]] = [
     (fusions.answers_can_come_one_by_one, Centred()),
     (weightings.answers_can_come_one_by_one, TwoFaced()),
@@ -143,6 +198,13 @@ def test_a_weighting_that_breaks_a_clause_is_caught_by_it(clause: Clause, rule: 
     assert not caught.passed
 
 
+@pytest.mark.parametrize(("clause", "part"), BAD_ALONE, ids=lambda value: getattr(value, "__name__", ""))
+def test_a_part_that_promises_too_much_is_caught(clause: Clause, part: Fusion | Weighting) -> None:
+    (caught,) = run_clauses(part, [clause])
+    assert not caught.passed
+    assert "Error" not in caught.message
+
+
 @pytest.mark.parametrize(("clause", "part"), ALL_AT_ONCE, ids=["fusion", "weighting"])
 def test_a_part_that_says_another_thing_one_by_one_than_all_at_once_is_caught(
     clause: Clause, part: Fusion | Weighting
@@ -152,7 +214,7 @@ def test_a_part_that_says_another_thing_one_by_one_than_all_at_once_is_caught(
 
 
 def test_every_clause_about_teachers_has_a_part_that_breaks_it() -> None:
-    tried = {clause for clause, _ in (*BAD_FUSIONS, *BAD_WEIGHTINGS, *ALL_AT_ONCE)}
+    tried = {clause for clause, _ in (*BAD_FUSIONS, *BAD_WEIGHTINGS, *BAD_ALONE, *ALL_AT_ONCE)}
     assert tried == {*fusions.CONTRACT.clauses, *weightings.CONTRACT.clauses}
 
 

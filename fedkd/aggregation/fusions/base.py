@@ -1,14 +1,30 @@
 """What a fusion must say. Everything is in log space: logits, or logarithms of probabilities."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from fedkd.foundation.parts import Part
+from fedkd.foundation.seeding import Streams
+
+
+class Relations(NamedTuple):
+    """For each sample another one that it is like, and one that it is less like.
+
+    Attributes:
+        nearer, farther: [n] places of these samples among all.
+        weight: of the loss that holds a student to it, beside the distillation loss.
+        margin: by how much the nearer one must be nearer before nothing is left to learn.
+    """
+
+    nearer: Int[Tensor, " n"]
+    farther: Int[Tensor, " n"]
+    weight: float
+    margin: float
 
 
 class Fusion(Part, ABC):
@@ -19,6 +35,27 @@ class Fusion(Part, ABC):
 
     gives: ClassVar[Literal["logits", "probabilities"]] = "probabilities"
     """The form in which its result is sent to clients."""
+
+    needs_equal_weights: ClassVar[bool] = False
+    """Whether every teacher must count alike."""
+
+    @property
+    def breakdown(self) -> float:
+        """The share of teachers, below 1/2, that may say anything without moving the result far from what the others say.
+
+        With weights it is the share of the weight. `fedkd check` holds a fusion to what it says here.
+        """
+        return 0.0
+
+    def relations(
+        self,
+        outputs: Float[Tensor, "teachers n outputs"],
+        weights: Float[Tensor, "teachers n"],
+        generator: torch.Generator,
+    ) -> Relations | None:
+        """Return which samples are alike, for fusions that say that too; what is drawn comes from the generator."""
+        del outputs, weights, generator
+        return None
 
     @abstractmethod
     def fuse(
@@ -67,6 +104,25 @@ class ProbabilityMean(MeanFusion):
     def summand(self, outputs: Float[Tensor, "n classes"]) -> Float[Tensor, "n classes"]:
         """Return the teacher's probabilities."""
         return F.softmax(outputs, dim=-1)
+
+
+class RandomFusion(Fusion):
+    """A fusion that draws: from a stream of its round or, where nobody hands it one, from that of no round."""
+
+    @abstractmethod
+    def draw(
+        self,
+        outputs: Float[Tensor, "teachers n outputs"],
+        weights: Float[Tensor, "teachers n"],
+        generator: torch.Generator,
+    ) -> Float[Tensor, "n outputs"]:
+        """Return what `fuse` returns, with what is drawn from the generator."""
+
+    def fuse(
+        self, outputs: Float[Tensor, "teachers n outputs"], weights: Float[Tensor, "teachers n"]
+    ) -> Float[Tensor, "n outputs"]:
+        """Return the target with the numbers of a stream that is the same each time."""
+        return self.draw(outputs, weights, Streams(0).torch("fusion"))
 
 
 def log_probability(

@@ -1,54 +1,75 @@
 """What a weighting must say. Whatever a method prints, weights here sum to 1 over the teachers."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from fedkd.aggregation.teachers import Fault, Form, Need, Teachers, Witness, shares
 from fedkd.foundation.parts import Part
+
+LEAST = 2.0**-40
+"""What stands for a weight of 0 where teachers are counted one by one, so that those who all weigh nothing count alike.
+
+A power of two, so that they then give bit for bit what weights of 1 give."""
 
 
 class Weighting(Part, ABC):
     """How much each teacher counts."""
 
-    @abstractmethod
-    def weigh(
-        self, outputs: Float[Tensor, "teachers n outputs"], sizes: Float[Tensor, " teachers"]
-    ) -> Float[Tensor, "teachers n"]:
-        """Return the weight of every teacher on every sample; over the teachers they sum to 1.
+    needs_classes: ClassVar[bool] = False
+    """Whether it makes sense for classes only."""
+
+    @property
+    def spots(self) -> frozenset[Fault]:
+        """The faults for which a teacher loses most of its weight; `fedkd check` holds it to that."""
+        return frozenset()
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What must be known besides what teachers say and how many samples they have seen."""
+        return frozenset({"clients"}) if self.sends else frozenset()
+
+    @property
+    def sends(self) -> Mapping[str, Form]:
+        """What each client sends beside its answer, by name; it is counted in the ledger."""
+        return {}
+
+    def testify(
+        self, client: Witness, ids: Int[Tensor, " m"], generator: torch.Generator
+    ) -> Mapping[str, Tensor]:
+        """Return what a client sends, under the names and in the shapes of `sends`; this runs where the client is.
 
         Args:
-            outputs: what each teacher says about each proxy sample, in log space.
-            sizes: how many training samples each teacher has seen.
+            client: the client after its training; it may have hardly any samples, or none.
+            ids: the proxy samples that it speaks about.
+            generator: for what is drawn.
         """
+        del client, ids, generator
+        return {}
+
+    @abstractmethod
+    def weigh(self, teachers: Teachers) -> Float[Tensor, "teachers n"]:
+        """Return the weight of every teacher on every sample; over those that spoke they sum to 1."""
 
 
 class LoneWeighting(Weighting):
     """A weighting that weighs a teacher without a look at the others: teachers can be counted one by one."""
 
     @abstractmethod
-    def alone(self, outputs: Float[Tensor, "n outputs"], size: float) -> Float[Tensor, " n"]:
-        """Return the weight of one teacher, sample by sample, at least 0; only ratios between teachers matter.
+    def alone(self, teachers: Teachers) -> Float[Tensor, "teachers n"]:
+        """Return the weight of each teacher, at least 0, which must not depend on the others; only ratios matter.
 
-        Args:
-            outputs: what the teacher says about any of the proxy samples, in log space and float64.
-            size: how many training samples it has seen.
+        Where teachers are counted one by one, it is given one at a time, with the samples that it spoke about, and not the
+        student. Where all who spoke weigh 0, they count alike.
         """
 
-    def weigh(
-        self, outputs: Float[Tensor, "teachers n outputs"], sizes: Float[Tensor, " teachers"]
-    ) -> Float[Tensor, "teachers n"]:
+    def weigh(self, teachers: Teachers) -> Float[Tensor, "teachers n"]:
         """Return each teacher's share of what all weigh together."""
-        weights = torch.stack(
-            [
-                self.alone(said, size).double()
-                for said, size in zip(outputs.double(), sizes.tolist(), strict=True)
-            ]
-        )
-        return shares(weights).to(outputs.dtype)
-
-
-def shares(weights: Float[Tensor, "teachers n"]) -> Float[Tensor, "teachers n"]:
-    """Return the weights divided by their sum over the teachers; where that is 0, they stay 0."""
-    return weights / weights.sum(dim=0, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)
+        doubled = replace(teachers, outputs=teachers.outputs.double(), sizes=teachers.sizes.double())
+        weights = self.alone(doubled).double().clamp_min(LEAST)
+        return shares(weights, teachers.present).to(teachers.outputs.dtype)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from fedkd.aggregation.teachers import Teachers
 from fedkd.aggregation.weightings.base import LoneWeighting
 
 
@@ -12,6 +13,6 @@ from fedkd.aggregation.weightings.base import LoneWeighting
 class Size(LoneWeighting):
     """n_k / sum n for teacher k with n_k training samples."""
 
-    def alone(self, outputs: Float[Tensor, "n outputs"], size: float) -> Float[Tensor, " n"]:
+    def alone(self, teachers: Teachers) -> Float[Tensor, "teachers n"]:
         """Return n_k, the same on every sample."""
-        return outputs.new_full(outputs.shape[:1], size)
+        return teachers.each(teachers.sizes)

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fedkd.aggregation.teachers import Teachers
 from fedkd.aggregation.weightings.base import LoneWeighting
 
 
@@ -12,7 +14,6 @@ from fedkd.aggregation.weightings.base import LoneWeighting
 class Uniform(LoneWeighting):
     """1/K for each of K teachers."""
 
-    def alone(self, outputs: Float[Tensor, "n outputs"], size: float) -> Float[Tensor, " n"]:
+    def alone(self, teachers: Teachers) -> Float[Tensor, "teachers n"]:
         """Return 1 everywhere."""
-        del size
-        return outputs.new_ones(outputs.shape[:1])
+        return teachers.each(torch.ones_like(teachers.sizes))

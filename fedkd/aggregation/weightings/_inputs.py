@@ -1,0 +1,13 @@
+"""Inputs as vectors, for weightings that compare a client's samples with the proxy set."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from fedkd.data.samples import Samples
+
+
+def vectors(samples: Samples) -> Float[Tensor, "n features"]:
+    """Return all views of each sample, one after the other, in float64."""
+    views = [view.flatten(start_dim=1) for view in samples.inputs.values()]
+    return torch.cat(views, dim=-1).double()

@@ -1,0 +1,78 @@
+"""Teachers count so that no one's wish is overruled, AEKD (Du et al., 2020).
+
+Source: "Agree to Disagree: Adaptive Ensemble Knowledge Distillation in Gradient Space" (NeurIPS 2020), equations 6 to 8: the
+gradients of the teachers' losses with respect to the student's logits, and the combination of them with the smallest
+norm. Differs from the paper: it is solved once in a round, over all proxy samples, for the student that the round begins
+with, and not for each batch.
+
+It looks for a direction in which all losses fall. A teacher that contradicts the others counts more for that, not less:
+this is no protection against corrupt ones.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+
+from fedkd.aggregation.teachers import Need, Teachers, shares
+from fedkd.aggregation.weightings.base import Weighting
+from fedkd.foundation.options import Positive
+
+RIDGE, STRESS = 1e-6, 1e3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gradient(Weighting):
+    """The weights w that minimise `|sum_k w_k g_k|^2`, where g_k is the gradient of teacher k's KL loss at the student's logits."""
+
+    temperature: Positive = 1.0
+    """Softens student and teachers alike in the loss whose gradient is taken."""
+
+    largest: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """No teacher counts more than this (the C of the paper), or than 1/K where that is more; smaller tolerates less disagreement."""
+
+    needs_classes: ClassVar[bool] = True
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What the student says."""
+        return frozenset({"student"})
+
+    def weigh(self, teachers: Teachers) -> Float[Tensor, "teachers n"]:
+        """Return the same weight on every sample that a teacher spoke about."""
+        assert teachers.student is not None
+        wished = F.softmax(teachers.outputs.double() / self.temperature, dim=-1)
+        said = F.softmax(teachers.student.double() / self.temperature, dim=-1)
+        # A teacher's loss is the mean over the samples that it spoke about, so elsewhere it has no gradient.
+        spoke = teachers.present.double()
+        gradients = (said - wished) * (spoke / spoke.sum(dim=1, keepdim=True).clamp_min(1.0))[..., None]
+        flat = gradients.flatten(start_dim=1)
+        weights = torch.from_numpy(smallest_combination((flat @ flat.T).numpy(), self.largest))
+        return shares(teachers.each(weights), teachers.present).to(teachers.outputs.dtype)
+
+
+def smallest_combination(gram: npt.NDArray[np.float64], largest: float) -> npt.NDArray[np.float64]:
+    """Return the shares w, each at most `largest` (or 1/K), that minimise `w' G w`; where several do, those nearest to equal.
+
+    Args:
+        gram: [K, K] inner products G of the gradients.
+        largest: bound of each share.
+    """
+    from scipy.optimize import lsq_linear
+
+    count = len(gram)
+    scale = np.trace(gram) / count
+    ridged = gram / (scale if scale > 0 else 1.0) + RIDGE * np.eye(count)
+    values, vectors = np.linalg.eigh(ridged)
+    root = np.sqrt(values.clip(min=0.0))[:, None] * vectors.T
+    # That the shares sum to 1 is one more equation, which outweighs the others.
+    rows = np.vstack([root, np.full((1, count), STRESS)])
+    wanted = np.append(np.zeros(count), STRESS)
+    found = lsq_linear(rows, wanted, bounds=(0.0, max(largest, 1.0 / count) + 1e-12), method="bvls").x
+    return np.asarray(found.clip(min=0.0) / found.sum(), dtype=np.float64)
