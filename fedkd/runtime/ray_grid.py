@@ -116,8 +116,7 @@ class RayGrid(LocalGrid):
         """
         self._abandon()
         if timeout is not None and len(self._starting) == len(self._actors):
-            # The time is the clients' own: it does not run while workers start.
-            ray.wait(list(self._starting), num_returns=len(self._starting), timeout=START_SECONDS)
+            self._await_all()
         waiting = deque(parcels_of(cohorts, None if timeout is not None else len(self._actors)))
         contents = Contents(job.message.content for cohort in cohorts for job in cohort)
         deaths: Counter[int] = Counter()
@@ -140,6 +139,7 @@ class RayGrid(LocalGrid):
             elif not halved:
                 halved = True
                 self._break_up(waiting)
+                begun += self._await_all()
             else:
                 finished |= self._give_up(waiting, f"no answer within {timeout:g} s")
             while following in finished:
@@ -250,6 +250,13 @@ class RayGrid(LocalGrid):
         if place in self._free:
             self._free.remove(place)
         self._starting[self._actors[place].ready.remote([self._task])] = place
+
+    def _await_all(self) -> float:
+        """Wait until all workers have started, and return the seconds that it took: the clients' time does not run meanwhile."""
+        begun = time.monotonic()
+        if self._starting:
+            ray.wait(list(self._starting), num_returns=len(self._starting), timeout=START_SECONDS)
+        return time.monotonic() - begun
 
     def _started(self, answer: Any) -> None:
         """Take up a worker that has answered its first call.
