@@ -24,6 +24,9 @@ from fedkd.reporting.measures import (
 _BUBBLES = 50
 """With more clients than this, bubbles are too small to read, and a heat map takes their place."""
 
+_COLUMNS = 2000
+"""Most columns of the heat map."""
+
 
 def clients_spread(frame: pd.DataFrame) -> Figure:
     """Draw how the scores of the clients spread after the last round: each on its own data, and each on the common test data.
@@ -105,7 +108,17 @@ def partition_picture(manifest: Mapping[str, Any]) -> Figure:
         axes.grid(color=FAINT, linewidth=0.6)
         axes.set_xlabel(f"client (largest dot: {counts.max():.0f} samples)")
     else:
-        image = axes.imshow(counts, aspect="auto", cmap="cividis", interpolation="nearest", vmin=0)
+        # Of more clients than there are pixels every so many-th is shown, as the nearest to a pixel would be.
+        shown = counts[:, :: -(-clients // _COLUMNS)]
+        image = axes.imshow(
+            shown,
+            aspect="auto",
+            cmap="cividis",
+            interpolation="nearest",
+            vmin=0,
+            vmax=counts.max(),
+            extent=(-0.5, clients - 0.5, len(names) - 0.5, -0.5),
+        )
         figure.colorbar(image, ax=axes, label="samples", fraction=0.04, pad=0.02)
         axes.set_xlabel("client")
     axes.set_yticks(range(len(names)), names)

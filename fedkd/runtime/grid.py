@@ -73,7 +73,6 @@ class LocalGrid(Grid):
         self._changed: set[int] = set()
         self._replies: dict[str, Message] = {}
         self._numbers = itertools.count()
-        self._partitions = {client: FIRST_NODE + client for client in range(num_clients)}
 
     @abstractmethod
     def carry_out(self, cohorts: list[list[Job]], timeout: float | None) -> Iterator[Done]:
@@ -90,7 +89,7 @@ class LocalGrid(Grid):
 
     def partitions(self) -> Mapping[int, int]:
         """Return the node of each partition."""
-        return self._partitions
+        return {client: FIRST_NODE + client for client in range(self.num_clients)}
 
     def take_changed_states(self) -> dict[int, RecordDict]:
         """Return what clients keep that has changed since the last call; an empty record means nothing is kept."""

@@ -26,7 +26,7 @@ class Roster:
     """
 
     def __init__(self, nodes: Mapping[int, int]) -> None:
-        self.node_of = dict(nodes)
+        self.node_of = nodes
         self.client_of = {node: client for client, node in nodes.items()}
         self.clients = sorted(nodes)
 
