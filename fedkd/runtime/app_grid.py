@@ -5,7 +5,6 @@ which is how apps in the style of `NumPyClient` send their messages. Ours yields
 """
 
 import itertools
-import random
 import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -113,7 +112,6 @@ class AppGrid(Grid):
     def _carry_out(self, messages: list[Message], timeout: float | None) -> dict[str, Message]:
         """Return the reply to each message by the message's id."""
         replies: dict[str, Message] = {}
-        drawn = random.getstate()  # Flower's strategies draw from it, and so do some who carry messages
         while messages:
             first: dict[int, Message] = {}
             for message in messages:
@@ -125,5 +123,4 @@ class AppGrid(Grid):
                     reply.content = RecordDict({name: one.copy() for name, one in reply.content.items()})
                 replies[reply.metadata.reply_to_message_id] = reply
             messages = [one for one in messages if one is not first[one.metadata.dst_node_id]]
-        random.setstate(drawn)
         return replies

@@ -1,7 +1,9 @@
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -101,7 +103,12 @@ def test_a_machine_without_package_lists_gets_them_for_the_download_alone(
     assert not list((tmp_path / "lists").glob("*Packages*"))
 
 
-def test_a_client_that_fails_is_quoted_in_one_line(tmp_path: Path, quiet: Progress) -> None:
+def test_a_client_that_fails_is_quoted_in_one_line_whatever_is_imported(
+    tmp_path: Path, quiet: Progress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(
+        sys.modules, "distutils", ModuleType("distutils")
+    )  # setuptools warns of it when asked for pip
     with pytest.raises(SourceError, match="pip failed: ERROR") as caught:
         PyPI("plotnine==0.0.0.0", "x").collect(("file",), tmp_path, quiet)
     assert "\n" not in str(caught.value)
