@@ -3,17 +3,13 @@
 import importlib.util
 from typing import TYPE_CHECKING
 
-import torch
-
 from fedkd.aggregation.teachers import Need
 from fedkd.aggregation.weightings.uniform import Uniform
+from fedkd.assembly.architectures import check_networks
 from fedkd.assembly.objectives import check_terms
 from fedkd.data import federated
 from fedkd.engine.engines.vectorised import Vectorised
 from fedkd.foundation.errors import IllegalCombination, InvalidOption, RuntimeUnavailable
-from fedkd.foundation.seeding import Streams
-from fedkd.models._generator import head_logits
-from fedkd.models.base import Model, observe, predict
 from fedkd.runtime.runtimes.ray import Ray
 
 if TYPE_CHECKING:
@@ -58,7 +54,7 @@ def check(experiment: "Experiment") -> None:
     _check_parts(experiment)
     _check_task(experiment)
     _check_proxy(experiment)
-    _check_models(experiment)
+    check_networks(experiment)
     check_terms(experiment)
 
 
@@ -74,7 +70,7 @@ def _check_runtime(experiment: "Experiment") -> None:
         )
     if isinstance(experiment.engine, Vectorised) and not experiment.method.client.vectorises:
         raise IllegalCombination(
-            f"engine=vectorised: method.client={_name(experiment, 'client')} says that its clients cannot be trained at once; "
+            f"engine=vectorised: method.client={experiment.named('client')} says that its clients cannot be trained at once; "
             "take engine=auto or engine=sequential"
         )
 
@@ -86,21 +82,21 @@ def _check_parts(experiment: "Experiment") -> None:
     if kind not in takes and not (kind is not None and ":" in kind):
         allowed = " or ".join("null" if name is None else name for name in takes)
         raise IllegalCombination(
-            f"method.knowledge={kind or 'null'}: method.strategy={_name(experiment, 'strategy')} takes {allowed}; set method.knowledge to it, "
+            f"method.knowledge={kind or 'null'}: method.strategy={experiment.named('strategy')} takes {allowed}; set method.knowledge to it, "
             "or choose a method with method=NAME"
         )
     if method.strategy.needs_fusion and method.fusion is None:
         raise IllegalCombination(
-            f"method.strategy={_name(experiment, 'strategy')} needs method.fusion, for instance mean_logits"
+            f"method.strategy={experiment.named('strategy')} needs method.fusion, for instance mean_logits"
         )
     if method.strategy.needs_distiller and method.distiller is None:
         raise IllegalCombination(
-            f"method.distiller=null: method.strategy={_name(experiment, 'strategy')} distils; give it one, or take method=fedavg, which averages"
+            f"method.distiller=null: method.strategy={experiment.named('strategy')} distils; give it one, or take method=fedavg, which averages"
         )
     if method.client.carries_student and method.strategy.needs_groups:
         raise IllegalCombination(
-            f"method.client={_name(experiment, 'client')}: its clients share one network, the student, and method.strategy="
-            f"{_name(experiment, 'strategy')} works on those of each architecture; take method.strategy=averaging"
+            f"method.client={experiment.named('client')}: its clients share one network, the student, and method.strategy="
+            f"{experiment.named('strategy')} works on those of each architecture; take method.strategy=averaging"
         )
     _check_unused(experiment)
     _check_weighting(experiment)
@@ -131,7 +127,7 @@ def _check_codecs(experiment: "Experiment", kind: str | None) -> None:
             )
         if codec.remembers and not method.strategy.keeps_copies:
             raise IllegalCombination(
-                f"{key}={codec.name} needs copies on both sides, which method.strategy={_name(experiment, 'strategy')} does not keep; "
+                f"{key}={codec.name} needs copies on both sides, which method.strategy={experiment.named('strategy')} does not keep; "
                 "codistillation does"
             )
 
@@ -148,15 +144,15 @@ def _check_unused(experiment: "Experiment") -> None:
     }
     for slot in (slot for slot, given in unused.items() if given):
         raise IllegalCombination(
-            f"method.{slot} has no effect with method={method.name}, whose strategy {_name(experiment, 'strategy')} fuses no outputs; "
+            f"method.{slot} has no effect with method={method.name}, whose strategy {experiment.named('strategy')} fuses no outputs; "
             "leave it out, or take fedmd, dsfl or feddf"
         )
 
 
 def _check_weighting(experiment: "Experiment") -> None:
     """Refuse a weighting that needs what is not known, and a fusion for which teachers must count alike."""
-    method, slot = experiment.method, f"method.weighting={_name(experiment, 'weighting')}"
-    strategy = _name(experiment, "strategy")
+    method, slot = experiment.method, f"method.weighting={experiment.named('weighting')}"
+    strategy = experiment.named("strategy")
     for need in sorted(method.weighting.needs - method.strategy.offers):
         raise IllegalCombination(
             f"{slot} needs {_WORDS[need]}, which {strategy} does not have; {_WAYS_OUT[need]}"
@@ -175,7 +171,7 @@ def _check_weighting(experiment: "Experiment") -> None:
         and not isinstance(method.weighting, Uniform)
     ):
         raise IllegalCombination(
-            f"{slot}: with method.fusion={_name(experiment, 'fusion')} every teacher has one vote; take method.weighting=uniform"
+            f"{slot}: with method.fusion={experiment.named('fusion')} every teacher has one vote; take method.weighting=uniform"
         )
 
 
@@ -198,7 +194,7 @@ def _check_task(experiment: "Experiment") -> None:
     for slot, refused in about_classes.items():
         if refused:
             raise IllegalCombination(
-                f"method.{slot}={_name(experiment, slot)} is about classes, data={data} is a {experiment.data.task}; "
+                f"method.{slot}={experiment.named(slot)} is about classes, data={data} is a {experiment.data.task}; "
                 "fedavg, fedprox, fedmd, feddf, local and pooled work on numbers"
             )
 
@@ -227,7 +223,7 @@ def _check_labels(experiment: "Experiment") -> None:
     learners = {
         "method.client.pretrain.epochs=0 and method.client.label_weight=0": method.client.learns_proxy_labels,
         "method.distiller.label_weight=0": method.distiller is not None and method.distiller.label_weight > 0,
-        f"another method.strategy than {_name(experiment, 'strategy')}": method.strategy.needs_proxy_labels,
+        f"another method.strategy than {experiment.named('strategy')}": method.strategy.needs_proxy_labels,
     }
     ways = [way for way, learns in learners.items() if learns]
     if ways:
@@ -235,90 +231,3 @@ def _check_labels(experiment: "Experiment") -> None:
             f"method={method.name} trains on the labels of the proxy set, and this proxy set has none; "
             f"take proxy=heldout proxy.labelled=true, or {' and '.join(ways)}"
         )
-
-
-def _check_models(experiment: "Experiment") -> None:
-    shape = next(iter(experiment.data.views.values()))
-    architectures = experiment.model.architectures()
-    students = {} if experiment.student is None else experiment.student.architectures()
-    for key, models in (("model", architectures), ("student", students)):
-        for name, model in models.items():
-            _check_shapes(f"{key}={name}", model, shape, experiment.data.num_outputs)
-    if len(students) > 1:
-        raise IllegalCombination(
-            "student=mixed is several architectures; the student is one: name it with student=NAME"
-        )
-    _check_features(experiment)
-    _check_heads(experiment)
-    if not experiment.method.strategy.mixed_models and not experiment.method.client.carries_student:
-        chosen = dict(architectures)
-        if experiment.student is not None and experiment.student not in architectures.values():
-            chosen |= {f"student {name}": model for name, model in students.items()}
-        if len(chosen) > 1:
-            raise IllegalCombination(
-                f"method={experiment.method.name} averages weights, which needs one architecture for all; these are {', '.join(chosen)}. Take one "
-                "model and student=same, or a method that shares outputs (fd, fedmd, dsfl), or feddf, which averages by group"
-            )
-
-
-def _check_features(experiment: "Experiment") -> None:
-    """Refuse networks with features of several widths where features cross."""
-    kind, data = experiment.method.knowledge, experiment.data
-    if kind is None or not kind.equal_features:
-        return
-    shape, widths = next(iter(data.views.values())), {}
-    for name, model in experiment.model.architectures().items():
-        with Streams(0).initialising("shape check"):
-            network = model.network(shape, data.num_outputs)
-        widths[name] = observe(network, {"sample": torch.zeros(1, *shape)}).features.shape[-1]
-    if len(set(widths.values())) > 1:
-        said = ", ".join(f"{name} {width}" for name, width in widths.items())
-        raise IllegalCombination(
-            f"method.knowledge={_name(experiment, 'knowledge')} compares features, which needs one width for all; these networks have {said}. "
-            "Give their last hidden layers one size, for instance model.models.NAME.hidden"
-        )
-
-
-def _check_heads(experiment: "Experiment") -> None:
-    """Refuse networks whose last layer is not a linear one from features to outputs, called `head`, where that is looked at."""
-    if not experiment.method.strategy.needs_head:
-        return
-    shape = next(iter(experiment.data.views.values()))
-    for name, model in experiment.model.architectures().items():
-        with Streams(0).initialising("shape check"):
-            network = model.network(shape, experiment.data.num_outputs)
-            said = observe(network, {"sample": torch.rand(2, *shape)})
-        weights = network.state_dict()
-        if not {"head.weight", "head.bias"} <= weights.keys() or not torch.allclose(
-            head_logits(weights, said.features), said.logits, atol=1e-5
-        ):
-            raise IllegalCombination(
-                f"model={name}: method.strategy={_name(experiment, 'strategy')} works on the last layer of the networks, which must be a linear "
-                "layer `head` from `Outputs.features` to `Outputs.logits`, as in mlp, lenet, resnet and logistic"
-            )
-
-
-def _check_shapes(called: str, model: Model, shape: tuple[int, ...], num_outputs: int) -> None:
-    """Let one sample of zeros pass through a network."""
-    with Streams(0).initialising("shape check"):
-        network = model.network(shape, num_outputs)
-        try:
-            logits = predict(network, {"sample": torch.zeros(1, *shape)})
-        except (
-            RuntimeError,
-            TypeError,
-            IndexError,
-        ) as error:  # whatever PyTorch says of shapes that do not fit
-            reason = " ".join(str(error).split())[:200]
-            raise IllegalCombination(
-                f"{called} cannot take inputs of shape {list(shape)} with these options: {reason}"
-            ) from error
-    if tuple(logits.shape) != (1, num_outputs):
-        raise IllegalCombination(
-            f"{called} gives outputs of shape {list(logits.shape[1:])} a sample, this data needs [{num_outputs}]"
-        )
-
-
-def _name(experiment: "Experiment", slot: str) -> str:
-    part = experiment.resolved["method"][slot]
-    return str(part["name"]) if part else "none"

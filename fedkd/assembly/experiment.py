@@ -98,6 +98,11 @@ class Experiment:
         assert self.settings.threads != "auto"
         return self.settings.threads
 
+    def named(self, slot: str) -> str:
+        """Return the name of the part in a slot of the method, `none` where there is none."""
+        part = self.resolved["method"][slot]
+        return str(part["name"]) if part else "none"
+
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Experiment":
         """Validate a config and construct its parts; nothing is loaded or started.

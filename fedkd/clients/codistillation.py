@@ -25,7 +25,7 @@ from torch import Tensor
 from fedkd.clients.base import ClientStrategy, Situation, Stage, Step, samplewise
 from fedkd.foundation.errors import IllegalCombination
 from fedkd.foundation.options import Positive, Share
-from fedkd.objectives import Criterion, Lesson, Objective, Schedule, Spec, spelled_out
+from fedkd.objectives import Criterion, Lesson, Objective, Schedule, Spec, refuse_idle, spelled_out
 from fedkd.tasks import Divergence
 from fedkd.training import Fit
 
@@ -66,15 +66,8 @@ class CoDistillation(ClientStrategy):
                     f"{key}: clients digest with terms that learn and draw nothing, need no true targets and keep their weight; take another one, "
                     "or method.distiller.terms"
                 )
-        idle = {
-            "divergence": self.divergence != "task",
-            "temperature": self.temperature != 1.0,
-            "label_weight": self.label_weight != 0.0,
-        }
-        for option in (option for option, given in idle.items() if given and self.terms):
-            raise IllegalCombination(
-                f"method.client.{option} has no effect where there are terms; leave it at its default, and set the term's own (`fedkd list terms`)"
-            )
+        if self.terms:
+            refuse_idle(self, ("divergence", "temperature", "label_weight"), key="method.client")
 
     def objective(self) -> Objective:
         """Return the terms of the digest as one loss."""

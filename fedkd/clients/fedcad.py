@@ -11,19 +11,18 @@ Differs from the paper: its two pages say in words that the term is weighted cla
 formula above is one reading of them.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
 
-from fedkd.clients.base import ClientStrategy, Situation, Step, samplewise
+from fedkd.clients._credible import Credible
+from fedkd.clients.base import Step, samplewise
 from fedkd.foundation.options import NonNegative, Positive
 
 
 @dataclass(frozen=True, kw_only=True)
-class FedCAD(ClientStrategy):
+class FedCAD(Credible):
     """Keeps what the received network knows about the classes that it knows well."""
 
     weight: NonNegative = 1.0
@@ -31,9 +30,6 @@ class FedCAD(ClientStrategy):
 
     temperature: Positive = 1.0
     """Softens the received network and the client's own alike."""
-
-    needs_classes: ClassVar[bool] = True
-    receives: ClassVar[tuple[str, ...]] = ("credibility",)
 
     @samplewise
     def train_loss(self, step: Step) -> Float[Tensor, ""]:
@@ -44,14 +40,3 @@ class FedCAD(ClientStrategy):
         assert step.teacher is not None
         divergence = step.task.divergence(step.outputs.logits, step.teacher, temperature=self.temperature)
         return loss + self.weight * (step.memory["credibility"][step.targets] * divergence).mean()
-
-    def remember(self, situation: Situation) -> Mapping[str, Tensor]:
-        """Return how far the global network can be believed about each class."""
-        received = situation.received
-        if received is None or received.kind != "credibility":
-            return {}
-        return {"credibility": received.values[:, 0]}
-
-    def teacher(self, situation: Situation) -> Mapping[str, Tensor]:
-        """Return the received weights."""
-        return situation.start

@@ -9,21 +9,20 @@ a_c, from 0 to 1, is how far the global network can be believed about class c (`
 sample: 1 where it is sure of the true class, 0 where that is out of the question for it. No credit, no constraint.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from fedkd.clients.base import ClientStrategy, Situation, Step, samplewise
+from fedkd.clients._credible import Credible
+from fedkd.clients.base import Step, samplewise
 from fedkd.foundation.options import NonNegative, OpenFraction
 
 
 @dataclass(frozen=True, kw_only=True)
-class FedSSD(ClientStrategy):
+class FedSSD(Credible):
     """Keeps the logits of the received network where that is right about the class and the sample."""
 
     strength: NonNegative = 1.0
@@ -31,9 +30,6 @@ class FedSSD(ClientStrategy):
 
     threshold: OpenFraction = 0.1
     """Credibility up to which a logit is not held at all."""
-
-    needs_classes: ClassVar[bool] = True
-    receives: ClassVar[tuple[str, ...]] = ("credibility",)
 
     @samplewise
     def train_loss(self, step: Step) -> Float[Tensor, ""]:
@@ -47,14 +43,3 @@ class FedSSD(ClientStrategy):
         sample: Tensor = 1.0 - torch.special.expm1(right).neg().clamp_min(0.0).sqrt()
         held = self.strength * (step.memory["credibility"] * sample - self.threshold).clamp_min(0.0)
         return loss + (held * (teacher - step.outputs.logits)).square().sum(dim=-1).mean()
-
-    def remember(self, situation: Situation) -> Mapping[str, Tensor]:
-        """Return how far the global network can be believed about each class."""
-        received = situation.received
-        if received is None or received.kind != "credibility":
-            return {}
-        return {"credibility": received.values[:, 0]}
-
-    def teacher(self, situation: Situation) -> Mapping[str, Tensor]:
-        """Return the received weights."""
-        return situation.start

@@ -22,7 +22,7 @@ from fedkd.foundation.parts import Part
 from fedkd.foundation.seeding import drawing_from
 from fedkd.models._layout import fast_layout
 from fedkd.models.base import Outputs, run_network
-from fedkd.objectives import Objective, Spec, spelled_out
+from fedkd.objectives import Objective, Spec, refuse_idle, spelled_out
 from fedkd.tasks import Divergence, Task
 from fedkd.training import Fit, fit
 
@@ -70,15 +70,8 @@ class Distiller(Part):
     def __post_init__(self) -> None:
         """Refuse terms that do not exist, and options that terms make idle; write down every option of the terms."""
         object.__setattr__(self, "terms", spelled_out(self.terms, key="method.distiller.terms"))
-        idle = {
-            "divergence": self.divergence != "task",
-            "temperature": self.temperature != 1.0,
-            "label_weight": self.label_weight != 0.0,
-        }
-        for option in (option for option, given in idle.items() if given and self.terms):
-            raise IllegalCombination(
-                f"method.distiller.{option} has no effect where there are terms; leave it at its default, and set the term's own (`fedkd list terms`)"
-            )
+        if self.terms:
+            refuse_idle(self, ("divergence", "temperature", "label_weight"), key="method.distiller")
 
     def objective(self) -> Objective:
         """Return the terms as one loss."""

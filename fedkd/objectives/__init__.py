@@ -3,7 +3,7 @@
 >>> objective = Objective([KD(temperature=4.0), Hint(student_layer="body.2", teacher_layer="body.5", weight=0.5)])
 """
 
-from fedkd.objectives.objective import Criterion, Objective, Spec, spelled_out
+from fedkd.objectives.objective import Criterion, Objective, Spec, refuse_idle, spelled_out
 from fedkd.objectives.taps import Taps, layer_shapes, predict_with_layers
 from fedkd.objectives.terms import TERMS
 from fedkd.objectives.terms.base import FUSED, Lesson, Schedule, Term
@@ -20,5 +20,6 @@ __all__ = [
     "Term",
     "layer_shapes",
     "predict_with_layers",
+    "refuse_idle",
     "spelled_out",
 ]

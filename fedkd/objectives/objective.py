@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fedkd.foundation.errors import IllegalCombination
-from fedkd.foundation.parts import dump
+from fedkd.foundation.parts import Part, dump
 from fedkd.objectives.terms import TERMS
 from fedkd.objectives.terms.base import FUSED, Lesson, Shape, Shapes, Term
 
@@ -124,6 +124,24 @@ def spelled_out(specs: Sequence[Spec], *, key: str) -> tuple[Spec, ...]:
     terms = Objective.named(specs, key=key).terms
     names = [spec if isinstance(spec, str) else spec["name"] for spec in specs]
     return tuple({"name": name, **dump(term)} for name, term in zip(names, terms, strict=True))
+
+
+def refuse_idle(part: Part, options: Iterable[str], *, key: str) -> None:
+    """Refuse options of a part that have no effect beside its terms.
+
+    Args:
+        part: a part that has terms.
+        options: names of options whose place the terms take.
+        key: of the part, for people.
+
+    Raises:
+        IllegalCombination: one of them is not at its default.
+    """
+    for option in options:
+        if getattr(part, option) != type(part).__dataclass_fields__[option].default:
+            raise IllegalCombination(
+                f"{key}.{option} has no effect where there are terms; leave it at its default, and set the term's own (`fedkd list terms`)"
+            )
 
 
 def _distinct(names: Iterable[str]) -> tuple[str, ...]:

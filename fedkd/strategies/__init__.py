@@ -5,8 +5,9 @@
 """
 
 from fedkd.foundation.registry import Family
+from fedkd.strategies._federated import Failure, Federated
 from fedkd.strategies.averaging import FedAvg
-from fedkd.strategies.base import Failure, Federated, ServerSide, ServerStrategy
+from fedkd.strategies.base import ServerSide, ServerStrategy
 from fedkd.strategies.class_means import FD
 from fedkd.strategies.codistillation import DSFL, CoDistillationStrategy, FedMD
 from fedkd.strategies.ensemble_distillation import FedDF

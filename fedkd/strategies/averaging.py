@@ -16,8 +16,9 @@ from fedkd.aggregation.sums import RunningMean
 from fedkd.knowledge import BadPackage, Package, to_records
 from fedkd.knowledge.codecs.float32 import Float32
 from fedkd.knowledge.package import WEIGHTS
+from fedkd.strategies._federated import Answer, Federated
 from fedkd.strategies._replies import MeanMetrics, Shapes, read_weights, shapes_of
-from fedkd.strategies.base import Answer, Federated, ServerSide, ServerStrategy
+from fedkd.strategies.base import ServerSide, ServerStrategy
 
 
 class FedAvg(Federated, flower.FedAvg):

@@ -8,23 +8,23 @@ rate are averaged (stochastic weight averaging: Izmailov et al., UAI 2018).
 Differs from the paper: a cycle is the distiller's whole plan, with its own schedule (half a cosine in the recipe).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import torch
 from flwr.app import ArrayRecord, Message, MetricRecord
 from torch import Tensor, nn
 
 from fedkd.aggregation.folding import FUSION, Folding
 from fedkd.aggregation.fusions.base import Fusion
 from fedkd.aggregation.posterior import Dirichlet, Gaussian, Posterior
-from fedkd.aggregation.sums import Array, RunningMean
+from fedkd.aggregation.sums import RunningMean
 from fedkd.aggregation.weightings.base import Weighting
 from fedkd.data.samples import Samples
 from fedkd.distillation import Distiller
 from fedkd.foundation.options import Count, Index, Positive
 from fedkd.models.base import predict
+from fedkd.strategies._ensemble import tensors
 from fedkd.strategies._replies import MeanMetrics
 from fedkd.strategies.base import ServerSide, ServerStrategy
 from fedkd.strategies.ensemble_distillation import FedDF
@@ -97,7 +97,7 @@ class FedBE(FedDF):
             metrics.add(answer.content)
             sizes[answer.client] = answer.size
             del answer, weights  # else it would be held until the next one is there
-        average = {name: torch.tensor(array) for name, array in mean.result().items()}
+        average = tensors(mean.result())
         # Those who are no clients have numbers below 0, and count like the mean client where sizes count.
         size = max(round(sum(sizes.values()) / max(len(sizes), 1)), 1)
         draw = self.streams.torch("posterior", round=server_round)
@@ -130,12 +130,7 @@ class FedBE(FedDF):
                 validate=self._validate if self.validation is not None else None,
             )
             ends.add({name: weight.numpy().copy() for name, weight in self.student.state_dict().items()}, 1)
-        self.student.load_state_dict({name: torch.tensor(array) for name, array in ends.result().items()})
-
-
-def tensors(weights: Mapping[str, Array]) -> dict[str, Tensor]:
-    """Return the weights that a client sent as tensors."""
-    return {name: torch.tensor(array) for name, array in weights.items()}
+        self.student.load_state_dict(tensors(ends.result()))
 
 
 @dataclass(frozen=True, kw_only=True)

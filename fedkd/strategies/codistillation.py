@@ -34,9 +34,10 @@ from fedkd.knowledge import BadPackage, Package
 from fedkd.knowledge.codecs.base import Codec
 from fedkd.knowledge.codecs.float32 import Float32
 from fedkd.models.base import predict
+from fedkd.strategies._federated import Federated
 from fedkd.strategies._lines import Lines
 from fedkd.strategies._replies import MeanMetrics, privacy_spent, require_known
-from fedkd.strategies.base import Federated, ServerSide, ServerStrategy
+from fedkd.strategies.base import ServerSide, ServerStrategy
 from fedkd.tasks import Classification, Task
 
 Broadcast = Literal["fused", "student"]

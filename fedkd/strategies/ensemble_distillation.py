@@ -13,7 +13,7 @@ import copy
 import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import torch
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
@@ -24,7 +24,7 @@ from fedkd.aggregation.evidence import read_evidence
 from fedkd.aggregation.folding import FUSION, Folding
 from fedkd.aggregation.fusions.base import Fusion
 from fedkd.aggregation.fusions.mean_logits import MeanLogits
-from fedkd.aggregation.sums import Array, RunningMean
+from fedkd.aggregation.sums import Array
 from fedkd.aggregation.teachers import Need
 from fedkd.aggregation.weightings.base import Weighting
 from fedkd.aggregation.weightings.drop_worst import DropWorst
@@ -35,60 +35,17 @@ from fedkd.knowledge import ARRAYS
 from fedkd.models._layout import lay_out
 from fedkd.models.base import predict
 from fedkd.objectives import predict_with_layers
+from fedkd.strategies._ensemble import Ensemble, Sent, tensors
+from fedkd.strategies._federated import Federated
 from fedkd.strategies._replies import (
-    MeanMetrics,
     Shapes,
     privacy_spent,
     read_weights,
     require_known,
     shapes_of,
 )
-from fedkd.strategies.base import Answer, Federated, ServerSide, ServerStrategy
+from fedkd.strategies.base import ServerSide, ServerStrategy
 from fedkd.tasks import Classification, Task
-
-
-class Sent(NamedTuple):
-    """What a client sent: its weights, and what it says about itself for the sake of the weighting."""
-
-    weights: dict[str, Array]
-    evidence: Mapping[str, Tensor]
-
-
-class Ensemble:
-    """The clients that count in a round: their mean weights by architecture, what they say together, their metrics.
-
-    Args:
-        folding: fuses what they say about the proxy samples.
-    """
-
-    def __init__(self, folding: Folding) -> None:
-        self.folding, self.metrics = folding, MeanMetrics()
-        self.means: dict[str, RunningMean] = {}
-        self.layers: dict[str, RunningMean] = {}
-
-    def add(
-        self,
-        answer: Answer[Sent],
-        architecture: str,
-        outputs: Tensor,
-        layers: Mapping[str, Tensor],
-        score: float | None = None,
-    ) -> None:
-        """Count a client, with its score on validation data if that is known."""
-        said = answer.said
-        self.folding.add(answer.client, outputs, size=answer.size, score=score, sent=said.evidence)
-        self.means.setdefault(architecture, RunningMean()).add(said.weights, answer.size)
-        if layers:
-            heard = {name: layer.numpy() for name, layer in layers.items()}
-            self.layers.setdefault(architecture, RunningMean()).add(heard, 1)
-        self.metrics.add(answer.content)
-
-    def layers_for(self, architecture: str) -> dict[str, Tensor]:
-        """Return the mean of the clients' tapped layers: of those of this architecture, or of the first one that there is."""
-        if not self.layers:
-            return {}
-        name = architecture if architecture in self.layers else min(self.layers)
-        return _tensors(self.layers[name].result())
 
 
 class FedDF(Federated):
@@ -161,7 +118,7 @@ class FedDF(Federated):
         """Average, let the ensemble speak, distil, and return the reported student's weights."""
         ensemble = self._hear(replies)
         for name, mean in ensemble.means.items():
-            self.students[name].load_state_dict(_tensors(mean.result()))
+            self.students[name].load_state_dict(tensors(mean.result()))
         said = None
         if "student" in self.weighting.needs:
             said = predict(self.students[self._reported], self.proxy.inputs)
@@ -265,7 +222,7 @@ class FedDF(Federated):
         if name not in self._teachers:
             self._teachers[name] = copy.deepcopy(self.students[name])
             lay_out(self._teachers[name], self.proxy.inputs)
-        self._teachers[name].load_state_dict(_tensors(weights))
+        self._teachers[name].load_state_dict(tensors(weights))
         return self._teachers[name]
 
     def _validate(self, network: nn.Module) -> float:
@@ -273,10 +230,6 @@ class FedDF(Federated):
         return self.task.metrics(predict(network, self.validation.inputs), self.validation.targets)[
             self.task.score
         ]
-
-
-def _tensors(arrays: Mapping[str, Array]) -> dict[str, Tensor]:
-    return {name: torch.tensor(array) for name, array in arrays.items()}
 
 
 @dataclass(frozen=True, kw_only=True)

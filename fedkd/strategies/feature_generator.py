@@ -25,9 +25,10 @@ from fedkd.foundation.options import Count, NonNegative
 from fedkd.knowledge import BadPackage, Package
 from fedkd.models._generator import FeatureGenerator, Sizes, head_logits
 from fedkd.models.base import observe
+from fedkd.strategies._federated import Answer
 from fedkd.strategies._replies import read_weights
 from fedkd.strategies.averaging import Averaging, FedAvg
-from fedkd.strategies.base import Answer, ServerSide
+from fedkd.strategies.base import ServerSide
 from fedkd.training import Optimizer
 
 Teachers = Literal["mean_logits", "by_label"]

@@ -7,8 +7,9 @@ from typing import ClassVar
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 
+from fedkd.strategies._federated import Federated
 from fedkd.strategies._replies import MeanMetrics
-from fedkd.strategies.base import Federated, ServerSide, ServerStrategy
+from fedkd.strategies.base import ServerSide, ServerStrategy
 
 
 class Local(Federated):

@@ -25,8 +25,9 @@ from fedkd.foundation.options import Count, NonNegative, Positive
 from fedkd.knowledge import BadPackage, Package, from_records, to_records
 from fedkd.knowledge.codecs.base import Codec
 from fedkd.knowledge.codecs.float32 import Float32
+from fedkd.strategies._federated import Federated
 from fedkd.strategies._replies import MeanMetrics
-from fedkd.strategies.base import Federated, ServerSide, ServerStrategy
+from fedkd.strategies.base import ServerSide, ServerStrategy
 
 
 class KTpFL(Federated):

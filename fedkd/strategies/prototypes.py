@@ -22,8 +22,9 @@ from fedkd.knowledge import BadPackage, Package, from_records, to_records
 from fedkd.knowledge.codecs.base import Codec
 from fedkd.knowledge.codecs.float32 import Float32
 from fedkd.models.base import observe
+from fedkd.strategies._federated import Federated
 from fedkd.strategies._replies import MeanMetrics
-from fedkd.strategies.base import Federated, ServerSide, ServerStrategy
+from fedkd.strategies.base import ServerSide, ServerStrategy
 
 Mean = Literal["samples", "clients"]
 

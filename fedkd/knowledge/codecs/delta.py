@@ -21,13 +21,13 @@ from torch import Tensor
 
 from fedkd.foundation.errors import InvalidOption
 from fedkd.foundation.options import NonNegative
-from fedkd.knowledge.codecs._nested import Nested
-from fedkd.knowledge.codecs.base import Before, Codec, in_bytes, rows_of
+from fedkd.knowledge.codecs._nested import Around, Nested
+from fedkd.knowledge.codecs.base import Before, in_bytes, rows_of
 from fedkd.knowledge.codecs.float32 import Float32
 
 
 @dataclass(frozen=True, kw_only=True)
-class Delta(Codec):
+class Delta(Around):
     """Sends the rows that differ from the last copy, under another codec; needs a strategy that keeps copies."""
 
     of: Nested = field(default_factory=Float32)
@@ -44,27 +44,9 @@ class Delta(Codec):
             )
 
     @property
-    def needs_probabilities(self) -> bool:
-        """As the codec of the rows."""
-        return self.of.needs_probabilities
-
-    @property
     def remembers(self) -> bool:
         """Yes: what is sent depends on the receiver's copies."""
         return True
-
-    @property
-    def fixed_size(self) -> bool:
-        """No: it depends on how much has changed."""
-        return False
-
-    def encode(self, values: Shaped[Tensor, "..."]) -> npt.NDArray[Any]:
-        """Return the message to a receiver who holds nothing."""
-        return self.encode_after(values, None)
-
-    def decode(self, sent: npt.NDArray[Any], shape: tuple[int, ...]) -> Shaped[Tensor, "..."]:
-        """Return what a receiver who holds nothing makes of it."""
-        return self.decode_after(sent, shape, None)
 
     def encode_after(self, values: Shaped[Tensor, "..."], before: Before | None) -> npt.NDArray[Any]:
         """Return which rows have changed, 1 bit each, and these rows."""

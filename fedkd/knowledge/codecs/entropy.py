@@ -17,8 +17,8 @@ import numpy.typing as npt
 from jaxtyping import Shaped
 from torch import Tensor
 
-from fedkd.knowledge.codecs._nested import Nested
-from fedkd.knowledge.codecs.base import Before, Codec, in_bytes
+from fedkd.knowledge.codecs._nested import Around, Nested
+from fedkd.knowledge.codecs.base import Before, in_bytes
 from fedkd.knowledge.codecs.int8 import Int8
 
 _AS_IT_IS, _SHORTER = 0, 1
@@ -29,7 +29,7 @@ _FILTERS: list[dict[str, int]] = [{"id": lzma.FILTER_LZMA2, "preset": 9, "lc": 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entropy(Codec):
+class Entropy(Around):
     """Sends what another codec does in as few bytes as a lossless coder can; one byte more where it cannot."""
 
     of: Nested = field(default_factory=Int8)
@@ -37,29 +37,6 @@ class Entropy(Codec):
 
     coder: Literal["zlib", "lzma"] = "zlib"
     """The coder of the standard library; its bytes, not what they mean, can differ between versions of the library."""
-
-    @property
-    def needs_probabilities(self) -> bool:
-        """As the codec whose bytes are coded."""
-        return self.of.needs_probabilities
-
-    @property
-    def remembers(self) -> bool:
-        """As the codec whose bytes are coded."""
-        return self.of.remembers
-
-    @property
-    def fixed_size(self) -> bool:
-        """No: it depends on what is said."""
-        return False
-
-    def encode(self, values: Shaped[Tensor, "..."]) -> npt.NDArray[Any]:
-        """Return one byte that says whether the rest is coded, and the rest."""
-        return self.encode_after(values, None)
-
-    def decode(self, sent: npt.NDArray[Any], shape: tuple[int, ...]) -> Shaped[Tensor, "..."]:
-        """Return what the inner codec makes of its bytes."""
-        return self.decode_after(sent, shape, None)
 
     def encode_after(self, values: Shaped[Tensor, "..."], before: Before | None) -> npt.NDArray[Any]:
         """Return the coded message to a receiver who holds copies."""

@@ -1,0 +1,100 @@
+"""Networks that do not fit the data or the method, refused before anything is loaded or started."""
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from fedkd.foundation.errors import IllegalCombination
+from fedkd.foundation.seeding import Streams
+from fedkd.models._generator import head_logits
+from fedkd.models.base import Model, observe, predict
+
+if TYPE_CHECKING:
+    from fedkd.assembly.experiment import Experiment
+
+
+def check_networks(experiment: "Experiment") -> None:
+    """Refuse networks that cannot take the data, or that the method cannot bring together.
+
+    Raises:
+        IllegalCombination: with a way out.
+    """
+    shape = next(iter(experiment.data.views.values()))
+    architectures = experiment.model.architectures()
+    students = {} if experiment.student is None else experiment.student.architectures()
+    for key, models in (("model", architectures), ("student", students)):
+        for name, model in models.items():
+            _check_shapes(f"{key}={name}", model, shape, experiment.data.num_outputs)
+    if len(students) > 1:
+        raise IllegalCombination(
+            "student=mixed is several architectures; the student is one: name it with student=NAME"
+        )
+    _check_features(experiment)
+    _check_heads(experiment)
+    if not experiment.method.strategy.mixed_models and not experiment.method.client.carries_student:
+        chosen = dict(architectures)
+        if experiment.student is not None and experiment.student not in architectures.values():
+            chosen |= {f"student {name}": model for name, model in students.items()}
+        if len(chosen) > 1:
+            raise IllegalCombination(
+                f"method={experiment.method.name} averages weights, which needs one architecture for all; these are {', '.join(chosen)}. Take one "
+                "model and student=same, or a method that shares outputs (fd, fedmd, dsfl), or feddf, which averages by group"
+            )
+
+
+def _check_features(experiment: "Experiment") -> None:
+    """Refuse networks with features of several widths where features cross."""
+    kind, data = experiment.method.knowledge, experiment.data
+    if kind is None or not kind.equal_features:
+        return
+    shape, widths = next(iter(data.views.values())), {}
+    for name, model in experiment.model.architectures().items():
+        with Streams(0).initialising("shape check"):
+            network = model.network(shape, data.num_outputs)
+        widths[name] = observe(network, {"sample": torch.zeros(1, *shape)}).features.shape[-1]
+    if len(set(widths.values())) > 1:
+        said = ", ".join(f"{name} {width}" for name, width in widths.items())
+        raise IllegalCombination(
+            f"method.knowledge={experiment.named('knowledge')} compares features, which needs one width for all; these networks have {said}. "
+            "Give their last hidden layers one size, for instance model.models.NAME.hidden"
+        )
+
+
+def _check_heads(experiment: "Experiment") -> None:
+    """Refuse networks whose last layer is not a linear one from features to outputs, called `head`, where that is looked at."""
+    if not experiment.method.strategy.needs_head:
+        return
+    shape = next(iter(experiment.data.views.values()))
+    for name, model in experiment.model.architectures().items():
+        with Streams(0).initialising("shape check"):
+            network = model.network(shape, experiment.data.num_outputs)
+            said = observe(network, {"sample": torch.rand(2, *shape)})
+        weights = network.state_dict()
+        if not {"head.weight", "head.bias"} <= weights.keys() or not torch.allclose(
+            head_logits(weights, said.features), said.logits, atol=1e-5
+        ):
+            raise IllegalCombination(
+                f"model={name}: method.strategy={experiment.named('strategy')} works on the last layer of the networks, which must be a linear "
+                "layer `head` from `Outputs.features` to `Outputs.logits`, as in mlp, lenet, resnet and logistic"
+            )
+
+
+def _check_shapes(called: str, model: Model, shape: tuple[int, ...], num_outputs: int) -> None:
+    """Let one sample of zeros pass through a network."""
+    with Streams(0).initialising("shape check"):
+        network = model.network(shape, num_outputs)
+        try:
+            logits = predict(network, {"sample": torch.zeros(1, *shape)})
+        except (
+            RuntimeError,
+            TypeError,
+            IndexError,
+        ) as error:  # whatever PyTorch says of shapes that do not fit
+            reason = " ".join(str(error).split())[:200]
+            raise IllegalCombination(
+                f"{called} cannot take inputs of shape {list(shape)} with these options: {reason}"
+            ) from error
+    if tuple(logits.shape) != (1, num_outputs):
+        raise IllegalCombination(
+            f"{called} gives outputs of shape {list(logits.shape[1:])} a sample, this data needs [{num_outputs}]"
+        )
