@@ -13,16 +13,13 @@ Differs from the paper: both losses are minimised in one step, by one optimiser;
 """
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from jaxtyping import Float
-from pydantic import Field
 from torch import Tensor
 
 from fedkd.clients.base import ClientStrategy, Step, samplewise
-from fedkd.foundation.options import Positive
-
-Share = Annotated[float, Field(ge=0, le=1)]
+from fedkd.foundation.options import Positive, Share
 
 
 @dataclass(frozen=True, kw_only=True)
