@@ -8,9 +8,6 @@ import numpy as np
 import numpy.typing as npt
 from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
 
-from fedkd.aggregation.fusions.base import Fusion
-from fedkd.aggregation.fusions.noisy_vote import NoisyVote
-from fedkd.aggregation.privacy import gnmax_epsilon
 from fedkd.aggregation.weightings.base import Weighting
 from fedkd.knowledge import ARRAYS, BadPackage
 
@@ -105,13 +102,6 @@ def checked_size(message: Message) -> int:
     if not isinstance(said, int | float) or said < 0 or not float(said).is_integer():
         raise BadPackage(f"sent 'num-examples' {said!r}, expected a whole number of at least 0")
     return int(said)
-
-
-def privacy_spent(fusion: Fusion, queries: int) -> dict[str, float]:
-    """Return the epsilon of the votes on so many samples, where the fusion is a noisy vote."""
-    if not isinstance(fusion, NoisyVote):
-        return {}
-    return {"epsilon": gnmax_epsilon(sigma=fusion.sigma, queries=queries, delta=fusion.delta)}
 
 
 def require_known(weighting: Weighting, *, labels: bool, validation: bool) -> None:

@@ -8,7 +8,7 @@ rate are averaged (stochastic weight averaging: Izmailov et al., UAI 2018).
 Differs from the paper: a cycle is the distiller's whole plan, with its own schedule (half a cosine in the recipe).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -111,6 +111,11 @@ class FedBE(FedDF):
         self.student.load_state_dict(average)
         self._distil(fused.scores, server_round)
         return ArrayRecord(self.student.state_dict()), metrics.result()
+
+    def accounts(self, server_round: int) -> Mapping[str, float]:
+        """Return nothing: one client speaks through every network that is drawn, so the votes do not protect it as they would."""
+        del server_round
+        return {}
 
     def _say(self, weights: dict[str, Tensor]) -> Tensor:
         """Return what a network with these weights says about the proxy samples."""

@@ -36,7 +36,7 @@ from fedkd.knowledge.codecs.float32 import Float32
 from fedkd.models.base import predict
 from fedkd.strategies._federated import Federated
 from fedkd.strategies._lines import Lines
-from fedkd.strategies._replies import MeanMetrics, privacy_spent, require_known
+from fedkd.strategies._replies import MeanMetrics, require_known
 from fedkd.strategies.base import ServerSide, ServerStrategy
 from fedkd.tasks import Classification, Task
 
@@ -182,7 +182,7 @@ class CoDistillationStrategy(Federated):
 
     def accounts(self, server_round: int) -> Mapping[str, float]:
         """Return the privacy that the votes of all rounds so far have spent, where they are noisy."""
-        return privacy_spent(self.fusion, server_round * len(self._asked))
+        return self.fusion.accounts(server_round * len(self._asked))
 
     def _draw(self, server_round: int) -> Int[Tensor, " n"]:
         if self.samples_per_round is None:

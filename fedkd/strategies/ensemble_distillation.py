@@ -27,7 +27,6 @@ from fedkd.aggregation.fusions.mean_logits import MeanLogits
 from fedkd.aggregation.sums import Array
 from fedkd.aggregation.teachers import Need
 from fedkd.aggregation.weightings.base import Weighting
-from fedkd.aggregation.weightings.drop_worst import DropWorst
 from fedkd.aggregation.weightings.uniform import Uniform
 from fedkd.data.samples import Samples
 from fedkd.distillation import Distiller
@@ -39,7 +38,6 @@ from fedkd.strategies._ensemble import Ensemble, Sent, tensors
 from fedkd.strategies._federated import Federated
 from fedkd.strategies._replies import (
     Shapes,
-    privacy_spent,
     read_weights,
     require_known,
     shapes_of,
@@ -165,7 +163,7 @@ class FedDF(Federated):
 
     def accounts(self, server_round: int) -> Mapping[str, float]:
         """Return the privacy that the votes of all rounds so far have spent, where they are noisy."""
-        return privacy_spent(self.fusion, server_round * len(self.proxy))
+        return self.fusion.accounts(server_round * len(self.proxy))
 
     def judged(self, client: int, arrays: ArrayRecord) -> Mapping[str, ArrayRecord]:
         """Return the weights of the client's architecture."""
@@ -181,7 +179,7 @@ class FedDF(Federated):
         if validation is not None:
             chance = self.task.chance(validation.targets)
         everyone, better = self._nobody(chance), self._nobody(chance)
-        drops, found = isinstance(self.weighting, DropWorst), False
+        drops, found = self.weighting.leaves_out, False
         tapped = self.distiller.teacher_layers
         for answer in self.sift(replies, self._read):
             name = self._architecture(answer.client)

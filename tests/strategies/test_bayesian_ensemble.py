@@ -10,12 +10,15 @@ from flwr.serverapp import Grid
 from torch import Tensor, nn
 
 from fedkd.aggregation.fusions.mean_logits import MeanLogits
+from fedkd.aggregation.fusions.noisy_vote import NoisyVote
+from fedkd.aggregation.privacy import gnmax_epsilon
 from fedkd.data.federated import FederatedData
 from fedkd.distillation import Distiller
 from fedkd.engine.client import initial_network
 from fedkd.foundation.seeding import Streams
 from fedkd.models.logistic import Logistic
 from fedkd.strategies.bayesian_ensemble import FedBE
+from fedkd.strategies.ensemble_distillation import FedDF
 from fedkd.training import Fit, Optimizer
 
 GridSaying = Callable[..., Grid]
@@ -98,3 +101,15 @@ def test_the_ends_of_the_cycles_are_averaged(network: nn.Module, digits: Federat
     strategy._distil(scores, 5)
     for name, weight in network.state_dict().items():
         torch.testing.assert_close(weight, (ends[0][name] + ends[1][name]) / 2)
+
+
+def test_an_epsilon_is_recorded_only_where_each_client_has_one_vote(
+    network: nn.Module, digits: FederatedData
+) -> None:
+    assert digits.proxy is not None
+    drawn = FedBE(student=network, proxy=digits.proxy, fusion=NoisyVote(sigma=40.0))
+    assert drawn.accounts(1) == {}
+    voted = FedDF(students=network, proxy=digits.proxy, fusion=NoisyVote(sigma=40.0))
+    expected = gnmax_epsilon(sigma=40.0, queries=2 * len(digits.proxy), delta=1e-5)
+    assert voted.accounts(2) == {"epsilon": expected}
+    assert FedDF(students=network, proxy=digits.proxy).accounts(2) == {}

@@ -1,6 +1,7 @@
 """What a fusion must say. Everything is in log space: logits, or logarithms of probabilities."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
@@ -56,6 +57,11 @@ class Fusion(Part, ABC):
         """Return which samples are alike, for fusions that say that too; what is drawn comes from the generator."""
         del outputs, weights, generator
         return None
+
+    def accounts(self, samples: int) -> Mapping[str, float]:
+        """Return what is recorded of so many fused samples, by name, such as the privacy that was spent; by default nothing."""
+        del samples
+        return {}
 
     @abstractmethod
     def fuse(

@@ -5,6 +5,7 @@ privacy is recorded in every round (`fedkd.aggregation.privacy`). The paper's se
 (Confident-GNMax) is not made: every sample is answered.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -15,6 +16,7 @@ from pydantic import Field
 from torch import Tensor
 
 from fedkd.aggregation.fusions.base import RandomFusion, log_probability
+from fedkd.aggregation.privacy import gnmax_epsilon
 from fedkd.foundation.options import NonNegative
 
 
@@ -33,6 +35,10 @@ class NoisyVote(RandomFusion):
     """The delta at which epsilon is recorded."""
 
     needs_equal_weights: ClassVar[bool] = True
+
+    def accounts(self, samples: int) -> Mapping[str, float]:
+        """Return the epsilon of the votes on so many samples."""
+        return {"epsilon": gnmax_epsilon(sigma=self.sigma, queries=samples, delta=self.delta)}
 
     def draw(
         self,

@@ -24,6 +24,9 @@ class Weighting(Part, ABC):
     needs_classes: ClassVar[bool] = False
     """Whether it makes sense for classes only."""
 
+    leaves_out: ClassVar[bool] = False
+    """Whether teachers that score no better than chance on validation data count in no average of weights either."""
+
     @property
     def spots(self) -> frozenset[Fault]:
         """The faults for which a teacher loses most of its weight; `fedkd check` holds it to that."""

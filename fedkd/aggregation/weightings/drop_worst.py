@@ -1,6 +1,7 @@
 """Teachers that are no better than chance are left out, the drop-worst of FedDF (Lin et al., 2020)."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -18,6 +19,8 @@ class DropWorst(Scored):
     In FedDF those that are left out by validation data do not count in the average of the weights either. A teacher that could not be
     judged stays, and so do all where none is better than chance.
     """
+
+    leaves_out: ClassVar[bool] = True
 
     by_size: bool = False
     """Whether those that stay count by how many samples they have seen."""
