@@ -31,7 +31,7 @@ def check_networks(experiment: "Experiment") -> None:
         )
     _check_features(experiment)
     _check_heads(experiment)
-    if not experiment.method.strategy.mixed_models and not experiment.method.client.carries_student:
+    if not experiment.method.mixes:
         chosen = dict(architectures)
         if experiment.student is not None and experiment.student not in architectures.values():
             chosen |= {f"student {name}": model for name, model in students.items()}

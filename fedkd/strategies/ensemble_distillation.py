@@ -1,4 +1,9 @@
-"""Ensemble distillation for robust model fusion (FedDF: Lin et al., NeurIPS 2020, Algorithms 1 and 3).
+"""Ensemble distillation of clients' networks (FedDF).
+
+Lin et al., "Ensemble Distillation for Robust Model Fusion in Federated Learning" (NeurIPS 2020), Algorithms 1 and 3:
+
+    w <- sum_k (n_k / n) w_k
+    w <- minimise mean_x D(fuse_k f(x; w_k), f(x; w)),   x public samples, D the KL from the ensemble
 
 Clients send weights. The server averages them (by architecture, where there are several), and lets each average learn
 what all received networks together say about unlabelled public samples.
