@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 import fedkd
 from fedkd.assembly.compose import compose, recipes
@@ -25,6 +26,14 @@ ALPHAS = (0.1, 1.0)
 FACTORS = (0.5, 2.0)
 TUNING_ALPHA, TUNING_SEED = 0.3, 100
 REFERENCE = "fedavg"
+CENTRAL = (
+    "byot",
+    "dml",
+    "kdcl",
+    "one",
+    "ps_kd",
+    "tf_kd",
+)  # online and self-distillation: a study of their own
 BESIDE = ("local", "pooled", "pseudo-labels")
 TARGET = 0.9  # share of the reference's accuracy
 COMMON = [
@@ -42,7 +51,7 @@ CLIENTS, OWN, STUDENT = "clients_mean/{}/accuracy", "clients_mean/own/accuracy",
 def main() -> None:
     """Tune, run, print the tables and draw the picture."""
     study = Study("methods", seeds_from_command_line(__doc__))
-    methods = [*recipes("method"), "pseudo-labels"]
+    methods = federated()
     grid = {_arm(*key): _overrides(*key) for key in itertools.product(methods, [TUNING_ALPHA], FACTORS)}
     tuned = _read(Study("methods", [TUNING_SEED]).run(grid, common=COMMON))
     factors = {
@@ -64,6 +73,11 @@ def main() -> None:
         verdict,
         further=[claims],
     )
+
+
+def federated() -> list[str]:
+    """Return the names of the arms: every recipe but those of central schemes, and what stands beside them."""
+    return [*(name for name in recipes("method") if name not in CENTRAL), "pseudo-labels"]
 
 
 def _arm(name: str, alpha: float, factor: float) -> str:
@@ -151,17 +165,14 @@ def _judge(methods: list[str], runs: Runs) -> tuple[Sheet, str]:
         name for name in methods if name not in BESIDE and name not in {claim.method for claim in CLAIMS}
     ]
     silent = [name for name in silent if name != REFERENCE]
-    counts = {word: outcomes.count(word) for word in ("held", "not settled", "reversed")}
     dead = [
         f"{name} (alpha {alpha:g})"
         for (name, alpha), own in runs.items()
         if own["clients_mean/test/dead"].gt(0).any()
     ]
     verdict = (
-        f"Of {len(outcomes)} claims (each method's, at each skew) "
-        + ", ".join(
-            f"{count} {'were ' if word == 'reversed' else ''}{word}" for word, count in counts.items()
-        )
+        f"{len(outcomes)} claims (each method's, at each skew): "
+        + ", ".join(f"{word} {outcomes.count(word)}" for word in ("held", "not settled", "reversed"))
         + ". Held or reversed: the whole 95 % interval of the paired difference lies on one side of 0; intervals are not corrected for their number."
         + (f" No claim is written down for {', '.join(silent)}." if silent else "")
         + (
@@ -196,6 +207,7 @@ def _picture(order: list[str], runs: Runs) -> Figure:
         if name not in {"pooled", "local"}:  # nothing crosses, or everything did before
             panels[-1].plot([spent], [height], "o", color="C7" if name in BESIDE else "C0")
     panels[-1].set(xscale="log", xlabel="traffic of all rounds, MB", title="Bytes")
+    panels[-1].xaxis.set_minor_formatter(NullFormatter())
     panels[0].set_yticks(range(len(order)), list(reversed(order)))
     for axes in panels:
         axes.grid(visible=True, alpha=0.3)

@@ -2,14 +2,14 @@ from typing import Literal
 
 import pytest
 
-from fedkd.assembly.compose import compose, recipes
+from fedkd.assembly.compose import compose
 from fedkd.assembly.experiment import Experiment
 from simulations.claims import CLAIMS, Claim
-from simulations.methods import BESIDE, COMMON, _overrides
+from simulations.methods import COMMON, _overrides, federated
 from simulations.study import Interval
 
 
-@pytest.mark.parametrize("name", [*recipes("method"), "pseudo-labels"])
+@pytest.mark.parametrize("name", federated())
 def test_every_recipe_joins_the_study_on_its_budget(name: str) -> None:
     experiment = Experiment.from_config(compose([*COMMON, *_overrides(name, 0.1, 0.3)]))
     assert experiment.method.client.fit.epochs == 2
@@ -24,7 +24,7 @@ def test_a_factor_multiplies_every_learning_rate_of_the_recipe() -> None:
 
 
 def test_references_of_claims_are_arms_of_the_study() -> None:
-    assert {claim.reference for claim in CLAIMS} <= {*recipes("method"), *BESIDE}
+    assert {claim.reference for claim in CLAIMS} <= set(federated())
 
 
 @pytest.mark.parametrize(
