@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 import fedkd
-from fedkd.assembly.compose import compose, recipes
+from fedkd.assembly.compose import compose, recipes, recipes_dir
 from simulations.claims import CLAIMS
 from simulations.study import Interval, Sheet, Study, seeds_from_command_line
 
@@ -26,14 +27,9 @@ ALPHAS = (0.1, 1.0)
 FACTORS = (0.5, 2.0)
 TUNING_ALPHA, TUNING_SEED = 0.3, 100
 REFERENCE = "fedavg"
-CENTRAL = (
-    "byot",
-    "dml",
-    "kdcl",
-    "one",
-    "ps_kd",
-    "tf_kd",
-)  # online and self-distillation: a study of their own
+# Schemes in one place, which have studies of their own: teachers before students, online and self-distillation.
+CENTRAL_STRATEGIES = ("offline_distillation",)
+CENTRAL_METHODS = ("byot", "dml", "kdcl", "one", "ps_kd", "tf_kd")
 BESIDE = ("local", "pooled", "pseudo-labels")
 TARGET = 0.9  # share of the reference's accuracy
 COMMON = [
@@ -77,7 +73,12 @@ def main() -> None:
 
 def federated() -> list[str]:
     """Return the names of the arms: every recipe but those of central schemes, and what stands beside them."""
-    return [*(name for name in recipes("method") if name not in CENTRAL), "pseudo-labels"]
+    return [*(name for name in recipes("method") if not _central(name)), "pseudo-labels"]
+
+
+def _central(name: str) -> bool:
+    recipe = yaml.safe_load((recipes_dir() / "method" / f"{name}.yaml").read_text(encoding="utf-8"))
+    return name in CENTRAL_METHODS or recipe["strategy"]["name"] in CENTRAL_STRATEGIES
 
 
 def _arm(name: str, alpha: float, factor: float) -> str:
