@@ -1,11 +1,11 @@
 """All methods on one budget: accuracy with intervals, bytes to a target, wall time, and each paper's claim held against it.
 
-Fashion-MNIST, 2,000 private samples, 10 clients, two skews. Budget of all: the same rounds, two passes over private data a round, two
-over the public set by each client that digests, three by each distiller. So recipes that ask for more (CFD starts its networks anew in
-each round and asks for 30 passes) are shown on less than they ask for. Each method's learning rates are the recipe's, times the one of
-two factors that is best on validation data of a seed and a skew, between the two, that are not reported. Methods are those of the
-recipes: a new one joins by itself.
-Against FedAvg stands the student, or the clients' mean where a method trains none.
+Fashion-MNIST, a pool of 2,000 samples of which 400 are public, 10 clients, two skews. Budget of all: the same rounds, two passes over
+private data a round, two over the public set by each client that digests, three by each distiller. So recipes that ask for more (CFD
+starts its networks anew in each round and asks for 30 passes) are shown on less than they ask for. Each method's learning rates are the
+recipe's, times the one of two factors that is best on validation data of a seed and a skew, between the two, that are not reported.
+Against FedAvg stands the student, or the clients' mean where a method trains none. Methods are those of the recipes: a new one joins
+by itself.
 
 Beside them: `local`, `pooled` (all data in one place, the same passes) and `pseudo-labels` (FedDF with hard labels).
 """
@@ -144,7 +144,7 @@ def _row(name: str, alpha: float, factor: float, runs: Runs, public: str) -> lis
 
 
 def _spent(own: pd.DataFrame, target: float) -> str:
-    """Return the median bytes that runs spent until the deployed model had the target accuracy, where most of them had."""
+    """Return the median MB that runs spent until the deployed model had the target accuracy, over those that came so far."""
     spent = []
     for folder in own["folder"]:
         curve = fedkd.load_runs(folder).query("split == 'test' and metric == 'accuracy'")
