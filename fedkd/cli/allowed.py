@@ -5,6 +5,7 @@ says why not; what is always refused alike stands in one column.
 """
 
 import dataclasses
+import functools
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,6 +20,16 @@ from fedkd.cli.methods import Recipe
 from fedkd.foundation.errors import IllegalCombination
 from fedkd.foundation.registry import Family
 from fedkd.knowledge import CODECS, KINDS
+
+
+FAMILIES: dict[str, Family] = {
+    "knowledge": KINDS,
+    "codec": CODECS,
+    "codec_down": CODECS,
+    "weighting": WEIGHTINGS,
+    "fusion": FUSIONS,
+}
+"""The slots whose parts are exchanged."""
 
 
 @dataclass(frozen=True)
@@ -45,17 +56,7 @@ class Refusals:
             changed: names of other parts by their slots.
         """
         assert recipe.method is not None
-        families: dict[str, Family] = {
-            "knowledge": KINDS,
-            "codec": CODECS,
-            "codec_down": CODECS,
-            "weighting": WEIGHTINGS,
-            "fusion": FUSIONS,
-        }
-        parts: dict[str, Any] = {
-            slot: None if name is None else families[slot].create(name, key=f"method.{slot}")
-            for slot, name in changed.items()
-        }
+        parts = {slot: None if name is None else _part(slot, name) for slot, name in changed.items()}
         named = {slot: None if name is None else {"name": name} for slot, name in changed.items()}
         experiment = dataclasses.replace(
             self._base,
@@ -119,6 +120,12 @@ def fusing_nothing(recipes: Iterable[Recipe]) -> dict[str, str]:
         if why is not None:
             found[str(recipe.resolved["strategy"]["name"])] = why
     return found
+
+
+@functools.cache
+def _part(slot: str, name: str) -> Any:
+    """Return a part with its default options; each is made once, since finding one by its name takes milliseconds."""
+    return FAMILIES[slot].create(name, key=f"method.{slot}")
 
 
 def in_short(reasons: Iterable[str | None]) -> str:

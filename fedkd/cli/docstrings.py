@@ -6,6 +6,7 @@ A recipe opens with comments: one line that says what it is, as `FedX (Authors, 
 different under the same three headings.
 """
 
+import functools
 import importlib
 import inspect
 import re
@@ -43,6 +44,7 @@ class Comment:
         return found["author"] if found else None
 
 
+@functools.cache
 def words_of(module: str) -> Words:
     """Read the docstring of a module."""
     return read_words(importlib.import_module(module).__doc__ or "")
