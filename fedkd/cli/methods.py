@@ -133,7 +133,9 @@ def _crossing(method: Method, resolved: Mapping[str, Any], *, beside: bool) -> t
     evidence = "".join(f", `{name}`" for name in method.weighting.sends)
     if isinstance(kind, Weights):
         whose = " of the student" if method.client.carries_student else ""
-        return f"`{said}`{whose}{evidence}", f"`weights`{whose}" + (" and more" if beside else "")
+        return f"`{said}`{whose}{evidence}", f"`weights`{whose}" + (
+            " and what the strategy adds" if beside else ""
+        )
     fused = said if method.fusion is None else method.fusion.gives
     codecs = (resolved["codec"], resolved["codec_down"] or resolved["codec"])
     up, down = (f"`{what}` as `{_nested(spec)}`" for what, spec in zip((said, fused), codecs, strict=True))
@@ -168,7 +170,9 @@ def _bytes(method: Method, formula: str | None) -> str:
 
 
 def _by_round(first: str, later: str) -> str:
-    return later if first == later else f"{later}; in round 1 {first}"
+    if first == later:
+        return later
+    return f"{later}, from round 2 on" if first == "0" else f"{later}; {first} in round 1"
 
 
 def _public(method: Method) -> str:
