@@ -103,6 +103,9 @@ def server_side(experiment: Experiment, data: FederatedData) -> tuple[Federated,
         distiller=method.distiller,
         codec=method.codec,
         codec_down=method.codec_down,
+        fresh=lambda model, number: initial_network(
+            model or student_model(experiment), data, Streams(settings.seed), owner=f"server/{number}"
+        ),
     )
     strategy = method.strategy.create(side)
     return strategy, next(iter(students.values())) if method.strategy.has_student else None

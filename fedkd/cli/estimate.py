@@ -81,7 +81,7 @@ def estimate_of(experiment: Experiment) -> Estimate:
     )
     asked = _asked(experiment)
     up, down = _payload(experiment, clients, active, asked)
-    students = len(networks) if method.strategy.needs_groups else getattr(method.strategy, "cycles", 1)
+    students = len(networks) if method.strategy.distils_groups else getattr(method.strategy, "cycles", 1)
     distilled = (
         0 if method.distiller is None else method.distiller.fit.steps(asked) * students * settings.rounds
     )
@@ -135,7 +135,9 @@ def _payload(
             sizes = {model: _state_bytes(_network(experiment, model)) for model in set(models)}
             size = sum(sizes[model] for model in models) * active // clients
             beside = experiment.method.strategy.sent_beside(_network(experiment, models[0]), outputs)
-            return (size + evidence,), tuple(size + active * extra for extra in beside)
+            up = (size + evidence, 0) if experiment.method.strategy.rests else (size + evidence,)
+            down = size if experiment.method.strategy.sends_weights else 0
+            return up, tuple(down + active * extra for extra in beside)
         case Prototypes():
             shape = (outputs, _width(experiment))
         case ClassMeans():

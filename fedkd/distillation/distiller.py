@@ -22,7 +22,7 @@ from fedkd.foundation.parts import Part
 from fedkd.foundation.seeding import drawing_from
 from fedkd.models._layout import fast_layout
 from fedkd.models.base import Outputs, run_network
-from fedkd.objectives import Objective, Spec, refuse_idle, spelled_out
+from fedkd.objectives import Objective, Spec, over, refuse_idle, spelled_out
 from fedkd.tasks import Divergence, Task
 from fedkd.training import Fit, fit
 
@@ -93,6 +93,7 @@ class Distiller(Part):
         validate: Callable[[nn.Module], float] | None = None,
         targets: Shaped[Tensor, "n ..."] | None = None,
         layers: Mapping[str, Float[Tensor, "n ..."]] | None = None,
+        shares: Mapping[str, float] | None = None,
         label_weights: Float[Tensor, " n"] | None = None,
         relations: Relations | None = None,
     ) -> Taught:
@@ -107,6 +108,8 @@ class Distiller(Part):
             validate: score of a network on validation data, larger is better; needed for `patience`.
             targets: true targets of the proxy samples; needed for `label_weight`, and by terms that learn from them.
             layers: layers of the teachers' networks by name (see `teacher_layers`), for terms that learn from them.
+            shares: how much each teacher counts, where layers are those of each teacher apart, as `<teacher>/<layer>`; terms on
+                layers are then means over the teachers.
             label_weights: a `label_weight` for each sample, in place of one for all.
             relations: which samples are alike, for fusions that say so; the student's features are held to it.
 
@@ -143,8 +146,9 @@ class Distiller(Part):
         trained: nn.Module = student
         minimised: Callable[[Tensor], Tensor] = loss
         if self.terms and not self.hard:
+            objective = self.objective()
             lessons = Lessons(
-                self.objective(),
+                objective if shares is None else over(objective, shares),
                 student,
                 inputs,
                 teacher,

@@ -13,6 +13,7 @@ from fedkd.strategies.codistillation import DSFL, CoDistillationStrategy, FedMD
 from fedkd.strategies.ensemble_distillation import FedDF
 from fedkd.strategies.fedgems import FedGEMSStrategy
 from fedkd.strategies.local import Local
+from fedkd.strategies.offline_distillation import OfflineDistillation
 
 STRATEGIES = Family("server strategy", "fedkd.strategies", "ServerStrategy", "fedkd.strategies")
 
@@ -32,6 +33,7 @@ __all__ = [
     "FedProx",
     "Federated",
     "Local",
+    "OfflineDistillation",
     "ServerSide",
     "ServerStrategy",
 ]
