@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from fedkd.aggregation.fusions.base import Relations
 from fedkd.distillation.lessons import Lessons
+from fedkd.distillation.noise import Noise
 from fedkd.foundation.errors import IllegalCombination
 from fedkd.foundation.options import Count, Positive, Share
 from fedkd.foundation.parts import Part
@@ -60,6 +61,9 @@ class Distiller(Part):
 
     terms: tuple[Spec, ...] = ()
     """Losses that are added up in place of `divergence`: `[kd, {name: sp, weight: 10}]`; `fedkd list terms` explains them."""
+
+    noise: Noise = field(default_factory=Noise)
+    """What is done to the samples that the student sees while it learns; teachers speak about clean ones."""
 
     label_weight: Share = 0.0
     """Share of the loss that is the task's own on the true targets of the proxy set; the rest is what the teachers say."""
@@ -121,7 +125,8 @@ class Distiller(Part):
         learns_labels = bool((shares > 0).any())
 
         def look_at(rows: Tensor) -> Outputs:
-            return run_network(student, {view: x[rows] for view, x in inputs.items()})
+            seen = self.noise.apply({view: x[rows] for view, x in inputs.items()}, generator)
+            return run_network(student, seen)
 
         def of_samples(outputs: Tensor, rows: Tensor) -> Tensor:
             if self.hard:
@@ -157,6 +162,7 @@ class Distiller(Part):
                 steps=self.fit.steps(len(teacher)),
                 targets=targets,
                 layers=layers,
+                noise=self.noise,
             )
             trained, minimised = lessons, lessons.loss
         if relations is not None:
