@@ -1,9 +1,13 @@
 """Offline distillation: clients are teachers that are trained first, and a student of any architecture learns from them.
 
-Sources: Hinton, Vinyals & Dean, "Distilling the Knowledge in a Neural Network" (2015) for one teacher; You et al. (KDD 2017) for
-several. With `generations` the last round's student teaches a fresh one: Furlanello et al., "Born Again Neural Networks" (ICML 2018);
-Mirzadeh et al., "Improved Knowledge Distillation via Teacher Assistant" (AAAI 2020), where assistants come between; Xie et al., "Self-training
-with Noisy Student" (CVPR 2020), where the student is as large or larger and its inputs are noisy.
+One teacher: Hinton, Vinyals & Dean, "Distilling the Knowledge in a Neural Network" (2015). Several: You et al., "Learning from Multiple Teacher
+Networks" (KDD 2017). With p_k what teacher k says at temperature T, w_k its weight, y the label where the proxy set has one:
+
+    L = (1 - a) T^2 KL(sum_k w_k p_k || p) + a CE(y, p)
+
+With `generations` the last round's student teaches a fresh one: Furlanello et al., "Born Again Neural Networks" (ICML 2018); Mirzadeh et al.,
+"Improved Knowledge Distillation via Teacher Assistant" (AAAI 2020), where assistants come between; Xie et al., "Self-training with Noisy Student
+improves ImageNet classification" (CVPR 2020), where the student is as large or larger and its inputs are noisy.
 
 A teacher is a client, which sends its weights. The student begins from an initialisation of its own, not from an average. Terms of the
 distiller on layers of the teachers' networks are means over the teachers, by their weights, each with a regressor of its own.
