@@ -121,8 +121,8 @@ class Distiller(Part):
             IllegalCombination: a term needs what is not given, or samples are weighed and there are terms.
         """
         pseudo_labels = task.harden(teacher)
-        shares = torch.full((len(teacher),), self.label_weight) if label_weights is None else label_weights
-        learns_labels = bool((shares > 0).any())
+        of_labels = torch.full((len(teacher),), self.label_weight) if label_weights is None else label_weights
+        learns_labels = bool((of_labels > 0).any())
 
         def look_at(rows: Tensor) -> Outputs:
             seen = self.noise.apply({view: x[rows] for view, x in inputs.items()}, generator)
@@ -138,7 +138,7 @@ class Distiller(Part):
             if not learns_labels:
                 return apart.mean()
             assert targets is not None
-            share = shares[rows]
+            share = of_labels[rows]
             return ((1.0 - share) * apart + share * task.supervised(outputs, targets[rows])).mean()
 
         def loss(rows: Tensor) -> Tensor:

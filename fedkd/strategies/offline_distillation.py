@@ -260,9 +260,13 @@ class Teaching(ServerStrategy):
         assistants, generations = [*self.further_models().values()], self.generations
 
         def network_in(server_round: int) -> nn.Module:
+            first_of_all = not assistants and server_round == 1
+            if first_of_all or not generations:
+                return copy.deepcopy(first)
+            assert fresh is not None, "later generations need ServerSide.fresh"
             if server_round <= len(assistants):
                 return fresh(assistants[server_round - 1], server_round)
-            return fresh(None, server_round) if generations and server_round > 1 else copy.deepcopy(first)
+            return fresh(None, server_round)
 
         return OfflineDistillation(
             network_in=network_in,
