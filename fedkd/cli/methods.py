@@ -184,6 +184,6 @@ def _mixed(method: Method) -> str:
         return "one client"
     if not method.mixes:
         return "no"
-    if method.strategy.needs_groups:
+    if method.strategy.distils_groups:
         return "by group"
     return "yes, with equally many features" if kind is not None and kind.equal_features else "yes"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
 import torch
 
 from fedkd.data.samples import Samples
@@ -46,6 +47,6 @@ class Relabelling:
         if self.kind == "shuffled":
             targets[drawn.sort().values] = targets[drawn]
         else:
-            classes, place = samples.targets.unique(return_inverse=True)
-            targets[drawn] = classes[(place[drawn] + 1) % len(classes)]
+            classes, place = np.unique(samples.targets.numpy(), return_inverse=True)
+            targets[drawn] = torch.from_numpy(classes[(place[drawn.numpy()] + 1) % len(classes)])
         return replace(samples, targets=targets)

@@ -6,6 +6,7 @@
 
 from fedkd.foundation.registry import Family
 from fedkd.strategies._federated import Failure, Federated
+from fedkd.strategies._offline import OfflineDistillation
 from fedkd.strategies.averaging import FedAvg
 from fedkd.strategies.base import ServerSide, ServerStrategy
 from fedkd.strategies.class_means import FD
@@ -13,7 +14,6 @@ from fedkd.strategies.codistillation import DSFL, CoDistillationStrategy, FedMD
 from fedkd.strategies.ensemble_distillation import FedDF
 from fedkd.strategies.fedgems import FedGEMSStrategy
 from fedkd.strategies.local import Local
-from fedkd.strategies.offline_distillation import OfflineDistillation
 
 STRATEGIES = Family("server strategy", "fedkd.strategies", "ServerStrategy", "fedkd.strategies")
 

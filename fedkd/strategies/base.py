@@ -1,11 +1,11 @@
 """What a recipe must say of a server strategy, and what it can be made of."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from fedkd.aggregation.fusions.base import Fusion
 from fedkd.aggregation.teachers import Need
@@ -36,6 +36,7 @@ class ServerSide:
         weighting, fusion, distiller, codec: the parts that the recipe names.
         codec_down: the codec of what goes down; none is the one of what comes up.
         proxy_labelled: whether the labels of the proxy set may be used.
+        trained: weights with which clients begin, where the strategy names checkpoints, in turn; empty for none.
         fresh: returns a network of a model, or of the student's, with initial weights that are a round's own.
     """
 
@@ -55,6 +56,7 @@ class ServerSide:
     codec: Codec
     codec_down: Codec | None = None
     proxy_labelled: bool = False
+    trained: Sequence[Mapping[str, Tensor]] = ()
     fresh: Callable[[Model | None, int], nn.Module] | None = None
 
     @property
@@ -135,6 +137,11 @@ class ServerStrategy(Part, ABC):
     def least_rounds(self) -> int:
         """Fewest rounds after which the student has learned."""
         return 1
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """Return run folders and files of weights with which clients begin, in turn."""
+        return ()
 
     def further_models(self) -> Mapping[str, Model]:
         """Return models that the server needs beside those of clients and student, by the key that names each."""

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 
 import fedkd
 from fedkd.assembly.apps import CONFIG, client_app
@@ -12,7 +13,9 @@ from fedkd.assembly.compose import compose
 from fedkd.assembly.experiment import Experiment
 from fedkd.assembly.folders import start_folder
 from fedkd.assembly.serve import serve
-from fedkd.foundation.errors import IllegalCombination, InvalidOption
+from fedkd.assembly.trained import weights_in
+from fedkd.cli.estimate import estimate_of
+from fedkd.foundation.errors import IllegalCombination, InvalidOption, RunFolderError
 from fedkd.foundation.run_folder import METRICS
 from fedkd.foundation.watching import Silent
 from fedkd.runtime.inline import InlineGrid
@@ -117,3 +120,29 @@ def test_labels_tell_the_wrong_teacher_from_the_right_ones(tmp_path: Path) -> No
     }
     gain = finals["ca_mkd"]["student/test/accuracy"] - finals["aver"]["student/test/accuracy"]  # type: ignore[operator]
     assert gain > 0.02
+
+
+def test_teachers_can_come_from_run_folders_and_files_and_stay_as_they_are(tmp_path: Path) -> None:
+    before = fedkd.run(
+        *QUICK[:-1], "method=pooled", "clients=2", "rounds=2", "model.hidden=[8]", output=tmp_path / "before"
+    )
+    weights = weights_in(str(before.folder), key="here")
+    safetensors.torch.save_file(dict(weights), tmp_path / "other.safetensors")
+    places = f"method.strategy.checkpoints=['{before.folder}','{tmp_path}/other.safetensors']"
+    given = (*QUICK, "method=kd", "clients=2", "model.hidden=[8]", "method.client.fit.epochs=0", places)
+    result = fedkd.run(*given, output=tmp_path / "run")
+    assert result.final["clients_worst/test/accuracy"] == before.final["student/test/accuracy"]
+    assert result.final["clients_mean/test/accuracy"] == pytest.approx(before.final["student/test/accuracy"])
+    assert result.summary["payload_down"] == result.summary["payload_up"] == 2 * 4 * (64 * 8 + 8 + 80 + 10)
+    assert (
+        result.summary["payload_down"]
+        == estimate_of(Experiment.from_config(compose(list(given)))).payload_down
+    )
+
+
+def test_a_checkpoint_that_is_not_there_is_named(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InvalidOption, match=r"nowhere.*run folder, or a file"):
+        weights_in(str(tmp_path / "nowhere"), key="method.strategy.checkpoints")
+    with pytest.raises(RunFolderError, match="holds no run"):
+        weights_in(str(tmp_path / "empty"), key="method.strategy.checkpoints")
