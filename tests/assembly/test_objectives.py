@@ -30,7 +30,7 @@ IMAGES = (
     "model.hidden=8",
     "runtime=inline",
 )
-APART = (*IMAGES, "method=aver", "student=same")
+APART = (*IMAGES, "method=amtml", "student=same")
 NUMBERS = ("method=feddf", "data=diabetes", "model=mlp", "proxy=heldout", "runtime=inline")
 
 

@@ -84,5 +84,5 @@ def test_labels_turn_the_gate_to_the_teacher_that_is_right(gate: float, *, learn
         optimizer.zero_grad()
         term.loss(batch, weigher).backward()
         optimizer.step()
-    share = weigher(batch.student_layers["features"]).exp()[:, 0].mean()
+    share = weigher(batch.student_layers["features"]).exp()[:, 0].mean().detach()
     assert (float(share) > 0.9) == learns
