@@ -106,3 +106,12 @@ def test_noise_has_the_shape_of_the_data_and_unknown_targets(data: str, view: st
 
 def test_no_proxy_set_is_none() -> None:
     assert draw("digits", name="none").samples is None
+
+
+def test_the_training_pool_can_be_the_proxy_set_and_stays_with_the_clients() -> None:
+    whole, part = draw("digits", name="train"), draw("digits", name="train", size=30, labelled=False)
+    assert whole.samples is not None
+    assert part.samples is not None
+    assert torch.equal(whole.samples.ids, loaded("digits").train.ids)
+    assert whole.labelled
+    assert (len(part.samples), part.labelled, len(part.taken), len(whole.taken)) == (30, False, 0, 0)
