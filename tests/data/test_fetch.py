@@ -1,13 +1,15 @@
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from fedkd.data.datasets import DATASETS
+from fedkd.data.datasets.base import Task
 from fedkd.data.fetch import fetch, inventory
 from fedkd.foundation.errors import InvalidOption
 from fedkd.foundation.seeding import Streams
 
-FETCHED = ["diamonds", "fashion_mnist", "mnist_10k"]
+FETCHED = ["diamonds", "fashion_mnist", "kjv", "mnist_10k", "shakespeare"]
 
 
 @pytest.mark.parametrize("name", FETCHED)
@@ -35,10 +37,7 @@ def test_a_name_that_is_almost_right_is_answered_with_the_right_one() -> None:
 
 def test_every_row_says_where_from_how_large_and_under_which_licence() -> None:
     assert [row.name for row in inventory()] == DATASETS.names()
-    assert all(
-        row.origin and row.size and row.licence and row.task in {"classification", "regression"}
-        for row in inventory()
-    )
+    assert all(row.origin and row.size and row.licence and row.task in get_args(Task) for row in inventory())
 
 
 def test_a_set_that_is_not_there_is_fetched_when_it_is_loaded(
