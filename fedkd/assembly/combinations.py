@@ -192,6 +192,10 @@ def _check_weighting(experiment: "Experiment") -> None:
 def _check_task(experiment: "Experiment") -> None:
     if experiment.data.task == "classification":
         return
+    if experiment.data.task != "regression":
+        raise IllegalCombination(
+            f"data={experiment.resolved['data']['name']} is for {experiment.data.task}, and runs know classification and regression"
+        )
     method = experiment.method
     data = experiment.resolved["data"]["name"]
     about_classes: dict[str, bool] = {

@@ -146,8 +146,7 @@ def federate(
     train = loaded.train
     if len(drawn.taken):
         train = train.take(np.setdiff1d(np.arange(len(train)), drawn.taken, assume_unique=True))
-    targets = train.targets if loaded.info.task == "classification" else train.targets[:, 0]
-    dealt = partition.assign(targets.numpy(), clients=clients, streams=streams)
+    dealt = partition.assign(partition.seen(loaded.info, train), clients=clients, streams=streams)
     options = {
         "data": data,
         "partition": partition,

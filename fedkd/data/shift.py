@@ -3,7 +3,7 @@
 >>> Shift("rotation", np.array([-45.0, 45.0]), Streams(0)).apply(samples, client=1, part="train")
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import numpy as np
@@ -54,7 +54,7 @@ class Shift:
             name: _changed(view, self.kind, strength, generator) if view.ndim == 4 and len(view) else view
             for name, view in samples.inputs.items()
         }
-        return Samples(inputs, samples.targets, samples.ids)
+        return replace(samples, inputs=inputs)
 
 
 def _changed(images: Tensor, kind: Kind, strength: float, generator: torch.Generator) -> Tensor:

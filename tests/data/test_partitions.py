@@ -22,9 +22,11 @@ from fedkd.foundation.errors import IllegalCombination, InvalidOption
 from fedkd.foundation.seeding import Streams
 
 VARIANTS = ["per_class", "per_class_capped", "per_class_capped_groups", "per_client"]
-EVERY: list[dict[str, Any]] = [{"name": name} for name in PARTITIONS.names() if name != "shared"] + [
-    {"name": "dirichlet", "variant": variant} for variant in VARIANTS[1:]
-]
+EVERY: list[dict[str, Any]] = [
+    {"name": name}
+    for name in PARTITIONS.names()
+    if not PARTITIONS.find(name, key="partition").by_owner and name != "shared"
+] + [{"name": "dirichlet", "variant": variant} for variant in VARIANTS[1:]]
 
 
 def create(**options: Any) -> Partitioner:

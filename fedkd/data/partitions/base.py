@@ -12,14 +12,17 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from fedkd.data.datasets.base import DataSet, Indices
+from fedkd.data.datasets.base import DataInfo, DataSet, Indices
 from fedkd.data.partitions._repair import Pairs, borrow, move
 from fedkd.data.positions import Positions
+from fedkd.data.samples import Samples
 from fedkd.data.shift import Change
-from fedkd.foundation.errors import InvalidOption
+from fedkd.foundation.errors import IllegalCombination, InvalidOption
 from fedkd.foundation.options import Count, OpenFraction
 from fedkd.foundation.parts import Part
 from fedkd.foundation.seeding import Streams
+
+_CLASSES = frozenset({"classification", "recognition"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +56,9 @@ class Partitioner(Part, ABC):
     shares_samples: ClassVar[bool] = False
     """Whether a sample may be with several clients, without being lent."""
 
+    by_owner: ClassVar[bool] = False
+    "Whether it deals by the owners that the data set knows."
+
     @abstractmethod
     def owners(self, groups: Indices, clients: int, generator: np.random.Generator) -> Indices:
         """Return the client that owns each sample, -1 for a sample that no client owns; rows of them where several may.
@@ -62,6 +68,12 @@ class Partitioner(Part, ABC):
             clients: number of clients.
             generator: the only source of chance.
         """
+
+    def seen(self, info: DataInfo, train: Samples) -> npt.NDArray[Any]:
+        """Return what the partitioner sees of each sample of the pool: its class, its number, or 0 where its target is neither."""
+        if info.task in _CLASSES:
+            return train.targets.numpy()
+        return train.targets[:, 0].numpy() if info.task == "regression" else np.zeros(len(train), np.int64)
 
     def group(self, targets: npt.NDArray[Any]) -> Indices:
         """Return the groups in which a partitioner thinks: the classes, or 0 for every sample with a numeric target."""
@@ -130,6 +142,15 @@ class GroupPartitioner(Partitioner):
     bins: Count = 10
     "For numeric targets: number of groups, cut at quantiles of the training pool, which then stand in for classes."
 
+    def check(self, data: DataSet, pool: int, clients: int) -> None:
+        """Refuse data whose targets are neither classes nor numbers."""
+        super().check(data, pool, clients)
+        if data.task not in {*_CLASSES, "regression"}:
+            raise IllegalCombination(
+                f"partition={type(self).__module__.rpartition('.')[2]} tells samples apart by their targets, and those of "
+                f"data={data.name()} ({data.task}) are neither classes nor numbers; take partition=natural, iid or quantity"
+            )
+
     def group(self, targets: npt.NDArray[Any]) -> Indices:
         """Return the classes, or the quantile group of each number."""
         if np.issubdtype(targets.dtype, np.integer):
@@ -139,7 +160,7 @@ class GroupPartitioner(Partitioner):
 
     def groups(self, data: DataSet) -> int:
         """Return the number of classes or groups of a data set."""
-        return data.num_outputs if data.task == "classification" else self.bins
+        return data.num_outputs if data.task in _CLASSES else self.bins
 
 
 def _hold_out(pairs: Pairs, clients: int, share: float, generator: np.random.Generator) -> Dealt:
