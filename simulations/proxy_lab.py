@@ -3,7 +3,7 @@
 Survey, open problem 2: few works measure how much could be transferred before learning. Ten clients (Fashion-MNIST, Dirichlet 0.3) are
 trained once for each seed; their average then learns from their ensemble on one proxy set after the other, for the same number of
 steps. The gain is the student's test accuracy minus that of the average it started from. Scores see the proxy set and the
-teachers' answers, never a label, the student or test data.
+teachers' answers, never the student or test data, and labels only where the method learns them too.
 """
 
 import copy
@@ -42,13 +42,15 @@ PLAIN: Mapping[str, Proxy] = {
 LABELLED: Mapping[str, Proxy] = {
     f"{100 * noise:.0f} % wrong": Heldout(size=300, label_noise=noise) for noise in (0.0, 0.1, 0.3, 0.6)
 }
+AGREE = "agreement with labels"
+"""Share of the samples on which the ensemble names the label: a score for labelled sets."""
 GROUPS = {
     "size": [name for name in PLAIN if name.startswith("size")],
     "classes": [*(name for name in PLAIN if "of 10" in name), "size 300"],
     "shift": ["size 1000", "MNIST", "digits", "noise"],
 }
 SCORES = ("size (log)", "confidence", "negative entropy", "agreement", "teachers' confidence", "coverage", "information", "likeness")  # fmt: skip
-PAIR = ("size (log)", "coverage", "likeness")
+LINE = ("size (log)", "coverage", "likeness")
 """What the linear predictor sees: how much there is, of how many classes, how near to the task."""
 
 
@@ -59,19 +61,18 @@ def main() -> None:
     plain = frame[frame["proxy"].isin(PLAIN)]
     how = {score: _ranking(plain, score) for score in SCORES}
     foretold = _leave_one_out(plain)
-    how["all but one: size, coverage, likeness"] = _ranking(foretold, "foretold")
-    missed = _missed(foretold)
+    line = _ranking(foretold, "foretold")
+    labels = _ranking(frame[frame["proxy"].isin(LABELLED)], AGREE)
     study.picture(_picture(plain, foretold))
     rows = [_row(frame, name) for name in (*PLAIN, *LABELLED)]
-    rows += [
-        [f"score: {score}", "", "", "", "", f"{rank.mean:+.2f} [{rank.low:+.2f}, {rank.high:+.2f}]"]
-        for score, rank in how.items()
-    ]
+    rows.append(
+        ["rank correlation with the gain", "", "", *(_signed(rank) for rank in [*how.values(), labels])]
+    )
     study.show(
-        f"What a proxy set is worth, {len(study.seeds)} seeds, test accuracy in % or points [95 % interval]",
-        ["proxy set", "teachers", "average", "student", "gain, points", "rank correlation with the gain"],
+        f"What a proxy set is worth, {len(study.seeds)} seeds, test accuracy in % or points [95 % interval]; scores before distilling",
+        ["proxy set", "student", "gain, points", *SCORES, AGREE],
         rows,
-        _verdict(how, missed, frame),
+        _verdict(how, line, _missed(foretold), frame),
     )
 
 
@@ -129,8 +130,10 @@ def _taught(teachers: Teachers, proxy: Proxy, seed: int, label_weight: float) ->
 
     on_test = teachers.say(test.inputs)
     before, after = (accuracy(predict(network, test.inputs)) for network in (teachers.average, student))
+    agree = float((said.mean(dim=0).argmax(dim=-1) == drawn.targets).double().mean())
     return {
         **scores(teachers, drawn, said),
+        AGREE: agree,
         "teachers": float(np.mean([accuracy(own) for own in on_test])),
         "ensemble": accuracy(on_test.mean(dim=0)),
         "average": before,
@@ -154,7 +157,7 @@ def _leave_one_out(frame: pd.DataFrame) -> pd.DataFrame:
     for name in frame["proxy"].unique():
         out = frame["proxy"] == name
         known, asked = (
-            np.column_stack([part[list(PAIR)], np.ones(len(part))]) for part in (frame[~out], frame[out])
+            np.column_stack([part[list(LINE)], np.ones(len(part))]) for part in (frame[~out], frame[out])
         )
         line = np.linalg.lstsq(known, frame.loc[~out, "gain"].to_numpy(), rcond=None)[0]
         foretold.loc[out, "foretold"] = asked @ line
@@ -174,16 +177,22 @@ def _missed(foretold: pd.DataFrame) -> dict[str, Interval]:
 
 def _row(frame: pd.DataFrame, name: str) -> list[str]:
     own = frame[frame["proxy"] == name]
-    label = f"size 300, half of the loss on labels, {name}" if name in LABELLED else name
+    shown = (AGREE,) if name in LABELLED else SCORES
     return [
-        label,
-        *(Interval.of(list(own[column])).percent() for column in ("teachers", "average", "student")),
+        f"size 300, half of the loss on labels, {name}" if name in LABELLED else name,
+        Interval.of(list(own["student"])).percent(),
         Interval.of(list(own["gain"])).points(),
-        "",
+        *(f"{own[score].mean():.2f}" if score in shown else "" for score in (*SCORES, AGREE)),
     ]
 
 
-def _verdict(how: Mapping[str, Interval], missed: Mapping[str, Interval], frame: pd.DataFrame) -> str:
+def _signed(rank: Interval) -> str:
+    return f"{rank.mean:+.2f} [{rank.low:+.2f}, {rank.high:+.2f}]"
+
+
+def _verdict(
+    how: Mapping[str, Interval], line: Interval, missed: Mapping[str, Interval], frame: pd.DataFrame
+) -> str:
     best = max((score for score in SCORES), key=lambda score: how[score].mean)
     told = [score for score in SCORES if how[score].low > 0]
     against = [score for score in SCORES if how[score].high < 0]
@@ -191,13 +200,16 @@ def _verdict(how: Mapping[str, Interval], missed: Mapping[str, Interval], frame:
     clean, worst = (by.loc[name].to_numpy() for name in (next(iter(LABELLED)), list(LABELLED)[-1]))
     use = Interval.of(list(clean - by.loc["size 300"].to_numpy()))
     harm = Interval.of(list(worst - by.loc["size 300"].to_numpy()))
-    ensemble = Interval.of(list(frame.drop_duplicates("seed")["ensemble"]))
+    once = frame.drop_duplicates("seed")
+    who = ", ".join(
+        f"{name} {Interval.of(list(once[name])).percent()}" for name in ("teachers", "average", "ensemble")
+    )
     shift = ", ".join(f"{name} {Interval.of(list(by.loc[name])).points()}" for name in GROUPS["shift"])
     return (
-        f"The ensemble has {ensemble.percent()} %. Gains by distance from the task (1,000 samples): {shift}. "
+        f"Before distilling, %: {who}. Gains by distance from the task (1,000 samples): {shift}. "
         f"Of single scores that are known before distilling, `{best}` ranks the proxy sets best ({how[best].mean:+.2f}); "
         f"a positive rank correlation is certain for {_listed(told)}, a negative one for {_listed(against)}. A line through size, "
-        f"coverage and likeness, fitted without the set that it is asked about, misses the gain by {100 * missed['foretold'].mean:.1f} points on "
+        f"coverage and likeness, fitted without the set that it is asked about, ranks them with {_signed(line)} and misses the gain by {100 * missed['foretold'].mean:.1f} points on "
         f"average, the mean of the other sets by {100 * missed['nothing known'].mean:.1f}. Right labels beside the ensemble: {use.points()} points over "
         f"none; with 60 % wrong: {harm.points()}."
     )

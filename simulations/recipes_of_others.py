@@ -1,7 +1,7 @@
 """What mistakes of widely copied implementations do to the ranking of five methods (`mistakes.py` holds them).
 
-Fashion-MNIST, 10 clients, Dirichlet 0.3. Each method that a mistake can be made in is run with it, all else alike, the learning rate chosen
-on validation data for the wrong form as for the right one. FD and FedMD have no global model: their clients are measured on the
+Fashion-MNIST, 10 clients, Dirichlet 0.3. Each method that a mistake can be made in is run with it, all else alike: the learning rate is
+the one that validation data chose for the right form. FD and FedMD have no global model: their clients are measured on the
 global test data, on average. A temperature is used by none of the recipes; a one-sided one is compared with a temperature of
 3 on both sides. The choice of the best round and learning rate by test data is read off the right runs.
 """
@@ -17,7 +17,7 @@ from fedkd.foundation.run_folder import METRICS
 from simulations.study import Interval, Study, choose, seeds_from_command_line, slug
 
 COMMON = [
-    "data=fashion_mnist", "data.samples=2500", "data.test_samples=2000", "partition=dirichlet", "partition.alpha=0.3", "proxy.size=500",
+    "data=fashion_mnist", "data.samples=2500", "data.test_samples=2000", "data.validation=0.025", "partition=dirichlet", "partition.alpha=0.3", "proxy.size=500",
     "model=mlp", "clients=10", "rounds=5", "runtime=inline", "threads=1", "method.client.fit.epochs=3",
 ]  # fmt: skip
 DIGEST = "method.client.digest.epochs=3"
@@ -91,12 +91,14 @@ Accuracies = dict[str, "pd.Series[float]"]
 def main() -> None:
     """Run the study, print its table and draw it."""
     study = Study("recipes_of_others", seeds_from_command_line(__doc__))
-    right = {name: _accuracy(study, name, "right", []) for name in METHODS}
-    soft = {**right, **{name: _accuracy(study, name, "T=3", own) for name, own in SOFT.items()}}
+    found = {name: _right(study, name) for name in METHODS}
+    right = {name: accuracy for name, (accuracy, _) in found.items()}
+    rates = {name: rate for name, (_, rate) in found.items()}
+    soft = {**right, **{name: _other(study, name, "T=3", own, rates[name]) for name, own in SOFT.items()}}
     befores, afters = dict[str, Accuracies](), dict[str, Accuracies]()
     for mistake, applied in MISTAKES.items():
         befores[mistake] = soft if mistake == SOFTENED else right
-        wrong = {name: _accuracy(study, name, mistake, own) for name, own in applied.items()}
+        wrong = {name: _other(study, name, mistake, own, rates[name]) for name, own in applied.items()}
         afters[mistake] = {**befores[mistake], **wrong}
     chosen = {name: _chosen(study, name) for name in METHODS}
     befores[BY_TEST] = {name: table["validation"] for name, table in chosen.items()}
@@ -130,12 +132,19 @@ def main() -> None:
     )
 
 
-def _accuracy(study: Study, method: str, form: str, own: list[str]) -> "pd.Series[float]":
-    """Return the test accuracy of each seed in the last round, at the learning rate that is best on validation data."""
-    arm = f"{method} {form}"
-    frame = study.run({arm: [*METHODS[method], *own]}, common=COMMON, grid=GRIDS[method])
+def _right(study: Study, method: str) -> tuple["pd.Series[float]", str]:
+    """Return the test accuracy of each seed in the last round, and the learning rate, which is the best on validation data."""
+    arm, grid = f"{method} right", GRIDS[method]
+    frame = study.run({arm: METHODS[method]}, common=COMMON, grid=grid)
     runs = choose(frame, arm, f"{SCOPES[method]}/validation/accuracy")
-    return runs[f"{SCOPES[method]}/test/accuracy"]
+    return runs[f"{SCOPES[method]}/test/accuracy"], grid[int(runs["point"].iloc[0])]
+
+
+def _other(study: Study, method: str, form: str, own: list[str], rate: str) -> "pd.Series[float]":
+    """Return the test accuracy of each seed of another form of a method."""
+    arm = f"{method} {form}"
+    frame = study.run({arm: [*METHODS[method], *own]}, common=COMMON, grid=[rate])
+    return frame.set_index("seed").sort_index()[f"{SCOPES[method]}/test/accuracy"]
 
 
 def _chosen(study: Study, method: str) -> pd.DataFrame:
