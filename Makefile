@@ -9,7 +9,7 @@ export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: demo test install format lint types layers unit notebook constraints clean
+.PHONY: demo test install format lint types layers unit docs notebook constraints clean
 
 install: $(READY)
 
@@ -45,6 +45,12 @@ unit: $(READY)
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# The pages that are written from the code; tests compare them.
+docs: $(READY)
+	$(BIN)/fedkd list methods --markdown > docs/methods.md.new
+	mv docs/methods.md.new docs/methods.md
+	REWRITE=1 $(BIN)/pytest tests/docs/test_fusion.py
 
 notebook: $(READY)
 	$(BIN)/jupytext --to ipynb --execute analysis/convergence.py --output analysis/convergence.ipynb

@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from fedkd.assembly.experiment import Experiment
 
 
-_WORDS: dict[Need, str] = {
+NEEDED: dict[Need, str] = {
     "labels": "the labels of the proxy set",
     "student": "what the student says before it learns",
     "validation": "the scores of the clients' networks on validation data",
     "clients": "what clients say about themselves",
 }
+"""What a weighting may need, in words."""
 _WAYS_OUT: dict[Need, str] = {
     "labels": "take proxy=heldout proxy.labelled=true, or another weighting",
     "student": "take another weighting",
@@ -51,7 +52,7 @@ def check(experiment: "Experiment") -> None:
         )
     _check_runtime(experiment)
     federated.check(experiment.data, experiment.partition, experiment.proxy, settings.clients)
-    _check_parts(experiment)
+    check_parts(experiment)
     _check_task(experiment)
     _check_proxy(experiment)
     check_networks(experiment)
@@ -75,7 +76,12 @@ def _check_runtime(experiment: "Experiment") -> None:
         )
 
 
-def _check_parts(experiment: "Experiment") -> None:
+def check_parts(experiment: "Experiment") -> None:
+    """Refuse parts of the method that do not go together, whatever the data and the networks.
+
+    Raises:
+        IllegalCombination: with a way out.
+    """
     method = experiment.method
     kind = None if method.knowledge is None else experiment.resolved["method"]["knowledge"]["name"]
     takes = method.strategy.takes
@@ -155,15 +161,15 @@ def _check_weighting(experiment: "Experiment") -> None:
     strategy = experiment.named("strategy")
     for need in sorted(method.weighting.needs - method.strategy.offers):
         raise IllegalCombination(
-            f"{slot} needs {_WORDS[need]}, which {strategy} does not have; {_WAYS_OUT[need]}"
+            f"{slot} needs {NEEDED[need]}, which {strategy} does not have; {_WAYS_OUT[need]}"
         )
     if "student" in method.weighting.needs and method.distiller is None:
         raise IllegalCombination(
-            f"{slot} needs {_WORDS['student']}, and without method.distiller there is none that learns; set method.distiller={{}}"
+            f"{slot} needs {NEEDED['student']}, and without method.distiller there is none that learns; set method.distiller={{}}"
         )
     if "labels" in method.weighting.needs and not getattr(experiment.proxy, "labelled", False):
         raise IllegalCombination(
-            f"{slot} needs {_WORDS['labels']}, and this proxy set has none; {_WAYS_OUT['labels']}"
+            f"{slot} needs {NEEDED['labels']}, and this proxy set has none; {_WAYS_OUT['labels']}"
         )
     if (
         method.fusion is not None
@@ -220,12 +226,12 @@ def _check_proxy(experiment: "Experiment") -> None:
 def _check_labels(experiment: "Experiment") -> None:
     """Refuse what learns from labels of a proxy set that has none."""
     method = experiment.method
-    learners = {
-        "method.client.pretrain.epochs=0 and method.client.label_weight=0": method.client.learns_proxy_labels,
-        "method.distiller.label_weight=0": method.distiller is not None and method.distiller.label_weight > 0,
-        f"another method.strategy than {experiment.named('strategy')}": method.strategy.needs_proxy_labels,
+    ways_out = {
+        "client": "method.client.pretrain.epochs=0 and method.client.label_weight=0",
+        "distiller": "method.distiller.label_weight=0",
+        "strategy": f"another method.strategy than {experiment.named('strategy')}",
     }
-    ways = [way for way, learns in learners.items() if learns]
+    ways = [way for slot, way in ways_out.items() if slot in method.label_learners]
     if ways:
         raise IllegalCombination(
             f"method={method.name} trains on the labels of the proxy set, and this proxy set has none; "

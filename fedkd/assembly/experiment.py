@@ -139,6 +139,16 @@ class Experiment:
         return settled(experiment)
 
 
+def method_of(recipe: Mapping[str, Any]) -> tuple[Method, dict[str, Any]]:
+    """Return the parts that a method recipe names, with no experiment around them, and the recipe with every default spelled out.
+
+    Raises:
+        InvalidOption: a key that nobody knows, a wrong type, or a value out of range.
+    """
+    reader = _Reader({"method": recipe})
+    return reader.method(), reader.resolved["method"]
+
+
 class _Reader:
     """Reads the parts out of a config, and writes down each with all its options."""
 

@@ -32,6 +32,21 @@ class Method:
         return self.codec, self.codec_down or self.codec
 
     @property
+    def mixes(self) -> bool:
+        """Whether clients may have different architectures: their networks do not meet, or do so by group."""
+        return self.strategy.mixed_models or self.client.carries_student
+
+    @property
+    def label_learners(self) -> frozenset[str]:
+        """The slots whose parts learn from true labels of the proxy set."""
+        learns = {
+            "client": self.client.learns_proxy_labels,
+            "distiller": self.distiller is not None and self.distiller.label_weight > 0,
+            "strategy": self.strategy.needs_proxy_labels,
+        }
+        return frozenset(slot for slot, does in learns.items() if does)
+
+    @property
     def remembers(self) -> bool:
         """Whether clients keep anything from round to round: their networks, or copies of what was said."""
         return self.client.persistent or any(codec.remembers for codec in self.codecs)

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import inspect
+import sys
 import typing
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,9 +15,11 @@ from rich.markup import escape
 from rich.padding import Padding
 
 from fedkd.aggregation import FUSIONS, WEIGHTINGS
-from fedkd.assembly.compose import recipes, recipes_dir
+from fedkd.assembly.compose import recipes
 from fedkd.assembly.experiment import BASELINES
 from fedkd.cli.guide import comment_of, options_table
+from fedkd.cli.methods import facts_of, read_methods
+from fedkd.cli.methods_page import page_of
 from fedkd.clients import CLIENTS
 from fedkd.data.datasets import DATASETS
 from fedkd.data.partitions import PARTITIONS
@@ -103,6 +106,17 @@ def list_kind(kind: str, *, own: Path | None) -> None:
         raise InvalidOption("list", kind, f"one of {', '.join(known)}", nearest(kind, known))
 
 
+def list_markdown(kind: str | None, *, own: Path | None) -> None:
+    """Write the page of all methods as Markdown.
+
+    Raises:
+        InvalidOption: another kind, of which there is no page.
+    """
+    if kind != "methods":
+        raise InvalidOption("list --markdown", kind, "methods", nearest(kind or "", ["methods"]))
+    sys.stdout.write(page_of(read_methods(own).values()))
+
+
 def entries(family: Family) -> Iterator[Entry]:
     """Yield every part of a family; one that is broken says so, and keeps no other away."""
     for name in family.names():
@@ -122,20 +136,16 @@ def source_of(cls: type) -> str:
 
 
 def _methods(console: Console, own: Path | None) -> None:
-    folders = [recipes_dir(), *([own] if own else [])]
-    for name in recipes("method", own):
-        path = next(path for folder in folders if (path := folder / "method" / f"{name}.yaml").exists())
+    for name, recipe in read_methods(own).items():
         _heading(console, name, comment_of("method", name, own))
-        try:
-            recipe = yaml.safe_load(path.read_bytes())
-        except yaml.YAMLError as error:
-            console.print(Padding(f"broken: {escape(' '.join(str(error).split()))}", (0, 0, 0, 2)))
-            continue
-        for slot, value in recipe.items() if isinstance(recipe, dict) else ():
+        if recipe.method is None:
+            console.print(Padding(f"broken: {escape(recipe.broken)}", (0, 0, 0, 2)))
+        else:
+            for fact in dataclasses.fields(facts := facts_of(recipe)):
+                _line(console, fact.name.replace("_", " "), str(getattr(facts, fact.name)).replace("`", ""))
+        for slot, value in recipe.values.items():
             if slot != "name" and value is not None:
-                console.print(
-                    Padding(f"[cyan]{slot:<11}[/cyan]{escape(_flow(value))}", (0, 0, 0, 2)), highlight=False
-                )
+                _line(console, slot, _flow(value))
     console.print(
         "\nchosen with method=NAME; every part and option can be changed: method.fusion=power",
         highlight=False,
@@ -183,6 +193,10 @@ def _nested(console: Console, classes: Iterable[type]) -> None:
 
 def _heading(console: Console, name: str, words: str) -> None:
     console.print(f"\n[bold]{escape(name)}[/bold]  {escape(words)}", highlight=False)
+
+
+def _line(console: Console, name: str, words: str) -> None:
+    console.print(Padding(f"[cyan]{name:<11}[/cyan]{escape(words)}", (0, 0, 0, 2)), highlight=False)
 
 
 def _flow(value: object) -> str:

@@ -12,18 +12,13 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from fedkd.aggregation.evidence import evidence_bytes
 from fedkd.assembly.experiment import Experiment
 from fedkd.assembly.networks import student_model
+from fedkd.cli.payload import Ground, payload_of
 from fedkd.clients import Situation
 from fedkd.foundation.seeding import Streams
 from fedkd.knowledge import Package
-from fedkd.knowledge.kinds.class_means import ClassMeans
-from fedkd.knowledge.kinds.logits import Logits
-from fedkd.knowledge.kinds.probabilities import Probabilities
-from fedkd.knowledge.kinds.prototypes import Prototypes
-from fedkd.knowledge.kinds.weights import Weights
-from fedkd.models.base import Model, count_parameters, observe
+from fedkd.models.base import Model, count_parameters
 
 
 @dataclass(frozen=True)
@@ -120,43 +115,23 @@ def _asked(experiment: Experiment) -> int:
 def _payload(
     experiment: Experiment, clients: int, active: int, asked: int
 ) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
-    """Return the payload up and down by round; knowledge about samples and labels comes down from round 2 on."""
-    kind, outputs = experiment.method.knowledge, experiment.data.num_outputs
-    evidence = active * evidence_bytes(experiment.method.weighting.sends, asked, outputs)
-    match kind:
-        case None:
-            return (0,), (0,)
-        case Weights():
-            # What crosses of a client that carries the student is the student.
-            carries = experiment.method.client.carries_student
-            models = (
-                (student_model(experiment),) * clients if carries else experiment.model.per_client(clients)
-            )
-            sizes = {model: _state_bytes(_network(experiment, model)) for model in set(models)}
-            size = sum(sizes[model] for model in models) * active // clients
-            beside = experiment.method.strategy.sent_beside(_network(experiment, models[0]), outputs)
-            return (size + evidence,), tuple(size + active * extra for extra in beside)
-        case Prototypes():
-            shape = (outputs, _width(experiment))
-        case ClassMeans():
-            shape = (outputs, outputs)
-        case Logits() | Probabilities():
-            shape = (asked, outputs)
-        case _:
-            return None, None
-    up, down = (active * codec.num_bytes(shape) for codec in experiment.method.codecs)
-    return (up + evidence,), (0, down)
-
-
-def _width(experiment: Experiment) -> int:
-    """Return how many features the networks have, where features cross: the same for all."""
-    network = _network(experiment, next(iter(experiment.model.architectures().values())))
-    shape = next(iter(experiment.data.views.values()))
-    return observe(network, {"sample": torch.zeros(1, *shape)}).features.shape[-1]
-
-
-def _state_bytes(network: nn.Module) -> int:
-    return sum(array.nelement() * array.element_size() for array in network.state_dict().values())
+    """Return the payload up and down by round; with clients of several architectures, that of their mean."""
+    # What crosses of a client that carries the student is the student.
+    carries = experiment.method.client.carries_student
+    models = (student_model(experiment),) * clients if carries else experiment.model.per_client(clients)
+    shape, outputs = next(iter(experiment.data.views.values())), experiment.data.num_outputs
+    each = {
+        model: payload_of(experiment.method, Ground(_network(experiment, model), shape, asked, outputs))
+        for model in set(models)
+    }
+    payloads = [payload for model in models if (payload := each[model]) is not None]
+    if len(payloads) < len(models):
+        return None, None
+    up, first, later = (
+        sum(getattr(payload, part) for payload in payloads) * active // clients
+        for part in ("up", "first", "later")
+    )
+    return (up,), (first, later)
 
 
 def _client_steps(experiment: Experiment, clients: int, active: int, asked: int) -> int:

@@ -106,6 +106,10 @@ def resume(
 @app.command("list")
 def list_(
     kind: Annotated[str | None, typer.Argument(metavar="[KIND]", show_default=False)] = None,
+    markdown: Annotated[
+        bool,
+        typer.Option("--markdown", help="With methods: the page docs/methods.md, with equations and bytes."),
+    ] = False,
     config_dir: OwnRecipes = None,
 ) -> None:
     """Explain what can be chosen: recipes and parts, with every option, its default, range and source.
@@ -113,9 +117,11 @@ def list_(
     KIND is methods, datasets, partitions, proxies, models, engines, runtimes, clients, strategies, fusions, weightings, codecs,
     knowledge or baselines; without it all kinds are listed with their names.
     """
-    from fedkd.cli.catalogue import list_kind, list_kinds
+    from fedkd.cli.catalogue import list_kind, list_kinds, list_markdown
 
-    if kind is None:
+    if markdown:
+        list_markdown(kind, own=config_dir)
+    elif kind is None:
         list_kinds(own=config_dir)
     else:
         list_kind(kind, own=config_dir)

@@ -11,6 +11,11 @@ labels, which are learned beside what the server says, `e CE + (1 - e) KL(server
 Cronus: Chang et al., "Cronus: Robust and Heterogeneous Collaborative Learning with Black-Box Knowledge Transfer" (2019); there private
 and public samples are mixed in one training, here one follows the other.
 
+With t the consensus that was received, and e the `label_weight`:
+
+    digest, on public samples:  L = (1 - e) D(t, f_k(x)) + e CE(f_k(x), y),   D the KL, or the MAE of the logits (FedMD)
+    then, on its own samples:   L = CE(f_k(x), y)
+
 All end a round with the clients' answers. A client digests the last consensus when it next takes part, which is the
 same order of work; the consensus of the last round therefore reaches no client.
 """

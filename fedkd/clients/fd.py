@@ -1,7 +1,9 @@
 """The client of FD: labels, and what the others say about each label.
 
 Jeong et al., "Communication-Efficient On-Device Machine Learning: Federated Distillation and Augmentation under Non-IID
-Private Data" (2018), Algorithm 1.
+Private Data" (2018), Algorithm 1:
+
+    L = CE(p, y) + gamma tau^2 KL(softmax(t_y / tau) || softmax(z / tau)),   t_y the mean logits that the others have for label y
 
 Differs from the paper: mean logits are computed after local training with the final network, where the paper
 accumulates them over the local iterations. A label about which nobody else said anything adds nothing to the loss.

@@ -1,4 +1,7 @@
-"""Training alone: the client keeps its network and never hears of the others. The lower reference of every comparison."""
+"""Training alone: the client keeps its network and never hears of the others. The lower reference of every comparison.
+
+L = CE(p, y)
+"""
 
 from dataclasses import dataclass
 from typing import ClassVar

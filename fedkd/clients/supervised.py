@@ -1,4 +1,7 @@
-"""Plain training on the client's own data: the client of FedAvg (McMahan et al., 2017) and FedDF (Lin et al., 2020)."""
+"""Plain training on the client's own data: the client of FedAvg (McMahan et al., 2017) and FedDF (Lin et al., 2020).
+
+L = CE(p, y)
+"""
 
 from dataclasses import dataclass
 

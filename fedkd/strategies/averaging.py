@@ -1,4 +1,8 @@
-"""Averaging of weights (McMahan et al., 2017): Flower's FedAvg, with clients sampled by our named stream.
+"""Averaging of weights: Flower's FedAvg, with clients sampled by our named stream.
+
+McMahan et al., "Communication-Efficient Learning of Deep Networks from Decentralized Data" (AISTATS 2017), Algorithm 1:
+
+    w = sum_k (n_k / n) w_k     n_k samples of client k, n of all clients of the round
 
 The mean is Flower's up to rounding, but of all replies only a sum is held, and their order does not matter.
 """

@@ -5,6 +5,10 @@ make a Gaussian or a Dirichlet distribution (`fedkd.aggregation.posterior`); net
 teach the mean what they together say about unlabelled public samples. The student's weights at the end of each cycle of the learning
 rate are averaged (stochastic weight averaging: Izmailov et al., UAI 2018).
 
+    w_s ~ N(w_mean, diag of the variance over clients),  or  w_s = sum_k c_sk w_k with c_sk ~ n_k Dirichlet(alpha)_k
+    t(x) = fuse of f(x; w) over w in {w_k} + {w_s} + {w_mean}
+    w <- minimise mean_x KL(t(x) || f(x; w)), from w_mean on;  the mean of w over the ends of the cycles is kept
+
 Differs from the paper: a cycle is the distiller's whole plan, with its own schedule (half a cosine in the recipe).
 """
 

@@ -1,4 +1,9 @@
-"""Federated distillation without a public set: mean logits for each label (FD: Jeong et al., 2018, Algorithm 1)."""
+"""Federated distillation without a public set: mean logits for each label (FD: Jeong et al., 2018, Algorithm 1).
+
+What client k is taught about label y, of the mean logits z_jy of the clients that have it:
+
+    t_ky = mean_(j != k, j has y) z_jy
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -1,5 +1,11 @@
 """Co-distillation on a public set: clients answer, the server fuses, everyone learns the consensus.
 
+With the answers f_k(x) of the clients and their weights a_k, on every sample x of the public set:
+
+    t(x) = fuse_k (a_k(x), f_k(x))                the consensus
+    student <- minimise mean_x D(t(x), f_S(x))    D the distiller's divergence; labels of the public set may count beside it
+    down: t(x), or f_S(x) with `broadcast: student`
+
 FedMD: Li & Wang (2019), Algorithm 1. DS-FL: Itahara et al. (2020), Algorithm 1. In DS-FL the server trains a global model
 on the consensus; FedMD has none, and here it gets one, so that there is a student to report: no client ever sees it.
 CFD: Sattler et al. (2020), Algorithm 1, and MHAT: Hu et al. (2021): what goes down is what the server's model says after it has
@@ -181,8 +187,8 @@ class CoDistillationStrategy(Federated):
         return self._weights
 
     def accounts(self, server_round: int) -> Mapping[str, float]:
-        """Return the privacy that the votes of all rounds so far have spent, where they are noisy."""
-        return self.fusion.accounts(server_round * len(self._asked))
+        """Return the privacy that noisy votes have spent in all rounds so far, or noise on what clients say of themselves."""
+        return {**self.weighting.accounts(), **self.fusion.accounts(server_round * len(self._asked))}
 
     def _draw(self, server_round: int) -> Int[Tensor, " n"]:
         if self.samples_per_round is None:

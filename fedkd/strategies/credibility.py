@@ -4,6 +4,10 @@ He et al., "Class-Wise Adaptive Self Distillation for Federated Learning on Non-
 Critically: Selective Self Distillation in Federated Learning on Non-IID Data" (IEEE Transactions on Big Data, 2022): before each round
 the server tries the global network on a small labelled set of its own, and sends one number for each class beside the weights.
 
+    w = sum_k (n_k / n) w_k,   down: w and a_c for each class c
+    FedCAD: a_c = the mean probability of c over the samples of c
+    FedSSD: a_c = A_cc (1 - max_(j != c) A_jc),   A_jc the share of the samples of j that are taken for c
+
 Here that set is the validation data, which choose already when a distiller stops; test data stay unseen.
 """
 

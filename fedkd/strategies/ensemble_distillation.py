@@ -1,4 +1,9 @@
-"""Ensemble distillation for robust model fusion (FedDF: Lin et al., NeurIPS 2020, Algorithms 1 and 3).
+"""Ensemble distillation of clients' networks (FedDF).
+
+Lin et al., "Ensemble Distillation for Robust Model Fusion in Federated Learning" (NeurIPS 2020), Algorithms 1 and 3:
+
+    w <- sum_k (n_k / n) w_k
+    w <- minimise mean_x D(fuse_k f(x; w_k), f(x; w)),   x public samples, D the KL from the ensemble
 
 Clients send weights. The server averages them (by architecture, where there are several), and lets each average learn
 what all received networks together say about unlabelled public samples.
@@ -162,8 +167,8 @@ class FedDF(Federated):
         return self._weights
 
     def accounts(self, server_round: int) -> Mapping[str, float]:
-        """Return the privacy that the votes of all rounds so far have spent, where they are noisy."""
-        return self.fusion.accounts(server_round * len(self.proxy))
+        """Return the privacy that noisy votes have spent in all rounds so far, or noise on what clients say of themselves."""
+        return {**self.weighting.accounts(), **self.fusion.accounts(server_round * len(self.proxy))}
 
     def judged(self, client: int, arrays: ArrayRecord) -> Mapping[str, ArrayRecord]:
         """Return the weights of the client's architecture."""

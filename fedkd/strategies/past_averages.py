@@ -3,6 +3,8 @@
 Yao et al., "Local-Global Knowledge Distillation in Heterogeneous Federated Learning with Non-IID Data" (2021; IEEE Transactions
 on Computers, 2023), Algorithm 1: the server keeps the last M global networks and sends their mean beside the newest one.
 
+    w = sum_k (n_k / n) w_k,   down: w and w_teacher = mean of the last M of them
+
 Not here: FedGKD-VOTE, which sends all M networks.
 """
 

@@ -1,8 +1,11 @@
 """A consensus of its own for every client, with learned coefficients (KT-pFL).
 
 Zhang et al., "Parameterized Knowledge Transfer for Personalized Federated Learning" (NeurIPS 2021), Algorithm 1: client k is taught
-`sum_m c_km p_m`, a mixture of all clients' answers about the public samples, and the server learns the matrix c
+a mixture t_k of all clients' answers p_m about the public samples, and the server learns its coefficients
 (`fedkd.aggregation.coefficients`). There is no student.
+
+    t_k(x) = sum_m c_km p_m(x)
+    c_k <- c_k - lr * gradient of [ mean_x KL(t_k(x) || p_k(x)) + rho |c_k - 1/K|^2 ]
 
 Differs from the paper: rows of c are kept distributions; where only some clients answer, their coefficients are divided by their sum.
 """

@@ -1,7 +1,9 @@
 """Federated prototypes: the mean features of each class cross, no public set, no student.
 
 Tan et al., "FedProto: Federated Prototype Learning across Heterogeneous Clients" (AAAI 2022), equation 6: the global prototype of
-a class is the mean of the clients' prototypes by how many samples of the class stand behind each.
+a class is the mean of the clients' prototypes by how many samples of the class stand behind each:
+
+    C_global_j = sum_k (n_kj / n_j) C_kj     over the clients that have class j, n_kj samples of it
 
 The equation as printed divides by the number of clients once more, which would shrink prototypes; it is left out. The authors' code
 counts every client that has the class alike; `mean: clients` is that form.

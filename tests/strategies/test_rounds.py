@@ -71,6 +71,12 @@ METHODS: dict[str, dict[str, Any]] = {
         "kind": LabelledWeights(),
         "models": ALIKE,
     },
+    "fedftg": {
+        "server": "hard_samples",
+        "strategy": Supervised(fit=FIT),
+        "kind": LabelledWeights(),
+        "models": ALIKE,
+    },
     "fml": {"server": "averaging", "strategy": FML(fit=FIT), "kind": Weights(), "models": ALIKE},
     "fd": {"server": "class_means", "strategy": FD(fit=FIT), "kind": ClassMeans(), "models": MIXED},
     "fedproto": {
@@ -180,6 +186,7 @@ def test_a_method_is_the_same_whatever_ids_nodes_have_and_whenever_their_replies
         "fedcad",
         "fedssd",
         "fedgen",
+        "fedftg",
         "fml",
         "fedmd",
         "dsfl",
@@ -254,6 +261,7 @@ def test_fd_of_weight_zero_is_training_alone_over_whole_rounds(
         ("fedcad", 4 * 650, 4 * 650 + 4 * 10),
         ("fedssd", 4 * 650, 4 * 650 + 4 * 10),
         ("fedgen", 4 * 650, 4 * 650 + 4 * ((32 + 10 + 1) * 64 + (64 + 1) * 64)),
+        ("fedftg", 4 * 650, 4 * 650),
         ("fml", 4 * 650, 4 * 650),
         ("fedproto", 4 * 10 * 32, 4 * 10 * 32),
         ("fedmd", 4 * 40 * 10, 4 * 40 * 10),

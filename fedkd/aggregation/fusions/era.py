@@ -1,4 +1,7 @@
-"""Entropy reduction averaging, ERA, of DS-FL (Itahara et al., 2020)."""
+"""Entropy reduction averaging, ERA, of DS-FL (Itahara et al., 2020).
+
+t(x) = softmax(sum_k a_k p_k(x) / T)
+"""
 
 from dataclasses import dataclass
 

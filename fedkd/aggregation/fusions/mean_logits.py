@@ -1,4 +1,7 @@
-"""The weighted mean of raw outputs (FedMD: Li & Wang, 2019, Algorithm 1; FedDF's `avg_logits`: Lin et al., 2020)."""
+"""The weighted mean of raw outputs (FedMD: Li & Wang, 2019, Algorithm 1; FedDF's `avg_logits`: Lin et al., 2020).
+
+t(x) = sum_k a_k z_k(x)     in logits
+"""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal

@@ -1,4 +1,7 @@
-"""The weighted mean of probabilities (DS-FL's simple aggregation: Itahara et al., 2020; FedDF's `avg_probs`)."""
+"""The weighted mean of probabilities (DS-FL's simple aggregation: Itahara et al., 2020; FedDF's `avg_probs`).
+
+t(x) = sum_k a_k p_k(x)
+"""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,7 @@
-"""Sharpening by a power of the mean probability, `p^b / sum p^b` (FedBE: Chen & Chao, 2021, with b = 2)."""
+"""Sharpening by a power of the mean probability (FedBE: Chen & Chao, 2021, with b = 2).
+
+t(x) = p^b / sum_c p_c^b,   p = sum_k a_k p_k(x)
+"""
 
 from dataclasses import dataclass
 

@@ -2,13 +2,15 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from fedkd.foundation.parts import Part
 from fedkd.knowledge.package import Package
+
+Axis = Literal["samples", "outputs", "features"]
 
 
 @runtime_checkable
@@ -49,6 +51,9 @@ class Kind(Part, ABC):
 
     equal_features: ClassVar[bool] = False
     """Whether the networks of all clients must have features of one width."""
+
+    axes: ClassVar[tuple[Axis, Axis] | None] = None
+    """What the rows and the columns of its values are; none for weights, and where it does not say, so that no bytes are foretold."""
 
     @abstractmethod
     def extract(self, client: TrainedClient, ids: Int[Tensor, " n"] | None) -> Package:

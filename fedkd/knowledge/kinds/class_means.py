@@ -7,7 +7,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from fedkd.knowledge.kinds._by_label import means_by_label
-from fedkd.knowledge.kinds.base import Kind, TrainedClient
+from fedkd.knowledge.kinds.base import Axis, Kind, TrainedClient
 from fedkd.knowledge.package import Package
 
 
@@ -16,6 +16,7 @@ class ClassMeans(Kind):
     """For each label the mean logit vector of the client's own samples, with how many there were."""
 
     needs_classes: ClassVar[bool] = True
+    axes: ClassVar[tuple[Axis, Axis] | None] = ("outputs", "outputs")
 
     def extract(self, client: TrainedClient, ids: Int[Tensor, " n"] | None) -> Package:
         """Return [labels, classes] and counts [labels]; a label with count 0 says nothing, its row is to be ignored."""

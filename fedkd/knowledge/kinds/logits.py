@@ -6,7 +6,7 @@ from typing import ClassVar
 from jaxtyping import Int
 from torch import Tensor
 
-from fedkd.knowledge.kinds.base import Kind, TrainedClient
+from fedkd.knowledge.kinds.base import Axis, Kind, TrainedClient
 from fedkd.knowledge.package import Package
 
 
@@ -15,6 +15,7 @@ class Logits(Kind):
     """Raw outputs on the proxy set: class scores, or predicted numbers in a regression."""
 
     needs_proxy: ClassVar[bool] = True
+    axes: ClassVar[tuple[Axis, Axis] | None] = ("samples", "outputs")
 
     def extract(self, client: TrainedClient, ids: Int[Tensor, " n"] | None) -> Package:
         """Return [samples, outputs] with the ids."""

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Int
 from torch import Tensor
 
-from fedkd.knowledge.kinds.base import Kind, TrainedClient
+from fedkd.knowledge.kinds.base import Axis, Kind, TrainedClient
 from fedkd.knowledge.package import Package
 
 
@@ -17,6 +17,7 @@ class Probabilities(Kind):
 
     needs_proxy: ClassVar[bool] = True
     needs_classes: ClassVar[bool] = True
+    axes: ClassVar[tuple[Axis, Axis] | None] = ("samples", "outputs")
 
     def extract(self, client: TrainedClient, ids: Int[Tensor, " n"] | None) -> Package:
         """Return [samples, classes] with the ids; rows sum to 1."""

@@ -7,7 +7,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from fedkd.knowledge.kinds._by_label import means_by_label
-from fedkd.knowledge.kinds.base import Kind, TrainedClient
+from fedkd.knowledge.kinds.base import Axis, Kind, TrainedClient
 from fedkd.knowledge.package import Package
 
 
@@ -17,6 +17,7 @@ class Prototypes(Kind):
 
     needs_classes: ClassVar[bool] = True
     equal_features: ClassVar[bool] = True
+    axes: ClassVar[tuple[Axis, Axis] | None] = ("outputs", "features")
 
     def extract(self, client: TrainedClient, ids: Int[Tensor, " n"] | None) -> Package:
         """Return [classes, width] and counts [classes]; a class with count 0 says nothing, its row is to be ignored."""

@@ -1,0 +1,148 @@
+"""What goes with what: weightings, fusions, codecs and kinds of knowledge, asked of the checks that refuse a run.
+
+Nothing here knows a rule. Every combination of built-in parts is put into a method and shown to `check_parts`, which accepts it or
+says why not; what is always refused alike stands in one column.
+"""
+
+import dataclasses
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fedkd.aggregation import FUSIONS, WEIGHTINGS
+from fedkd.assembly.combinations import check_parts
+from fedkd.assembly.compose import compose
+from fedkd.assembly.experiment import Experiment
+from fedkd.cli.methods import Recipe
+from fedkd.foundation.errors import IllegalCombination
+from fedkd.foundation.registry import Family
+from fedkd.knowledge import CODECS, KINDS
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows and columns of names; in each cell nothing where it is allowed, else why it is not."""
+
+    title: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    refused: Mapping[tuple[str, str], str | None]
+
+
+class Refusals:
+    """Asks the checks about methods that nobody has written a recipe for."""
+
+    def __init__(self) -> None:
+        self._base = Experiment.from_config(compose(["method=feddf", "proxy.labelled=true"]))
+
+    def why(self, recipe: Recipe, **changed: str | None) -> str | None:
+        """Return why a recipe with other parts is refused, up to the way out; nothing where it is not.
+
+        Args:
+            recipe: the method.
+            changed: names of other parts by their slots.
+        """
+        assert recipe.method is not None
+        families: dict[str, Family] = {
+            "knowledge": KINDS,
+            "codec": CODECS,
+            "codec_down": CODECS,
+            "weighting": WEIGHTINGS,
+            "fusion": FUSIONS,
+        }
+        parts: dict[str, Any] = {
+            slot: None if name is None else families[slot].create(name, key=f"method.{slot}")
+            for slot, name in changed.items()
+        }
+        named = {slot: None if name is None else {"name": name} for slot, name in changed.items()}
+        experiment = dataclasses.replace(
+            self._base,
+            method=dataclasses.replace(recipe.method, **parts),
+            resolved={**self._base.resolved, "method": {**recipe.resolved, **named}},
+        )
+        try:
+            check_parts(experiment)
+        except IllegalCombination as error:
+            return str(error).split(";", maxsplit=1)[0]
+        return None
+
+
+def fusing(recipes: Iterable[Recipe]) -> Iterator[Table]:
+    """Yield for each server strategy that fuses, and each kind of knowledge that it takes, its weightings against its fusions.
+
+    Strategies and kinds with the same answers share a table.
+    """
+    refusals = Refusals()
+    tables: dict[tuple[tuple[str | None, ...], ...], list[Table]] = {}
+    for recipe in _one_each(recipes):
+        assert recipe.method is not None
+        if not recipe.method.strategy.needs_fusion:
+            continue
+        for kind in recipe.method.strategy.takes:
+            plain = {"knowledge": kind, "codec": "float32", "codec_down": None}
+            refused = {
+                (weighting, fusion): refusals.why(recipe, **plain, weighting=weighting, fusion=fusion)
+                for weighting, fusion in itertools.product(WEIGHTINGS.names(), FUSIONS.names())
+            }
+            title = f"`{recipe.resolved['strategy']['name']}` of `{kind}`"
+            table = _grouped(title, WEIGHTINGS.names(), FUSIONS.names(), refused)
+            tables.setdefault(tuple(table.refused.values()), []).append(table)
+    for alike in tables.values():
+        yield dataclasses.replace(alike[0], title=", ".join(table.title for table in alike))
+
+
+def coding(recipes: Iterable[Recipe]) -> Table:
+    """Return each server strategy and kind of knowledge that it takes against the codecs of what goes up."""
+    refusals, refused, rows = Refusals(), dict[tuple[str, str], str | None](), list[str]()
+    for recipe in _one_each(recipes):
+        assert recipe.method is not None
+        fusion = recipe.resolved["fusion"]
+        for kind in recipe.method.strategy.takes:
+            if kind is None:
+                continue
+            row = f"`{recipe.resolved['strategy']['name']}` of `{kind}`"
+            rows.append(row)
+            for codec in CODECS.names():
+                changed = {"knowledge": kind, "codec": codec, "codec_down": "float32"}
+                refused[row, codec] = refusals.why(recipe, **changed, fusion=fusion and fusion["name"])
+    return _grouped("codecs", rows, CODECS.names(), refused)
+
+
+def fusing_nothing(recipes: Iterable[Recipe]) -> dict[str, str]:
+    """Return each server strategy that refuses a fusion, with its reason."""
+    refusals = Refusals()
+    found = {}
+    for recipe in _one_each(recipes):
+        why = refusals.why(recipe, fusion="mean_logits")
+        if why is not None:
+            found[str(recipe.resolved["strategy"]["name"])] = why
+    return found
+
+
+def in_short(reasons: Iterable[str | None]) -> str:
+    """Return reasons, each once, without the key and the value that they begin with."""
+    short = {re.sub(r"^method\.\w+=[^\s:]+:? ", "", reason) for reason in reasons if reason}
+    return "; ".join(sorted(short))
+
+
+def _one_each(recipes: Iterable[Recipe]) -> Iterator[Recipe]:
+    """Yield one recipe for each server strategy."""
+    seen = set[str]()
+    for recipe in recipes:
+        if recipe.method is not None and (name := str(recipe.resolved["strategy"]["name"])) not in seen:
+            seen.add(name)
+            yield recipe
+
+
+def _grouped(
+    title: str, rows: Iterable[str], columns: Iterable[str], refused: Mapping[tuple[str, str], str | None]
+) -> Table:
+    """Put columns with the same answers into one."""
+    rows, alike = tuple(rows), dict[tuple[bool, ...], list[str]]()
+    for column in columns:
+        alike.setdefault(tuple(refused[row, column] is None for row in rows), []).append(column)
+    names = {", ".join(f"`{name}`" for name in group): group[0] for group in alike.values()}
+    cells = {(row, name): refused[row, first] for row in rows for name, first in names.items()}
+    return Table(title, rows, tuple(names), cells)

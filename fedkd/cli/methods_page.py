@@ -1,0 +1,136 @@
+"""docs/methods.md: every method recipe on one page, written from the code.
+
+>>> page_of(read_methods().values()).startswith("# Methods")
+True
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from fedkd.aggregation import WEIGHTINGS
+from fedkd.aggregation.teachers import Need
+from fedkd.assembly.combinations import NEEDED
+from fedkd.assembly.compose import recipes_dir
+from fedkd.cli.allowed import Table, coding, fusing, fusing_nothing, in_short
+from fedkd.cli.docstrings import words_of
+from fedkd.cli.formulas import SYMBOLS
+from fedkd.cli.methods import Recipe, facts_of, file_of, modules_of, paper_of
+from fedkd.foundation.parts import summary_of
+
+COMMAND = "fedkd list methods --markdown"
+"""What prints the page."""
+
+_HEADINGS = ("method", "up", "down", "bytes up", "bytes down", "public set", "mixed models", "student")
+
+
+def page_of(recipes: Iterable[Recipe]) -> str:
+    """Return the page; what is broken is named and keeps no other away."""
+    recipes = list(recipes)
+    sound = [recipe for recipe in recipes if recipe.method is not None]
+    broken = [f"`{recipe.name}` is broken: {recipe.broken}" for recipe in recipes if recipe.method is None]
+    parts = [
+        "# Methods",
+        f"Every method is a recipe, `fedkd run method=NAME`. This page is written by `make docs` (`{COMMAND}`) from the recipes, their parts and their "
+        "docstrings; edit those. How the answers of many teachers become one is told in [weighting and fusion](fusion.md), what a student can learn by in "
+        "[losses](losses.md), and how to add a method in [contributing](../CONTRIBUTING.md).",
+        "## What crosses",
+        "Payload in bytes of one round, without the envelopes of messages; the [ledger](runs.md) of a run has every byte. "
+        + " · ".join(f"**{symbol}** {words}" for symbol, words in SYMBOLS.items())
+        + ". Formulas are read off the functions that count; bits are rounded up to whole bytes, and a class that is sent by its number takes "
+        "the bits that 8 to 15 classes need. *Public set* is `labelled` where true labels of it are learned from or weighed by. *Student* is a network of "
+        "the server's own.",
+        *broken,
+        "\n".join(_rows(_HEADINGS, ([f"[`{r.name}`](#{r.name})", *_cells(r)] for r in sound))),
+        *(_section(recipe) for recipe in sound),
+        "## What goes with what",
+        "Each combination of built-in parts was shown to the checks that refuse a run. *If* names what a weighting needs besides: "
+        + " · ".join(f"**{need}**: {words}" for need, words in sorted(NEEDED.items()) if need != "clients")
+        + ".",
+        *(_fusing(table) for table in fusing(sound)),
+        "### Strategies that fuse nothing",
+        "\n".join(_rows(("strategy", "why not"), _refusals(sound))),
+        "### Codecs of what goes up",
+        _coding(coding(sound)),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _cells(recipe: Recipe) -> list[str]:
+    facts = facts_of(recipe)
+    return [facts.up, facts.down, facts.bytes_up, facts.bytes_down, facts.public, facts.mixed, facts.student]
+
+
+def _section(recipe: Recipe) -> str:
+    """Return what there is to say of one method."""
+    said = [(slot, module, words_of(module)) for slot, module in modules_of(recipe)]
+    equations = [equation for _, _, words in said for equation in words.equations]
+    differences = [
+        *recipe.comment.differences,
+        *(f"{difference} (`{slot}`)" for slot, _, words in said for difference in words.differences),
+    ]
+    paper = paper_of(recipe)
+    lines = [f"### {recipe.name}", recipe.comment.summary, *recipe.comment.notes]
+    if equations:
+        lines.append("```\n" + "\n\n".join(equations) + "\n```")
+    points = [
+        *((f"**Paper**: {paper}",) if paper else ()),
+        *differences,
+        *(f"**{slot}**: {words}" for slot, words in _parts(recipe)),
+        f"**Recipe**: {_link(recipe.path)}",
+    ]
+    lines.append("\n".join(f"- {point}" for point in points))
+    return "\n\n".join(lines)
+
+
+def _parts(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """Yield each part of a method with its name, its summary and its file."""
+    for slot, module in modules_of(recipe):
+        part = getattr(recipe.method, slot)
+        if type(part).__module__ != module:
+            continue  # what stands inside a codec is named with it
+        yield (
+            slot,
+            f"`{recipe.resolved[slot]['name']}`, {summary_of(type(part))} {_link(Path(file_of(module)))}",
+        )
+
+
+def _link(path: Path) -> str:
+    """Return a link from docs/ to a file of the repository, or the path of one's own."""
+    if path.is_absolute():
+        if not path.is_relative_to(recipes_dir()):
+            return f"`{path}`"
+        path = Path("configs") / path.relative_to(recipes_dir())
+    return f"[{path.as_posix()}]({os.path.join('..', path.as_posix())})"
+
+
+def _fusing(table: Table) -> str:
+    rows = []
+    for row in table.rows:
+        needs: Iterable[Need] = WEIGHTINGS.create(row, key="weighting").needs - {"clients"}
+        cells = [table.refused[row, column] for column in table.columns]
+        marks = ["no" if cell else "yes" for cell in cells]
+        rows.append([f"`{row}`", ", ".join(sorted(needs)) or "-", *marks, in_short(cells) or "-"])
+    headings = ("weighting", "if", *table.columns, "why not")
+    return f"### {table.title}\n\n" + "\n".join(_rows(headings, rows))
+
+
+def _refusals(recipes: list[Recipe]) -> Iterator[list[str]]:
+    for strategy, reason in fusing_nothing(recipes).items():
+        yield [f"`{strategy}`", in_short([reason])]
+
+
+def _coding(table: Table) -> str:
+    rows = []
+    for row in table.rows:
+        cells = [table.refused[row, column] for column in table.columns]
+        rows.append([row, *("no" if cell else "yes" for cell in cells), in_short(cells) or "-"])
+    return "\n".join(_rows(("of", *table.columns, "why not"), rows))
+
+
+def _rows(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
+    headings = list(headings)
+    yield f"| {' | '.join(headings)} |"
+    yield f"|{'---|' * len(headings)}"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
