@@ -19,7 +19,7 @@ from rich.table import Table
 from scipy import stats
 
 import fedkd
-from fedkd.foundation.run_folder import holds_run
+from fedkd.foundation.run_folder import SUMMARY, RunFolder, holds_run
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -119,6 +119,8 @@ class Study:
         figure.savefig(RESULTS / f"{self.name}.png", dpi=120)
 
     def _one(self, folder: Path, overrides: Sequence[str]) -> fedkd.Result:
+        if (folder / SUMMARY).exists():
+            return fedkd.Result(folder, RunFolder.open(folder).read_json(SUMMARY))
         if holds_run(folder):
             return fedkd.resume(folder)
         return fedkd.run(*overrides, f"output={folder}")
