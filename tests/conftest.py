@@ -124,13 +124,15 @@ def client_side(digits: "FederatedData") -> "Callable[..., ClientSide]":
     from fedkd.engine.client import fitted_out
     from fedkd.foundation.seeding import Streams
     from fedkd.knowledge.codecs.float32 import Float32
+    from fedkd.models.early_exits import EarlyExits
     from fedkd.models.logistic import Logistic
     from fedkd.tasks import Classification
 
     def make(strategy: "ClientStrategy", **changed: Any) -> ClientSide:
         usual = {
             "data": digits,
-            "models": (Logistic(),) * len(digits.assignments),
+            "models": (EarlyExits(hidden=(8, 8)) if strategy.needs_exits else Logistic(),)
+            * len(digits.assignments),
             "kind": None,
             "codec": Float32(),
             "task": Classification(),

@@ -67,8 +67,8 @@ class Witness(TrainedClient, Protocol):
     def private(self) -> Samples:
         """Return the client's own training samples."""
 
-    def public(self, ids: Int[Tensor, " n"]) -> Samples:
-        """Return these proxy samples."""
+    def public(self, ids: Int[Tensor, " n"] | None = None) -> Samples:
+        """Return these proxy samples, or all of them."""
 
     def on_holdout(self) -> tuple[Float[Tensor, "n outputs"], Shaped[Tensor, "n ..."]]:
         """Return the raw outputs on the client's own held-out samples, and their targets; there may be none."""

@@ -25,10 +25,13 @@ def check_networks(experiment: "Experiment") -> None:
     for key, models in (("model", architectures), ("student", students)):
         for name, model in models.items():
             _check_shapes(f"{key}={name}", model, shape, experiment.data.num_outputs)
+    for key, model in experiment.method.strategy.further_models().items():
+        _check_shapes(key, model, shape, experiment.data.num_outputs)
     if len(students) > 1:
         raise IllegalCombination(
             "student=mixed is several architectures; the student is one: name it with student=NAME"
         )
+    _check_exits(experiment)
     _check_features(experiment)
     _check_heads(experiment)
     if not experiment.method.mixes:
@@ -39,6 +42,24 @@ def check_networks(experiment: "Experiment") -> None:
             raise IllegalCombination(
                 f"method={experiment.method.name} averages weights, which needs one architecture for all; these are {', '.join(chosen)}. Take one "
                 "model and student=same, or a method that shares outputs (fd, fedmd, dsfl), or feddf, which averages by group"
+            )
+
+
+def _check_exits(experiment: "Experiment") -> None:
+    """Refuse networks with one answer where a client strategy works on several, or on what each exit sees."""
+    client = experiment.method.client
+    if not client.needs_exits:
+        return
+    for name, model in experiment.model.architectures().items():
+        if not model.gives_exits:
+            raise IllegalCombination(
+                f"model={name} answers at one place: method.client={experiment.named('client')} works on several; take model=peers "
+                "(networks side by side), model=branches or model=early_exits"
+            )
+        if client.needs_exit_features and not model.gives_exit_features:
+            raise IllegalCombination(
+                f"model={name} does not say what its exits see, on which method.client={experiment.named('client')} works; "
+                "take model=early_exits, or method.client=dml"
             )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from fedkd.aggregation import WEIGHTINGS
 from fedkd.aggregation.teachers import Need
 from fedkd.assembly.combinations import NEEDED
-from fedkd.assembly.compose import recipes_dir
+from fedkd.assembly.compose import PRESET, recipes_dir
 from fedkd.cli.allowed import Table, coding, fusing, fusing_nothing, in_short
 from fedkd.cli.docstrings import words_of
 from fedkd.cli.formulas import SYMBOLS
@@ -82,6 +82,7 @@ def _section(recipe: Recipe) -> str:
         *((f"**Paper**: {paper}",) if paper else ()),
         *differences,
         *(f"**{slot}**: {words}" for slot, words in _parts(recipe)),
+        *((f"**Preset**: `{' '.join(map(str, preset))}`",) if (preset := recipe.values.get(PRESET)) else ()),
         f"**Recipe**: {_link(recipe.path)}",
     ]
     lines.append("\n".join(f"- {point}" for point in points))

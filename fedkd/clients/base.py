@@ -55,12 +55,14 @@ class Situation:
         received: knowledge that came with the round, if any.
         start: the weights that training starts from.
         draw: draws what a strategy wants to remember at random; a stream of this client and round.
+        round: number of the round, from 1.
     """
 
     first: bool
     received: Package | None
     start: Mapping[str, Tensor]
     draw: torch.Generator = field(default_factory=torch.Generator)
+    round: int = 1
 
 
 Loss = TypeVar("Loss", bound=Callable[..., Float[Tensor, ""]])
@@ -116,6 +118,12 @@ class ClientStrategy(Part, ABC):
 
     carries_student: ClassVar[bool] = False
     """Whether a client carries a copy of the server's network beside its own, which crosses in its place (`Outputs.carried`)."""
+
+    needs_exits: ClassVar[bool] = False
+    """Whether it works on what several exits of a network say (`Outputs.exits`)."""
+
+    needs_exit_features: ClassVar[bool] = False
+    """Whether it also works on what each exit sees (`Outputs.exit_features`)."""
 
     needs_classes: ClassVar[bool] = False
     """Whether it makes sense for classes only."""

@@ -68,6 +68,7 @@ def begin(side: ClientSide, turn: Turn) -> Begun:
         received,
         {name: weights[name].to(side.device) for name in learned},
         side.streams.torch("remember", round=turn.mail.round, client=turn.client),
+        turn.mail.round,
     )
     memory = {name: tensor.to(side.device) for name, tensor in side.strategy.remember(situation).items()}
     named = side.strategy.teacher(situation)

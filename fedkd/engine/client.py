@@ -255,8 +255,8 @@ class Trained:
         """Return the client's own training samples."""
         return self.side.data.client_train(self.client)
 
-    def public(self, ids: Int[Tensor, " n"]) -> Samples:
-        """Return these proxy samples."""
+    def public(self, ids: Int[Tensor, " n"] | None = None) -> Samples:
+        """Return these proxy samples, or all of them."""
         return self.side.proxy(ids)
 
     @property

@@ -118,7 +118,8 @@ def _evidence(side: ClientSide, one: Begun, fitted: Fitted) -> dict[str, ArrayRe
         return {}
     mail = one.turn.mail
     ids = side.proxy().ids if mail.asked is None else mail.asked
-    generator = side.streams.torch("evidence", round=mail.round, client=one.client)
+    # The same in every round: noise that protects what does not change is drawn once, and its cost is paid once.
+    generator = side.streams.torch("evidence", client=one.client)
     return evidence_of(side.weighting, fitted.trained, ids, generator)
 
 

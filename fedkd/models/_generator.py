@@ -1,17 +1,21 @@
-"""A generator of features: from noise and a class, what the last layer of a network would see of a sample of that class.
+"""Generators: from noise and a class, what the last layer of a network would see of a sample of that class, or a sample.
 
 >>> generator = FeatureGenerator(classes=10, noise=32, hidden=64, width=64)
 >>> generator(noise, labels).shape
 torch.Size([128, 64])
 """
 
+import math
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+Values = Literal["unit", "standard"]
+"""What generated inputs are made of: numbers from 0 to 1, as images are here, or of mean 0 and variance 1 over a batch, as columns of tables are."""
 
 
 class Sizes(NamedTuple):
@@ -41,6 +45,34 @@ class FeatureGenerator(nn.Module):
         classes = F.one_hot(labels, self.sizes.classes).to(noise)
         features: Tensor = self.out(F.relu(self.hidden(torch.cat([noise, classes], dim=-1))))
         return features
+
+
+class SampleGenerator(nn.Module):
+    """Inputs of a network, of any shape, out of noise and a class.
+
+    Args:
+        shape: shape of one input.
+        classes: number of classes.
+        noise, hidden: numbers of noise, hidden units.
+        values: what inputs are made of.
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], *, classes: int, noise: int, hidden: int, values: Values
+    ) -> None:
+        super().__init__()
+        self.shape, self.noise, self.values = shape, noise, values
+        self.body = FeatureGenerator(Sizes(classes, noise, hidden, math.prod(shape)))
+
+    def forward(self, noise: Float[Tensor, "n noise"], labels: Int[Tensor, " n"]) -> Float[Tensor, "n ..."]:
+        """Return samples [n, *shape]."""
+        made: Tensor = self.body(noise, labels)
+        if self.values == "unit":
+            made = torch.sigmoid(made)
+        else:
+            spread, mean = torch.var_mean(made, dim=0, correction=0)
+            made = (made - mean) * (spread + 1e-5).rsqrt()
+        return made.reshape(len(made), *self.shape)
 
 
 def generator_from(weights: Mapping[str, Tensor], classes: int) -> FeatureGenerator:

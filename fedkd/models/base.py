@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -20,11 +20,16 @@ class Outputs(NamedTuple):
         logits: [batch, outputs]: raw class scores, or predicted numbers in a regression.
         features: [batch, width]: what the last layer sees.
         carried: [batch, outputs]: logits of the network that a client carries beside its own; none for a single network.
+        exits: [batch, exits, outputs]: what each exit says of a network that answers at several places, or of networks side
+            by side; none for a network with one answer.
+        exit_features: [batch, exits, width]: what each exit sees, where a model offers it.
     """
 
     logits: Float[Tensor, "batch outputs"]
     features: Float[Tensor, "batch width"]
     carried: Float[Tensor, "batch outputs"] | None = None
+    exits: Float[Tensor, "batch exits outputs"] | None = None
+    exit_features: Float[Tensor, "batch exits width"] | None = None
 
     def each(self, change: Callable[[Tensor], Tensor]) -> "Outputs":
         """Return what a function makes of everything that is said."""
@@ -34,6 +39,12 @@ class Outputs(NamedTuple):
 @dataclass(frozen=True, kw_only=True)
 class Model(Part, ABC):
     """A recipe for a network."""
+
+    gives_exits: ClassVar[bool] = False
+    """Whether its networks answer at several places (`Outputs.exits`)."""
+
+    gives_exit_features: ClassVar[bool] = False
+    """Whether they also say what each exit sees, in vectors of one width (`Outputs.exit_features`)."""
 
     @abstractmethod
     def network(self, shape: tuple[int, ...], num_outputs: int) -> nn.Module:

@@ -1,12 +1,12 @@
 """A multi-layer perceptron: flattened input, hidden layers with ReLU, a linear head."""
 
-import itertools
 import math
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 from fedkd.foundation.options import Count
+from fedkd.models._layers import layers
 from fedkd.models.base import Model, Outputs
 
 
@@ -26,10 +26,7 @@ class _Perceptron(nn.Module):
     def __init__(self, width: int, hidden: tuple[int, ...], num_outputs: int) -> None:
         super().__init__()
         widths = (width, *hidden)
-        layers: list[nn.Module] = []
-        for before, after in itertools.pairwise(widths):
-            layers += [nn.Linear(before, after), nn.ReLU()]
-        self.body = nn.Sequential(*layers)
+        self.body = layers(widths)
         self.head = nn.Linear(widths[-1], num_outputs)
 
     def forward(self, x: Tensor) -> Outputs:

@@ -12,6 +12,7 @@ import json
 import math
 import re
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,9 @@ from fedkd.runtime.flower_processes import (
 from fedkd.runtime.values import Value
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_LAST_WORDS = 12
+"""Lines of the log that are told of a run that failed: Flower's own reason is often only the value of an exception."""
+
 _STARTED = re.compile(r"Successfully started run (\d+)")
 
 
@@ -143,13 +147,16 @@ def _toml(value: Value) -> str:
 def _submit(home: Path, bundle: Path, options: list[str], on_line: Callable[[str], None] | None) -> None:
     """Submit the app, follow its log to the end, and raise unless the SuperLink says that the run has completed."""
     run_id, said = None, []
+    last_words = deque[str](maxlen=_LAST_WORDS)
     with _following(home, "run", str(bundle), CONNECTION, "--stream", *options) as lines:
         for line in lines:
             if started := _STARTED.search(line):
                 run_id = started[1]
             if run_id is None:
                 said.append(line)
-            elif on_line:
+                continue
+            last_words.append(line)
+            if on_line:
                 on_line(line)
     if run_id is None:
         raise FlowerUnavailable(f"`flwr run` did not take the app: {plain(' '.join(said))}")
@@ -157,7 +164,10 @@ def _submit(home: Path, bundle: Path, options: list[str], on_line: Callable[[str
     answer = flwr(home, "list", CONNECTION, "--run-id", run_id, "--format", "json")
     [run] = json.loads(answer[answer.index("{") :])["runs"]
     if run["status"] != "finished:completed":
-        raise RoundFailed(f"the run under Flower is {run['status']}: {plain(run['status-details'])}")
+        raise RoundFailed(
+            f"the run under Flower is {run['status']}: {plain(run['status-details'])} "
+            f"(the last of its log: {plain(' '.join(last_words))})"
+        )
 
 
 @contextlib.contextmanager

@@ -187,8 +187,8 @@ class CoDistillationStrategy(Federated):
         return self._weights
 
     def accounts(self, server_round: int) -> Mapping[str, float]:
-        """Return the privacy that the votes of all rounds so far have spent, where they are noisy."""
-        return self.fusion.accounts(server_round * len(self._asked))
+        """Return the privacy that noisy votes have spent in all rounds so far, or noise on what clients say of themselves."""
+        return {**self.weighting.accounts(), **self.fusion.accounts(server_round * len(self._asked))}
 
     def _draw(self, server_round: int) -> Int[Tensor, " n"]:
         if self.samples_per_round is None:

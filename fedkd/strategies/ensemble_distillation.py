@@ -167,8 +167,8 @@ class FedDF(Federated):
         return self._weights
 
     def accounts(self, server_round: int) -> Mapping[str, float]:
-        """Return the privacy that the votes of all rounds so far have spent, where they are noisy."""
-        return self.fusion.accounts(server_round * len(self.proxy))
+        """Return the privacy that noisy votes have spent in all rounds so far, or noise on what clients say of themselves."""
+        return {**self.weighting.accounts(), **self.fusion.accounts(server_round * len(self.proxy))}
 
     def judged(self, client: int, arrays: ArrayRecord) -> Mapping[str, ArrayRecord]:
         """Return the weights of the client's architecture."""
@@ -243,6 +243,7 @@ class EnsembleDistillation(ServerStrategy):
     needs_proxy: ClassVar[bool] = True
     needs_fusion: ClassVar[bool] = True
     needs_groups: ClassVar[bool] = True
+    distils_groups: ClassVar[bool] = True
     needs_distiller: ClassVar[bool] = True
     needs_float32: ClassVar[bool] = True
     has_teachers: ClassVar[bool] = True

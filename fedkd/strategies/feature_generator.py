@@ -22,12 +22,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from fedkd.foundation.options import Count, NonNegative
-from fedkd.knowledge import BadPackage, Package
+from fedkd.knowledge import Package
 from fedkd.models._generator import FeatureGenerator, Sizes, head_logits
 from fedkd.models.base import observe
 from fedkd.strategies._federated import Answer
-from fedkd.strategies._replies import read_weights
-from fedkd.strategies.averaging import Averaging, FedAvg
+from fedkd.strategies._labelled import LabelledFedAvg, draw_labels, shares_of
+from fedkd.strategies.averaging import Averaging
 from fedkd.strategies.base import ServerSide
 from fedkd.training import Optimizer
 
@@ -37,7 +37,7 @@ Heads = Mapping[str, Float[Tensor, "clients ..."]]
 _HEAD = ("head.weight", "head.bias")
 
 
-class FedGen(FedAvg):
+class FedGen(LabelledFedAvg):
     """FedAvg that also trains a generator of features and sends it down, from the second round on.
 
     Args:
@@ -63,7 +63,11 @@ class FedGen(FedAvg):
         seed: int = 0,
     ) -> None:
         super().__init__(
-            clients_per_round=clients_per_round, min_clients=min_clients, num_clients=num_clients, seed=seed
+            classes=sizes.classes,
+            clients_per_round=clients_per_round,
+            min_clients=min_clients,
+            num_clients=num_clients,
+            seed=seed,
         )
         self.sizes, self.teachers, self.diversity = sizes, teachers, diversity
         self.steps, self.batch_size = steps, batch_size
@@ -113,9 +117,7 @@ class FedGen(FedAvg):
     def _teach(self, heads: Heads, counts: Int[Tensor, "clients classes"], draw: torch.Generator) -> None:
         optimizer = self.optimizer.start(self.generator)
         for _ in range(self.steps):
-            labels = torch.multinomial(
-                counts.sum(dim=0).double(), self.batch_size, replacement=True, generator=draw
-            )
+            labels = draw_labels(counts, self.batch_size, draw)
             noise = torch.randn(self.batch_size, self.sizes.noise, generator=draw)
             features = self.generator(noise, labels)
             loss = taught(features, labels, heads, counts, self.teachers)
@@ -123,12 +125,6 @@ class FedGen(FedAvg):
             whole = loss + self.diversity * alikeness(noise, features)
             whole.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-
-    def _read(self, message: Message) -> dict[str, npt.NDArray[Any]]:
-        arrays = read_weights(message.content, {**self._shapes, "counts": (self.sizes.classes,)})
-        if (arrays["counts"] < 0).any() or not arrays["counts"].any():
-            raise BadPackage("sent label counts that are below 0, or all 0")
-        return arrays
 
 
 def taught(
@@ -147,9 +143,8 @@ def taught(
     )
     if teachers == "mean_logits":
         return F.cross_entropy(said.mean(dim=0), labels)
-    shares = counts.to(features) / counts.sum(dim=0).clamp_min(1)
     each = F.cross_entropy(said.permute(1, 2, 0), labels[:, None].expand(-1, len(counts)), reduction="none")
-    return (each * shares[:, labels].T).sum(dim=1).mean()
+    return (each * shares_of(counts)[:, labels].T).sum(dim=1).mean()
 
 
 def alikeness(noise: Float[Tensor, "n noise"], features: Float[Tensor, "n width"]) -> Float[Tensor, ""]:

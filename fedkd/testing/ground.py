@@ -25,6 +25,7 @@ from fedkd.foundation.seeding import Streams
 from fedkd.knowledge.codecs.float32 import Float32
 from fedkd.knowledge.kinds.base import Kind
 from fedkd.knowledge.kinds.weights import Weights
+from fedkd.models.early_exits import EarlyExits
 from fedkd.models.mlp import MLP
 
 EMPTY, ONE, SEVEN, USUAL, FEW_CLASSES = CLIENTS = range(5)
@@ -45,10 +46,11 @@ def diabetes() -> FederatedData:
 
 
 def client_side(strategy: ClientStrategy, data: FederatedData, kind: Kind | None = None) -> ClientSide:
-    """Return a client side with a small network; what clients share are their weights unless another kind is named."""
+    """Return a client side with a small network, with exits where they are needed; what clients share are their weights unless another kind is named."""
+    network = EarlyExits(hidden=(16, 8)) if strategy.needs_exits else MLP(hidden=(16,))
     return ClientSide(
         data=data,
-        models=fitted_out(strategy, (MLP(hidden=(16,)),) * len(CLIENTS), MLP(hidden=(8,))),
+        models=fitted_out(strategy, (network,) * len(CLIENTS), MLP(hidden=(8,))),
         strategy=strategy,
         kind=kind or Weights(),
         codec=Float32(),

@@ -22,7 +22,7 @@ def logits_and_features_have_their_shapes(model: Model) -> None:
     for network, x in _networks(model):
         for size in (len(x), 1):
             network.train()
-            logits, features, _ = run_network(network, {"input": x[:size]})
+            logits, features = run_network(network, {"input": x[:size]})[:2]
             shape = tuple(logits.shape)
             require(shape == (size, OUTPUTS), f"inputs {tuple(x[:size].shape)} give logits {shape}")
             require(
@@ -33,11 +33,12 @@ def logits_and_features_have_their_shapes(model: Model) -> None:
 
 
 def the_gradient_reaches_every_parameter(model: Model) -> None:
-    """Every weight has a part in the logits, and there is at least one."""
+    """Every weight has a part in what the network says, at any of its exits, and there is at least one."""
     for network, x in _networks(model):
         require(count_parameters(network) > 0, "there is nothing to learn")
         names, weights = zip(*network.named_parameters(), strict=True)
-        loss = run_network(network, {"input": x}).logits.square().mean()
+        said = run_network(network, {"input": x})
+        loss = (said.logits if said.exits is None else said.exits).square().mean()
         gradients = torch.autograd.grad(loss, weights, allow_unused=True)
         missed = [name for name, gradient in zip(names, gradients, strict=True) if gradient is None]
         require(not missed, f"the gradient does not reach {', '.join(missed)}")

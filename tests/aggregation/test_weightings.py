@@ -230,6 +230,47 @@ def test_a_client_is_surer_of_proxy_samples_that_look_like_its_own_and_noise_blu
     assert (loose - exact).abs().max() < 1e-2 < (tight - exact).abs().max()
 
 
+def test_a_regression_of_two_samples_and_its_noise_are_what_the_formulas_say(
+    client_side: Callable[..., ClientSide], digits: FederatedData
+) -> None:
+    # One sample of either kind, at 2 and -2, which becomes 1 and -1: lambda w = 1 / (1 + e^w), so w = 1 for this lambda.
+    l2, size, epsilon, delta = 1.0 / (1.0 + math.e), 2, 0.5, 1e-3
+    data = replace(
+        digits,
+        train=samples_of(torch.tensor([[2.0]])),
+        proxy=samples_of(torch.tensor([[-2.0]])),
+        assignments=(np.arange(1),),
+        holdouts=(np.arange(0),),
+    )
+    side = client_side(Supervised(), data=data)
+    trained = Trained.of(side, 0, side.network(0), {})
+
+    def weight(weighting: Weighting) -> float:
+        said = weighting.testify(trained, torch.arange(1), Streams(0).torch("evidence"))
+        return -float(torch.logit(said["certainty"].double()))
+
+    assert weight(DomainClassifier(l2=l2)) == pytest.approx(1.0, abs=1e-3)
+    noise = float(torch.randn(1, generator=Streams(0).torch("evidence"), dtype=torch.float64))
+    deviation = math.sqrt(8.0 * math.log(1.25 / delta)) / (epsilon * l2 * size)
+    noisy = weight(DomainClassifier(l2=l2, epsilon=epsilon, delta=delta))
+    assert noisy == pytest.approx(1.0 + deviation * noise, rel=1e-3)
+
+
+def test_a_score_does_not_depend_on_which_samples_are_asked_about(
+    client_side: Callable[..., ClientSide], digits: FederatedData
+) -> None:
+    side = client_side(Supervised())
+    network = side.network(1)
+    trained = Trained.of(side, 1, network, network.state_dict())
+    assert digits.proxy is not None
+    weighting, some = DomainClassifier(epsilon=1.0), torch.tensor([5, 2])
+    whole = weighting.testify(trained, digits.proxy.ids, Streams(0).torch("evidence"))["certainty"]
+    part = weighting.testify(trained, digits.proxy.ids[some], Streams(0).torch("evidence"))["certainty"]
+    torch.testing.assert_close(part, whole[some])
+    assert weighting.accounts() == {"epsilon": 1.0}
+    assert DomainClassifier().accounts() == {}
+
+
 def test_the_nearest_domain_is_the_most_similar_one(testimony: Testify) -> None:
     generator = torch.Generator().manual_seed(0)
     public = torch.randn(80, 3, generator=generator)

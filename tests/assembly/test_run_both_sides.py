@@ -86,13 +86,23 @@ def test_fedgems_makes_server_and_clients_better_than_fedmd_does_and_asks_about_
     assert payloads(fedgems.folder, "down") == [0, *[K * P * C * 4] * 4]
 
 
-@pytest.mark.parametrize("method", ["cfd", "mhat", "fedgems"])
+@pytest.mark.parametrize(
+    ("method", "networks"),
+    [
+        ("cfd", MIXED),
+        ("mhat", MIXED),
+        ("fedgems", MIXED),
+        ("cronus", MIXED),
+        ("fedaux", MIXED),
+        ("fedftg", SMALL),
+    ],
+)
 def test_both_engines_and_mixed_architectures_arrive_at_the_same(
-    method: str, ran: Callable[..., fedkd.Result]
+    method: str, networks: tuple[str, ...], ran: Callable[..., fedkd.Result]
 ) -> None:
     short = ("rounds=2", "evaluate_every=2", "data.samples=400", "proxy.size=60")
     ends = [
-        accuracy(ran(f"method={method}", *MIXED, *short, f"engine={engine}"))
+        accuracy(ran(f"method={method}", *networks, *short, f"engine={engine}"))
         for engine in ("sequential", "vectorised")
     ]
     assert ends[0] == pytest.approx(ends[1], abs=0.02)

@@ -43,7 +43,9 @@ def tapped(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, int, RecordD
     return Tap.passed
 
 
-@pytest.mark.parametrize("method", ["fd", "fedmd", "dsfl", "cfd", "fedgems", "feddf", "fedavg", "local"])
+@pytest.mark.parametrize(
+    "method", ["fd", "fedmd", "dsfl", "cfd", "fedgems", "feddf", "fedaux", "fedavg", "local"]
+)
 def test_every_row_is_the_serialised_size_of_its_message(
     method: str, tapped: list[tuple[str, str, int, RecordDict]], small: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -70,6 +72,9 @@ Formula = Callable[[int], int]
         ("dsfl", lambda rounds: rounds * K * P * C * 4, lambda rounds: (rounds - 1) * K * P * C * 4),
         ("mhat", lambda rounds: rounds * K * P * C * 4, lambda rounds: (rounds - 1) * K * P * C * 4),
         ("feddf", lambda rounds: rounds * K * WEIGHTS * 4, lambda rounds: rounds * K * WEIGHTS * 4),
+        ("cronus", lambda rounds: rounds * K * P * C * 4, lambda rounds: (rounds - 1) * K * P * C * 4),
+        ("fedaux", lambda rounds: rounds * K * (WEIGHTS + P) * 4, lambda rounds: rounds * K * WEIGHTS * 4),
+        ("fedftg", lambda rounds: rounds * K * WEIGHTS * 4, lambda rounds: rounds * K * WEIGHTS * 4),
         ("fedavg", lambda rounds: rounds * K * WEIGHTS * 4, lambda rounds: rounds * K * WEIGHTS * 4),
         ("local", lambda _: 0, lambda _: 0),
     ],

@@ -21,6 +21,9 @@ REMEMBERING = {
     "kt_pfl": ("method.strategy.samples_per_round=20",),
     "fedgen": ("method.strategy.steps=5",),
     "fedbe": ("method.distiller.fit.epochs=1",),
+    "fedftg": ("method.strategy.batches=2",),
+    "fedaux": ("method.distiller.fit.epochs=1",),
+    "cronus": (),
 }
 
 
@@ -59,6 +62,8 @@ MIXED = {
         "student=logistic",
     ),
     "fedproto": ("model.shares={mlp:1,deep:1}", "model.models={deep:{name:mlp,hidden:[8,64]}}"),
+    "fedaux": ("model.shares={mlp:1,logistic:1}", "model.models={mlp:{name:mlp,hidden:[8]}}"),
+    "cronus": ("model.shares={mlp:1,logistic:1}", "model.models={mlp:{name:mlp,hidden:[8]}}"),
 }
 
 
@@ -72,7 +77,7 @@ def test_clients_of_different_architectures_take_part(
     )
     assert result.summary["failures"] == 0
     assert 0.0 <= result.final["clients_mean/test/accuracy"] <= 1.0
-    assert ("student/test/accuracy" in result.final) == (method == "fml")
+    assert ("student/test/accuracy" in result.final) == (method in {"fml", "fedaux", "cronus"})
 
 
 @pytest.mark.parametrize("method", ["fedgkd", "fml"])
@@ -82,3 +87,11 @@ def test_numbers_are_learned_as_classes_are(method: str, small: tuple[str, ...],
     result = fedkd.run(*given, *diabetes, f"method={method}", output=tmp_path / method)
     assert result.final["student/test/rmse"] > 0
     assert result.summary["failures"] == 0
+
+
+def test_private_scores_cost_one_epsilon_for_all_rounds(small: tuple[str, ...], tmp_path: Path) -> None:
+    fedkd.run(*small, "method=fedaux", "method.weighting.epsilon=10", output=tmp_path / "run")
+    rows = fedkd.load_runs(tmp_path / "run")
+    spent = rows[rows["metric"] == "epsilon"]
+    assert spent["round"].tolist() == [1, 2, 3]
+    assert spent["value"].tolist() == [10.0] * 3

@@ -12,8 +12,10 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from torch import Tensor
 
 from fedkd.clients import CLIENTS, ClientStrategy, Step
+from fedkd.clients.byot import BYOT
 from fedkd.clients.cfd import CFD
 from fedkd.clients.codistillation import CoDistillation
+from fedkd.clients.dml import DML
 from fedkd.clients.fd import FD
 from fedkd.clients.fedcad import FedCAD
 from fedkd.clients.fedgen import FedGen
@@ -24,7 +26,11 @@ from fedkd.clients.fedprox import FedProx
 from fedkd.clients.fedssd import FedSSD
 from fedkd.clients.fml import FML
 from fedkd.clients.isolated import Isolated
+from fedkd.clients.kdcl import KDCL
+from fedkd.clients.one import ONE
+from fedkd.clients.ps_kd import PSKD
 from fedkd.clients.supervised import Supervised
+from fedkd.clients.tf_kd import TfKD
 from fedkd.data.datasets.diabetes import Diabetes
 from fedkd.data.federated import FederatedData, federate
 from fedkd.data.partitions.iid import Iid
@@ -50,7 +56,13 @@ FIT = Fit(epochs=1, batch_size=16, optimizer=Optimizer(lr=0.1))
 BRIEF = {
     "cfd": CFD(fit=FIT, digest=FIT),
     "codistillation": CoDistillation(fit=FIT, digest=FIT, pretrain=FIT),
+    "byot": BYOT(fit=FIT),
+    "dml": DML(fit=FIT),
     "fd": FD(fit=FIT, gamma=1.0),
+    "kdcl": KDCL(fit=FIT),
+    "one": ONE(fit=FIT),
+    "ps_kd": PSKD(fit=FIT),
+    "tf_kd": TfKD(fit=FIT),
     "fedcad": FedCAD(fit=FIT),
     "fedssd": FedSSD(fit=FIT),
     "fedgen": FedGen(fit=FIT),

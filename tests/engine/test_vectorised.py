@@ -32,9 +32,12 @@ from fedkd.knowledge.kinds.logits import Logits
 from fedkd.knowledge.kinds.weights import Weights
 from fedkd.models._generator import FeatureGenerator, Sizes
 from fedkd.models.base import Model, observe
+from fedkd.models.branches import Branches
+from fedkd.models.early_exits import EarlyExits
 from fedkd.models.lenet import LeNet
 from fedkd.models.logistic import Logistic
 from fedkd.models.mlp import MLP
+from fedkd.models.peers import Peers
 from fedkd.models.resnet import ResNet
 from fedkd.tasks import Classification
 from fedkd.training import Fit, Optimizer
@@ -44,11 +47,16 @@ SIZES = (0, 1, 7, 1000, 33, 40)
 PLAN = Fit(
     epochs=1, batch_size=32, optimizer=Optimizer(lr=0.05, momentum=0.9, nesterov=True, weight_decay=1e-3)
 )
-MODELS = {
+MODELS: dict[str, Model] = {
     "mlp": MLP(hidden=(16,)),
     "logistic": Logistic(),
     "lenet": LeNet(channels=(2, 3), kernel=3, hidden=8),
     "resnet": ResNet(channels=(4, 8), groups=2),
+}
+EXITS: dict[str, Model] = {
+    "peers": Peers(of=("logistic", {"name": "mlp", "hidden": [8]})),
+    "branches": Branches(trunk=(8,), branch=(8,), branches=2),
+    "early_exits": EarlyExits(hidden=(8, 6)),
 }
 
 
@@ -64,6 +72,16 @@ def strategies(plan: Fit = PLAN) -> dict[str, ClientStrategy]:
         plans = {field: plan for field in ("fit", "digest", "pretrain") if field in cls.__dataclass_fields__}
         made[name] = cls(**plans)
     return made
+
+
+def fitting() -> list[tuple[str, str]]:
+    """Return every strategy with each network that it can train."""
+    found = []
+    for name, strategy in strategies().items():
+        for called, model in (EXITS if strategy.needs_exits else MODELS).items():
+            if model.gives_exit_features or not strategy.needs_exit_features:
+                found.append((name, called))
+    return found
 
 
 def unequal(digits: FederatedData) -> FederatedData:
@@ -125,14 +143,13 @@ def apart(one: RecordDict, other: RecordDict) -> float:
     )
 
 
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("name", strategies())
+@pytest.mark.parametrize(("name", "model"), fitting())
 def test_both_engines_give_the_same_weights_for_every_strategy_and_model(
     name: str, model: str, client_side: Maker, digits: FederatedData
 ) -> None:
     data = unequal(digits)
     strategy = strategies(GENTLE if model == "resnet" else PLAN)[name]
-    side = client_side(strategy, data=data, kind=Weights(), models=(MODELS[model],) * len(SIZES))
+    side = client_side(strategy, data=data, kind=Weights(), models=((MODELS | EXITS)[model],) * len(SIZES))
     order = [3, 0, 2, 5, 1, 4]
     package = packages(side, digits).get(name)
     plain = two_rounds(replace(side, engine=Sequential()), order, package)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from fedkd.aggregation.fusions.mean_logits import MeanLogits
 from fedkd.aggregation.fusions.noisy_vote import NoisyVote
 from fedkd.aggregation.privacy import gnmax_epsilon
+from fedkd.aggregation.weightings.domain_classifier import DomainClassifier
 from fedkd.data.federated import FederatedData
 from fedkd.distillation import Distiller
 from fedkd.engine.client import initial_network
@@ -113,3 +114,5 @@ def test_an_epsilon_is_recorded_only_where_each_client_has_one_vote(
     expected = gnmax_epsilon(sigma=40.0, queries=2 * len(digits.proxy), delta=1e-5)
     assert voted.accounts(2) == {"epsilon": expected}
     assert FedDF(students=network, proxy=digits.proxy).accounts(2) == {}
+    scored = FedDF(students=network, proxy=digits.proxy, weighting=DomainClassifier(epsilon=0.1))
+    assert scored.accounts(1) == scored.accounts(2) == {"epsilon": 0.1}  # the noise is drawn once

@@ -26,6 +26,7 @@ from fedkd.clients.fedssd import FedSSD
 from fedkd.clients.fml import FML
 from fedkd.clients.isolated import Isolated
 from fedkd.clients.supervised import Supervised
+from fedkd.clients.teacher import Teacher
 from fedkd.data.federated import FederatedData
 from fedkd.distillation import Distiller
 from fedkd.engine import ClientSide
@@ -71,6 +72,12 @@ METHODS: dict[str, dict[str, Any]] = {
         "kind": LabelledWeights(),
         "models": ALIKE,
     },
+    "fedftg": {
+        "server": "hard_samples",
+        "strategy": Supervised(fit=FIT),
+        "kind": LabelledWeights(),
+        "models": ALIKE,
+    },
     "fml": {"server": "averaging", "strategy": FML(fit=FIT), "kind": Weights(), "models": ALIKE},
     "fd": {"server": "class_means", "strategy": FD(fit=FIT), "kind": ClassMeans(), "models": MIXED},
     "fedproto": {
@@ -101,6 +108,12 @@ METHODS: dict[str, dict[str, Any]] = {
     "fedbe": {
         "server": "bayesian_ensemble",
         "strategy": Supervised(fit=FIT),
+        "kind": Weights(),
+        "models": ALIKE,
+    },
+    "aver": {
+        "server": "offline_distillation",
+        "strategy": Teacher(fit=FIT),
         "kind": Weights(),
         "models": ALIKE,
     },
@@ -180,12 +193,14 @@ def test_a_method_is_the_same_whatever_ids_nodes_have_and_whenever_their_replies
         "fedcad",
         "fedssd",
         "fedgen",
+        "fedftg",
         "fml",
         "fedmd",
         "dsfl",
         "fedgems",
         "feddf",
         "fedbe",
+        "aver",
     ],
 )
 def test_flowers_own_loop_runs_a_method_and_its_student_learns(
@@ -254,11 +269,13 @@ def test_fd_of_weight_zero_is_training_alone_over_whole_rounds(
         ("fedcad", 4 * 650, 4 * 650 + 4 * 10),
         ("fedssd", 4 * 650, 4 * 650 + 4 * 10),
         ("fedgen", 4 * 650, 4 * 650 + 4 * ((32 + 10 + 1) * 64 + (64 + 1) * 64)),
+        ("fedftg", 4 * 650, 4 * 650),
         ("fml", 4 * 650, 4 * 650),
         ("fedproto", 4 * 10 * 32, 4 * 10 * 32),
         ("fedmd", 4 * 40 * 10, 4 * 40 * 10),
         ("dsfl", 4 * 40 * 10, 4 * 40 * 10),
         ("fedbe", 4 * 650, 4 * 650),
+        ("aver", 4 * 650, 0),
         ("kt_pfl", 4 * 40 * 10, 4 * 40 * 10),
     ],
 )

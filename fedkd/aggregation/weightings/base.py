@@ -50,9 +50,13 @@ class Weighting(Part, ABC):
         Args:
             client: the client after its training; it may have hardly any samples, or none.
             ids: the proxy samples that it speaks about.
-            generator: for what is drawn.
+            generator: for what is drawn; a stream of the client that is the same in every round.
         """
         del client, ids, generator
+        return {}
+
+    def accounts(self) -> Mapping[str, float]:
+        """Return what is recorded of every round, by name, such as the privacy that all rounds together spend; by default nothing."""
         return {}
 
     @abstractmethod

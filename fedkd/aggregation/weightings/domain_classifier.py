@@ -6,11 +6,18 @@ alike: an estimate of how many times denser the client's own samples are there t
 distillation goes (Shao et al., "Selective knowledge sharing for privacy-preserving federated distillation without a good
 teacher", 2023, with another estimator).
 
-Source: "FedAUX: Leveraging Unlabeled Auxiliary Data in Federated Learning", section 3. Differs from the paper: the scores
-are of the inputs, as there is no pre-trained feature extractor, and the proxy set is both what own samples are told from and what
-is scored. With `epsilon` the weights of the regression are made (epsilon, delta)-differentially private by Gaussian noise of
-variance `8 ln(1.25 / delta) / (epsilon lambda n)^2`, as there (epsilon = 0.1, delta = 1e-5), each time the client takes part. The length of
-the longest input, by which all are divided, is not protected, neither there nor here.
+Sattler et al., "FedAUX: Leveraging Unlabeled Auxiliary Data in Federated Learning" (2021), section 3: with features h of norm 1 at most and labels
+t = 1 for the n_k own and t = -1 for the negatives among n samples,
+
+    w_k = argmin_w 1/n sum_i log(1 + exp(-t_i w . h_i)) + lambda/2 |w|^2,    s_k(x) = 1 / (1 + exp(-w_k . h(x)))
+    y(x) = softmax(sum_k s_k(x) f_k(x) / sum_k s_k(x))    with the fusion mean_logits
+
+One sample moves w_k by `2 / (lambda n)` at most, so that Gaussian noise of variance `8 ln(1.25 / delta) / (epsilon lambda n)^2` on it makes
+it (epsilon, delta)-differentially private (epsilon = 0.1, delta = 1e-5 there). It is drawn once for each client, as are the scores in the
+paper, so all rounds together cost one epsilon, which is recorded; it protects a sample against whoever sees scores, and nothing else
+that crosses. Differs from the paper: the scores are of the inputs, as there is no pre-trained feature extractor, and the proxy set is both
+what own samples are told from and what is scored. The authors' code regularises the sum of the losses in place of their mean, for which this
+noise is not enough; that form is not here. The length of the longest input, by which all are divided, is not protected, neither there nor here.
 """
 
 import math
@@ -41,7 +48,7 @@ class DomainClassifier(LoneWeighting):
     """Weight lambda of the squared norm of the regression's weights, halved, against its mean loss."""
 
     epsilon: Positive | None = None
-    """Privacy of the regression's weights, each time the client takes part; none adds no noise."""
+    """Privacy of the regression's weights, over all rounds; none adds no noise."""
 
     delta: Annotated[float, Field(gt=0, lt=1)] = 1e-5
     """Chance with which the privacy may fail."""
@@ -60,14 +67,20 @@ class DomainClassifier(LoneWeighting):
     def testify(
         self, client: Witness, ids: Int[Tensor, " m"], generator: torch.Generator
     ) -> Mapping[str, Tensor]:
-        """Return the score of each proxy sample; 0.5 for a client without samples."""
-        own, public = vectors(client.private()), vectors(client.public(ids))
+        """Return the score of each proxy sample; 0.5 for a client without samples.
+
+        The regression tells own samples from the whole proxy set, whichever samples are asked about, so that it is the same in every round.
+        """
+        own, public = vectors(client.private()), vectors(client.public())
         if not len(own) or not len(public):
             return {"certainty": torch.full((len(ids),), 0.5)}
         longest = torch.cat([own, public]).norm(dim=-1).max().clamp_min(torch.finfo(torch.float64).tiny)
-        own, public = own / longest, public / longest
-        weights = self._regression(own, public, generator)
-        return {"certainty": torch.sigmoid(public @ weights).float()}
+        weights = self._regression(own / longest, public / longest, generator)
+        return {"certainty": torch.sigmoid(vectors(client.public(ids)) / longest @ weights).float()}
+
+    def accounts(self) -> Mapping[str, float]:
+        """Return the epsilon of the scores of all rounds, where there is one."""
+        return {} if self.epsilon is None else {"epsilon": self.epsilon}
 
     def alone(self, teachers: Teachers) -> Float[Tensor, "teachers n"]:
         """Return the score, or its odds."""
