@@ -21,7 +21,6 @@ from fedkd.foundation.errors import IllegalCombination
 from fedkd.foundation.registry import Family
 from fedkd.knowledge import CODECS, KINDS
 
-
 FAMILIES: dict[str, Family] = {
     "knowledge": KINDS,
     "codec": CODECS,
@@ -56,7 +55,7 @@ class Refusals:
             changed: names of other parts by their slots.
         """
         assert recipe.method is not None
-        parts = {slot: None if name is None else _part(slot, name) for slot, name in changed.items()}
+        parts: dict[str, Any] = {slot: None if name is None else _part(slot, name) for slot, name in changed.items()}
         named = {slot: None if name is None else {"name": name} for slot, name in changed.items()}
         experiment = dataclasses.replace(
             self._base,
@@ -76,7 +75,7 @@ def fusing(recipes: Iterable[Recipe]) -> Iterator[Table]:
     Strategies and kinds with the same answers share a table.
     """
     refusals = Refusals()
-    tables: dict[tuple[tuple[str | None, ...], ...], list[Table]] = {}
+    tables: dict[tuple[str | None, ...], list[Table]] = {}
     for recipe in _one_each(recipes):
         assert recipe.method is not None
         if not recipe.method.strategy.needs_fusion:

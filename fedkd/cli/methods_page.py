@@ -12,9 +12,8 @@ from fedkd.aggregation.teachers import Need
 from fedkd.assembly.combinations import NEEDED
 from fedkd.assembly.compose import PRESET, recipes_dir
 from fedkd.cli.allowed import Table, coding, fusing, fusing_nothing, in_short
-from fedkd.cli.docstrings import words_of
 from fedkd.cli.formulas import SYMBOLS
-from fedkd.cli.methods import Recipe, facts_of, file_of, modules_of, paper_of
+from fedkd.cli.methods import Recipe, facts_of, file_of, paper_of, parts_of, words_of_part
 from fedkd.foundation.parts import summary_of
 
 COMMAND = "fedkd list methods --markdown"
@@ -68,11 +67,11 @@ def _cells(recipe: Recipe) -> list[str]:
 
 def _section(recipe: Recipe) -> str:
     """Return what there is to say of one method."""
-    said = [(slot, module, words_of(module)) for slot, module in modules_of(recipe)]
-    equations = [equation for _, _, words in said for equation in words.equations]
+    said = [(slot, words_of_part(part)) for slot, part in parts_of(recipe)]
+    equations = [equation for _, words in said for equation in words.equations]
     differences = [
         *recipe.comment.differences,
-        *(f"{difference} (`{slot}`)" for slot, _, words in said for difference in words.differences),
+        *(f"{difference} (`{slot}`)" for slot, words in said for difference in words.differences),
     ]
     paper = paper_of(recipe)
     lines = [f"### {recipe.name}", recipe.comment.summary, *recipe.comment.notes]
@@ -90,15 +89,11 @@ def _section(recipe: Recipe) -> str:
 
 
 def _parts(recipe: Recipe) -> Iterator[tuple[str, str]]:
-    """Yield each part of a method with its name, its summary and its file."""
-    for slot, module in modules_of(recipe):
-        part = getattr(recipe.method, slot)
-        if type(part).__module__ != module:
-            continue  # what stands inside a codec is named with it
-        yield (
-            slot,
-            f"`{recipe.resolved[slot]['name']}`, {summary_of(type(part))} {_link(Path(file_of(module)))}",
-        )
+    """Yield the slot of each part of a method, with the part's name, its summary and its file."""
+    for slot, part in parts_of(recipe):
+        cls = type(part)
+        name = cls.__module__.rpartition(".")[2] if cls.__module__.startswith("fedkd.") else cls.__qualname__
+        yield slot, f"`{name}`, {summary_of(cls)} {_link(Path(file_of(cls.__module__)))}"
 
 
 def _link(path: Path) -> str:

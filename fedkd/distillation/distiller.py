@@ -1,5 +1,7 @@
 """The distiller: trains a student on what the teachers together say of the proxy set. There is no other such loop.
 
+    L_S = (1 - label_weight) D(t(x), f_S(x)) + label_weight CE(f_S(x), y),   D the divergence, KL times temperature^2 by default
+
 >>> Distiller(temperature=3.0).distil(student, proxy.inputs, fused, task=Classification(), generator=g, validate=None)
 Taught(loss=0.02, epochs=5, best_score=None)
 >>> Distiller(terms=({"name": "dkd", "beta": 4.0}, {"name": "sp", "weight": 10.0}))  # other losses, added up
