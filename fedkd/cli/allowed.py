@@ -55,7 +55,9 @@ class Refusals:
             changed: names of other parts by their slots.
         """
         assert recipe.method is not None
-        parts: dict[str, Any] = {slot: None if name is None else _part(slot, name) for slot, name in changed.items()}
+        parts: dict[str, Any] = {
+            slot: None if name is None else _part(slot, name) for slot, name in changed.items()
+        }
         named = {slot: None if name is None else {"name": name} for slot, name in changed.items()}
         experiment = dataclasses.replace(
             self._base,
@@ -145,16 +147,12 @@ def _one_each(recipes: Iterable[Recipe]) -> Iterator[Recipe]:
 def _grouped(
     title: str, rows: Iterable[str], columns: Iterable[str], refused: Mapping[tuple[str, str], str | None]
 ) -> Table:
-    """Put columns with the same answers into one; the largest such group need not be spelled out."""
+    """Put columns with the same answers into one; the largest such group is the last, and is not spelled out."""
     rows, alike = tuple(rows), dict[tuple[bool, ...], list[str]]()
     for column in columns:
         alike.setdefault(tuple(refused[row, column] is None for row in rows), []).append(column)
-    most = max(alike.values(), key=len)
-    names = {
-        "all others" if group is most and len(alike) > 1 else ", ".join(f"`{name}`" for name in group): group[
-            0
-        ]
-        for group in alike.values()
-    }
+    *groups, most = sorted(alike.values(), key=len)
+    names = {", ".join(f"`{name}`" for name in group): group[0] for group in groups}
+    names["all others" if groups else "all"] = most[0]
     cells = {(row, name): refused[row, first] for row in rows for name, first in names.items()}
     return Table(title, rows, tuple(names), cells)

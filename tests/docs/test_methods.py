@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from fedkd.assembly.compose import recipes
-from fedkd.cli.methods import Recipe, facts_of, paper_of, parts_of, read_methods, words_of_part
 from fedkd.cli.main import main
+from fedkd.cli.methods import Recipe, facts_of, paper_of, parts_of, read_methods, words_of_part
 from fedkd.cli.methods_page import page_of
 
 RECIPES = read_methods()
