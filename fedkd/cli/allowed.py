@@ -86,10 +86,10 @@ def fusing(recipes: Iterable[Recipe]) -> Iterator[Table]:
             plain = {"knowledge": kind, "codec": "float32", "codec_down": None}
             refused = {
                 (weighting, fusion): refusals.why(recipe, **plain, weighting=weighting, fusion=fusion)
-                for weighting, fusion in itertools.product(WEIGHTINGS.names(), FUSIONS.names())
+                for weighting, fusion in itertools.product(WEIGHTINGS.built_in(), FUSIONS.built_in())
             }
             title = f"`{recipe.resolved['strategy']['name']}` of `{kind}`"
-            table = _grouped(title, WEIGHTINGS.names(), FUSIONS.names(), refused)
+            table = _grouped(title, WEIGHTINGS.built_in(), FUSIONS.built_in(), refused)
             tables.setdefault(tuple(table.refused.values()), []).append(table)
     for alike in tables.values():
         yield dataclasses.replace(alike[0], title=" and ".join(table.title for table in alike))
@@ -106,10 +106,10 @@ def coding(recipes: Iterable[Recipe]) -> Table:
                 continue
             row = f"`{recipe.resolved['strategy']['name']}` of `{kind}`"
             rows.append(row)
-            for codec in CODECS.names():
+            for codec in CODECS.built_in():
                 changed = {"knowledge": kind, "codec": codec, "codec_down": "float32"}
                 refused[row, codec] = refusals.why(recipe, **changed, fusion=fusion and fusion["name"])
-    return _grouped("codecs", rows, CODECS.names(), refused)
+    return _grouped("codecs", rows, CODECS.built_in(), refused)
 
 
 def fusing_nothing(recipes: Iterable[Recipe]) -> dict[str, str]:

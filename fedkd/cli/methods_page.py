@@ -32,7 +32,10 @@ _CROSSES = (
     "that count; bits are rounded up to whole bytes, and a class that is sent by its number takes the bits that 8 to 15 classes need. A *public set* is "
     "labelled where its true labels are learned or weighed by. A *student* is a network of the server's own."
 )
-_GOES = "Every combination of built-in parts, with their default options, was shown to the checks that refuse a run. What a weighting *needs* must be there besides:"
+_GOES = (
+    "Every combination of built-in parts, with their default options, was shown to the checks that refuse a run. What a weighting *needs* must be "
+    "there besides:"
+)
 
 
 def page_of(recipes: Iterable[Recipe]) -> str:

@@ -45,6 +45,10 @@ class Family:
         """Return every name that can be given, built-in and from entry points, sorted."""
         return sorted({*self._builtin(), *self._plugins()})
 
+    def built_in(self) -> list[str]:
+        """Return the names of the parts that need no other package, sorted."""
+        return sorted(self._builtin())
+
     def find(self, name: str, *, key: str) -> type[Any]:
         """Return the class of a part by its name or by `module:Class`.
 
