@@ -44,6 +44,8 @@ def _without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
         ("method=fedmd", "method.weighting.name=accuracy", "method.weighting.on=holdout"),
         ("method=pooled", "model=logistic"),
         ("method=local", "model=logistic"),
+        ("method=aver", "model=logistic", "clients_per_round=2"),
+        ("method=ban", "model=logistic"),
     ],
     ids=" ".join,
 )
