@@ -8,13 +8,17 @@ underscore and is not `base` is one part, and the part's name is the module's na
 ['era', 'mean_logits', ...]
 """
 
+import contextlib
+import functools
 import importlib
 import importlib.metadata
 import inspect
 import pkgutil
+import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fedkd.foundation.errors import InvalidOption, nearest
@@ -96,7 +100,7 @@ class Family:
 
     def _plugins(self) -> dict[str, importlib.metadata.EntryPoint]:
         found: dict[str, importlib.metadata.EntryPoint] = {}
-        for point in importlib.metadata.entry_points(group=self.entry_points):
+        for point in _installed(_search_path()).select(group=self.entry_points):
             if point.name in found and found[point.name].value != point.value:
                 warnings.warn(
                     f"two packages offer the {self.kind} {point.name!r}: {found[point.name].value} is used, {point.value} is not",
@@ -135,3 +139,20 @@ class Family:
                 key, name, f"a module with exactly one {base.__name__}; {module.__name__} has {len(own)}"
             )
         return own[0]
+
+
+def _search_path() -> tuple[tuple[int, ...], ...]:
+    """Return where packages are looked for, in order: the identity of each folder, and when something was last put into it."""
+    found = []
+    for entry in sys.path:
+        with contextlib.suppress(OSError):
+            about = Path(entry).stat()
+            found.append((about.st_dev, about.st_ino, about.st_mtime_ns))
+    return tuple(found)
+
+
+@functools.lru_cache(maxsize=1)
+def _installed(path: tuple[tuple[int, ...], ...]) -> importlib.metadata.EntryPoints:
+    """Return the entry points of all packages on the path; reading them takes longer than all else that finds a part."""
+    del path
+    return importlib.metadata.entry_points()

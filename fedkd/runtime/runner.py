@@ -263,9 +263,15 @@ class Runner:
 
 @contextlib.contextmanager
 def _nothing_old_collected() -> Iterator[None]:
-    """Let the garbage collector look at what rounds make only: the modules and data of a process are a million objects."""
+    """Let the garbage collector look at what rounds make only: the modules and data of a process are a million objects.
+
+    Whoever has frozen the old objects of a process already keeps them frozen, when the run is over too.
+    """
     gc.collect()
     _give_back()
+    if gc.get_freeze_count():
+        yield
+        return
     gc.freeze()
     try:
         yield
