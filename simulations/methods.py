@@ -3,7 +3,9 @@
 Fashion-MNIST, 2,000 private samples, 10 clients, two skews. Budget of all: the same rounds, two passes over private data a round, two
 over the public set by each client that digests, three by each distiller. So recipes that ask for more (CFD starts its networks anew in
 each round and asks for 30 passes) are shown on less than they ask for. Each method's learning rates are the recipe's, times the one of
-two factors that is best on validation data of a seed and a skew, between the two, that are not reported. Methods are those of the recipes: a new one joins by itself.
+two factors that is best on validation data of a seed and a skew, between the two, that are not reported. Methods are those of the
+recipes: a new one joins by itself.
+Against FedAvg stands the student, or the clients' mean where a method trains none.
 
 Beside them: `local`, `pooled` (all data in one place, the same passes) and `pseudo-labels` (FedDF with hard labels).
 """
@@ -14,11 +16,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 import fedkd
-from fedkd.assembly.compose import compose, recipes
+from fedkd.assembly.compose import compose, recipes, recipes_dir
+from fedkd.cli.methods import facts_of, read_methods
 from simulations.claims import CLAIMS
 from simulations.study import Interval, Sheet, Study, seeds_from_command_line
 
@@ -26,14 +30,9 @@ ALPHAS = (0.1, 1.0)
 FACTORS = (0.5, 2.0)
 TUNING_ALPHA, TUNING_SEED = 0.3, 100
 REFERENCE = "fedavg"
-CENTRAL = (
-    "byot",
-    "dml",
-    "kdcl",
-    "one",
-    "ps_kd",
-    "tf_kd",
-)  # online and self-distillation: a study of their own
+# Schemes in one place, which have studies of their own: teachers before students, online and self-distillation.
+CENTRAL_STRATEGIES = ("offline_distillation",)
+CENTRAL_METHODS = ("byot", "dml", "kdcl", "one", "ps_kd", "tf_kd")
 BESIDE = ("local", "pooled", "pseudo-labels")
 TARGET = 0.9  # share of the reference's accuracy
 COMMON = [
@@ -42,7 +41,7 @@ COMMON = [
 ]  # fmt: skip
 PASSES = {"client": 2, "distiller": 3}
 COLUMNS = [
-    "alpha", "method", "lr, times the recipe's", "student", "clients' mean", "clients' mean, own data", "minus FedAvg, points",
+    "alpha", "method", "public set", "lr, times the recipe's", "student", "clients' mean", "clients' mean, own data", "minus FedAvg, points",
     "traffic, MB", f"MB to {TARGET:.0%} of FedAvg's accuracy", "wall time, s",
 ]  # fmt: skip
 CLIENTS, OWN, STUDENT = "clients_mean/{}/accuracy", "clients_mean/own/accuracy", "student/{}/accuracy"
@@ -62,35 +61,47 @@ def main() -> None:
     frame = _read(study.run({_arm(*key): _overrides(*key) for key in chosen}, common=COMMON))
     runs = {key: group.set_index("seed").sort_index() for key, group in frame.groupby(["method", "alpha"])}
     results = {key: own["model/test"].mean() for key, own in runs.items()}
+    known = read_methods()
+    public = {name: facts_of(known[_recipe(name)]).public for name in methods}
     order = sorted(methods, key=lambda name: -sum(results[name, alpha] for alpha in ALPHAS))
     study.picture(_picture(order, runs))
-    rows = [_row(name, alpha, factors[name], runs) for alpha in ALPHAS for name in order]
+    rows = [_row(name, alpha, factors[name], runs, public[name]) for alpha in ALPHAS for name in order]
     claims, verdict = _judge(methods, runs)
+    taught = ", ".join(name for name in order if public[name] == "labelled")
     study.show(
         f"All methods on Fashion-MNIST, {len(study.seeds)} paired seeds, test accuracy in % [95 % interval]",
         COLUMNS,
         rows,
-        verdict,
+        f"{verdict} The true labels of the 400 public samples, which others do not see, are learned by {taught}.",
         further=[claims],
+        command=f"python -m simulations.methods --seeds {len(study.seeds)}",
     )
 
 
 def federated() -> list[str]:
     """Return the names of the arms: every recipe but those of central schemes, and what stands beside them."""
-    return [*(name for name in recipes("method") if name not in CENTRAL), "pseudo-labels"]
+    return [*(name for name in recipes("method") if not _central(name)), "pseudo-labels"]
+
+
+def _central(name: str) -> bool:
+    recipe = yaml.safe_load((recipes_dir() / "method" / f"{name}.yaml").read_text(encoding="utf-8"))
+    return name in CENTRAL_METHODS or recipe["strategy"]["name"] in CENTRAL_STRATEGIES
 
 
 def _arm(name: str, alpha: float, factor: float) -> str:
     return f"{name} {alpha:g} {factor:g}"
 
 
+def _recipe(name: str) -> str:
+    return "feddf" if name == "pseudo-labels" else name
+
+
 def _overrides(name: str, alpha: float, factor: float) -> list[str]:
     """Return what an arm differs in: its skew, the passes of the budget, and its recipe's learning rates times a factor."""
-    hard = name == "pseudo-labels"
-    recipe = "feddf" if hard else name
+    recipe = _recipe(name)
     method: dict[str, Any] = compose([f"method={recipe}"])["method"]
     overrides = [f"method={recipe}", f"partition.alpha={alpha}"]
-    overrides += ["method.distiller.hard=true"] if hard else []
+    overrides += ["method.distiller.hard=true"] if recipe != name else []
     for part, passes in PASSES.items():
         for stage, plan in (method[part] or {}).items():
             if isinstance(plan, Mapping) and "optimizer" in plan:
@@ -113,13 +124,14 @@ def _read(frame: pd.DataFrame) -> pd.DataFrame:
 Runs = Mapping[tuple[str, float], pd.DataFrame]
 
 
-def _row(name: str, alpha: float, factor: float, runs: Runs) -> list[str]:
+def _row(name: str, alpha: float, factor: float, runs: Runs, public: str) -> list[str]:
     own, reference = runs[name, alpha], runs[REFERENCE, alpha]
     student = own[STUDENT.format("test")]
     pooled = name == "pooled"
     return [
         f"{alpha:g}",
         name,
+        public,
         f"{factor:g}",
         "none" if student.isna().any() else Interval.of(list(student)).percent(),
         "" if pooled else Interval.of(list(own["clients"])).percent(),
