@@ -38,7 +38,7 @@ class Refusals:
         self._base = Experiment.from_config(compose(["method=feddf", "proxy.labelled=true"]))
 
     def why(self, recipe: Recipe, **changed: str | None) -> str | None:
-        """Return why a recipe with other parts is refused, up to the way out; nothing where it is not.
+        """Return why a recipe with other parts is refused, and the way out; nothing where it is not.
 
         Args:
             recipe: the method.
@@ -65,7 +65,7 @@ class Refusals:
         try:
             check_parts(experiment)
         except IllegalCombination as error:
-            return str(error).split(";", maxsplit=1)[0]
+            return str(error)
         return None
 
 
@@ -90,7 +90,7 @@ def fusing(recipes: Iterable[Recipe]) -> Iterator[Table]:
             table = _grouped(title, WEIGHTINGS.names(), FUSIONS.names(), refused)
             tables.setdefault(tuple(table.refused.values()), []).append(table)
     for alike in tables.values():
-        yield dataclasses.replace(alike[0], title=", ".join(table.title for table in alike))
+        yield dataclasses.replace(alike[0], title=" and ".join(table.title for table in alike))
 
 
 def coding(recipes: Iterable[Recipe]) -> Table:
@@ -124,7 +124,7 @@ def fusing_nothing(recipes: Iterable[Recipe]) -> dict[str, str]:
 def in_short(reasons: Iterable[str | None]) -> str:
     """Return reasons, each once, without the key and the value that they begin with."""
     short = {re.sub(r"^method\.\w+=[^\s:]+:? ", "", reason) for reason in reasons if reason}
-    return "; ".join(sorted(short))
+    return ". ".join(sorted(short))
 
 
 def _one_each(recipes: Iterable[Recipe]) -> Iterator[Recipe]:
@@ -139,10 +139,16 @@ def _one_each(recipes: Iterable[Recipe]) -> Iterator[Recipe]:
 def _grouped(
     title: str, rows: Iterable[str], columns: Iterable[str], refused: Mapping[tuple[str, str], str | None]
 ) -> Table:
-    """Put columns with the same answers into one."""
+    """Put columns with the same answers into one; the largest such group need not be spelled out."""
     rows, alike = tuple(rows), dict[tuple[bool, ...], list[str]]()
     for column in columns:
         alike.setdefault(tuple(refused[row, column] is None for row in rows), []).append(column)
-    names = {", ".join(f"`{name}`" for name in group): group[0] for group in alike.values()}
+    most = max(alike.values(), key=len)
+    names = {
+        "all others" if group is most and len(alike) > 1 else ", ".join(f"`{name}`" for name in group): group[
+            0
+        ]
+        for group in alike.values()
+    }
     cells = {(row, name): refused[row, first] for row in rows for name, first in names.items()}
     return Table(title, rows, tuple(names), cells)

@@ -45,7 +45,7 @@ class Comment:
 
 def words_of(module: str) -> Words:
     """Read the docstring of a module."""
-    return read_words(inspect.getdoc(importlib.import_module(module)) or "")
+    return read_words(importlib.import_module(module).__doc__ or "")
 
 
 def read_words(text: str) -> Words:

@@ -64,7 +64,7 @@ def facts_of(recipe: Recipe) -> Facts:
     return Facts(
         up=up,
         down=down,
-        bytes_up=_bytes(method, formulas.up),
+        bytes_up=_bytes(method, formulas.up) + ("; in round 1 alone" if method.strategy.rests else ""),
         bytes_down=_by_round(_bytes(method, formulas.first), _bytes(method, formulas.later)),
         public=_public(method),
         mixed=_mixed(method),
@@ -133,7 +133,8 @@ def _crossing(method: Method, resolved: Mapping[str, Any], *, beside: bool) -> t
     evidence = "".join(f", `{name}`" for name in method.weighting.sends)
     if isinstance(kind, Weights):
         whose = " of the student" if method.client.carries_student else ""
-        return f"`{said}`{whose}{evidence}", f"`weights`{whose}" + (" and more" if beside else "")
+        down = f"`weights`{whose}" + (" and what the strategy adds" if beside else "")
+        return f"`{said}`{whose}{evidence}", down if method.strategy.sends_weights else "nothing"
     fused = said if method.fusion is None else method.fusion.gives
     codecs = (resolved["codec"], resolved["codec_down"] or resolved["codec"])
     up, down = (f"`{what}` as `{_nested(spec)}`" for what, spec in zip((said, fused), codecs, strict=True))
@@ -168,7 +169,9 @@ def _bytes(method: Method, formula: str | None) -> str:
 
 
 def _by_round(first: str, later: str) -> str:
-    return later if first == later else f"{later}; in round 1 {first}"
+    if first == later:
+        return later
+    return f"{later}, from round 2 on" if first == "0" else f"{later}; {first} in round 1"
 
 
 def _public(method: Method) -> str:
@@ -183,6 +186,6 @@ def _mixed(method: Method) -> str:
         return "one client"
     if not method.mixes:
         return "no"
-    if method.strategy.needs_groups:
+    if method.strategy.distils_groups:
         return "by group"
     return "yes, with equally many features" if kind is not None and kind.equal_features else "yes"

@@ -187,8 +187,11 @@ class Runner:
         rows: list[MetricRow] = []
         said: dict[str, Tensor] = {}
         if self.student is not None:
-            self.student.load_state_dict(progress.arrays.to_torch_state_dict())
-            rows, said = self.evaluation.student(current, self.student)
+            student = self.strategy.network_of(current, self.student)
+            student.load_state_dict(progress.arrays.to_torch_state_dict())
+            rows, said = self.evaluation.student(current, student)
+            for scope, network in self.strategy.further().items():
+                rows += self.evaluation.network(current, scope, network)[0]
         config = ConfigRecord({"splits": list(self.evaluation.splits)})
         messages = list(self.strategy.configure_evaluate(current, progress.arrays, config, grid))
         with contextlib.closing(self._exchange(current, "evaluate", messages, grid)) as replies:

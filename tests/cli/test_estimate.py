@@ -39,6 +39,8 @@ SMALL = ("runtime=inline", "clients=3", "rounds=3", "partition=iid", "data.sampl
         ("method=fedmd", "method.weighting.name=accuracy", "method.weighting.on=holdout"),
         ("method=pooled", "model=logistic"),
         ("method=local", "model=logistic"),
+        ("method=aver", "model=logistic", "clients_per_round=2"),
+        ("method=ban", "model=logistic"),
     ],
     ids=" ".join,
 )

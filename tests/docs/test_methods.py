@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from fedkd.assembly.compose import recipes
-from fedkd.cli.methods import modules_of, paper_of, read_methods
 from fedkd.cli.docstrings import words_of
+from fedkd.cli.methods import modules_of, paper_of, read_methods
 from fedkd.cli.methods_page import page_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "methods.md"
