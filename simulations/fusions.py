@@ -85,7 +85,7 @@ def main() -> None:
             "minus the mean, points",
             "two lie",
             "minus the mean, points",
-            "lost to the liars, points",
+            "change by the liars, points",
         ],
         rows,
         _verdict(honest, lied, epsilon),
@@ -108,14 +108,15 @@ def _verdict(honest: Scores, lied: Scores, epsilon: float) -> str:
     least = max(ROBUST, key=lambda name: lost[name].mean)
     better = [name for name in ROBUST if beyond(name, BOUNDED).low > 0]
     return (
-        f"Liars cost the mean of logits {lost[MEAN].points()} points. Of the {len(ROBUST)} robust fusions {len(robust)} did better than it with liars, and none "
-        f"lost less than `{least}`: {lost[least].points()}. The plain mean of probabilities, in which nobody is louder than 1, lost "
+        f"What two liars change, in points: the mean of logits {lost[MEAN].points()}. Of the {len(ROBUST)} robust fusions {len(robust)} did better than it with liars, and none "
+        f"lost less than `{least}`: {lost[least].points()}. The plain mean of probabilities, in which nobody is louder than 1: "
         f"{lost[BOUNDED].points()}, and of the robust fusions these did better than it with liars: {_names(better)}. "
         f"Weightings that did better than equal weights with liars: {_names(name for name in ahead if name in WEIGHTINGS)}. Where no loss was seen: "
-        f"{_names(kept)}; some loss is fair, since the two are no teachers any more. CA-MKD (`confidence`) is claimed to see liars by the labels: it lost "
+        f"{_names(kept)}; some loss is fair, since the two are no teachers any more. CA-MKD (`confidence`) is claimed to see liars by the labels: "
         f"{lost['confidence'].points()}; its softmax over the teachers blames mostly the worst one, behind which the second can hide. AEKD (`gradient`) is claimed to be no "
-        f"protection: it lost {lost['gradient'].points()}. Worse than the mean of logits with liars: {_names(behind)}. The noisy vote cost "
-        f"{Interval.of(list(honest['noisy_vote'] - honest['majority_vote'])).points()} points against the vote without noise, and its one round spent epsilon = {epsilon:,.0f} at "
+        f"protection: {lost['gradient'].points()}. Worse than the mean of logits with liars: {_names(behind)}. The noise of the noisy vote "
+        "changed the accuracy of honest teachers' students by "
+        f"{Interval.of(list(honest['noisy_vote'] - honest['majority_vote'])).points()} points, and its one round spent epsilon = {epsilon:,.0f} at "
         "delta = 1e-5, which protects nobody: ten teachers are too few."
     )
 
