@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from fedkd.foundation.errors import InvalidOption, nearest
 from fedkd.foundation.parts import build
@@ -155,4 +155,5 @@ def _search_path() -> tuple[tuple[int, ...], ...]:
 def _installed(path: tuple[tuple[int, ...], ...]) -> importlib.metadata.EntryPoints:
     """Return the entry points of all packages on the path; reading them takes longer than all else that finds a part."""
     del path
-    return importlib.metadata.entry_points()
+    # Python 3.11 returns another type, of which the same `select` is used.
+    return cast("importlib.metadata.EntryPoints", importlib.metadata.entry_points())
