@@ -136,7 +136,8 @@ def _fetch(archive: Archive, *, visible: bool) -> Arrays:
             except SourceError as error:
                 failures.append(f"{source.label}: {error}")
                 continue
-            save_file(arrays, part)
+            # what is saved is memory, and parts of larger arrays lie in it otherwise than they are read
+            save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, part)
             part.chmod(0o644)  # a temporary file is private; a cache may be shared
             part.replace(archive.path)
             return arrays

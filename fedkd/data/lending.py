@@ -57,6 +57,7 @@ def _arrays(samples: Samples | None) -> dict[str, Any] | None:
         "inputs": {view: x.numpy() for view, x in samples.inputs.items()},
         "targets": samples.targets.numpy(),
         "ids": samples.ids.numpy(),
+        "owners": None if samples.owners is None else samples.owners.numpy(),
     }
 
 
@@ -64,7 +65,8 @@ def _samples(arrays: dict[str, Any] | None) -> Samples | None:
     if arrays is None:
         return None
     inputs = {view: _tensor(x) for view, x in arrays["inputs"].items()}
-    return Samples(inputs, _tensor(arrays["targets"]), _tensor(arrays["ids"]))
+    owners = None if arrays["owners"] is None else _tensor(arrays["owners"])
+    return Samples(inputs, _tensor(arrays["targets"]), _tensor(arrays["ids"]), owners)
 
 
 def _tensor(array: npt.NDArray[Any]) -> torch.Tensor:

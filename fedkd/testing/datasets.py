@@ -27,10 +27,22 @@ def samples_are_what_the_class_states(data: DataSet) -> None:
             shapes == dict(data.views), f"{name} has the views {shapes}, the class states {dict(data.views)}"
         )
         for view, x in part.inputs.items():
-            require(x.dtype == torch.float32 and x.isfinite().all(), f"view {view!r} is not finite float32")
-        if data.task == "classification":
+            if view in data.symbols:
+                right = x.dtype == torch.int64 and (x >= 0).all() and (x < data.symbols[view]).all()
+                require(right, f"view {view!r} has what is none of {data.symbols[view]} symbols in int64")
+            else:
+                require(
+                    x.dtype == torch.float32 and x.isfinite().all(), f"view {view!r} is not finite float32"
+                )
+        if data.task in {"classification", "recognition"}:
             right = (part.targets >= 0).all() and (part.targets < data.num_outputs).all()
             require(right, f"{name} has a target that is none of {data.num_outputs} classes")
+        elif data.task == "generation":
+            right = (part.targets >= -1).all() and (part.targets < data.num_outputs).all()
+            read = next(iter(part.inputs.values())).shape
+            require(
+                right and part.targets.shape == read, f"{name} has no symbol or -1 for each that it reads"
+            )
         else:
             wanted = (len(part), data.num_outputs)
             require(
@@ -57,9 +69,21 @@ def the_seed_decides_the_split(data: DataSet) -> None:
             same and all(torch.equal(x, other.inputs[view]) for view, x in part.inputs.items()),
             f"{name} differs",
         )
+    again = torch.equal(first.validation.ids, data.load(Streams(1)).validation.ids)
     require(
-        not torch.equal(first.validation.ids, data.load(Streams(1)).validation.ids), "every seed splits alike"
+        again == data.split_is_fixed,
+        "every seed splits alike" if again else "the split is fixed, and seeds split differently",
     )
+
+
+def owners_are_those_it_states(data: DataSet) -> None:
+    """Every sample has one of the stated owners, or none has any where none are stated."""
+    for name, part in _parts(data.load(Streams(0))).items():
+        if not data.owners:
+            require(part.owners is None, f"{name} has owners, the class states none")
+            continue
+        right = part.owners is not None and (part.owners >= 0).all() and (part.owners < data.owners).all()
+        require(right, f"{name} has a sample that is of none of the {data.owners} owners")
 
 
 CONTRACT = Contract(
@@ -70,6 +94,7 @@ CONTRACT = Contract(
         samples_are_what_the_class_states,
         no_sample_is_in_two_parts,
         the_seed_decides_the_split,
+        owners_are_those_it_states,
     ),
 )
 

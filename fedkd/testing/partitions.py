@@ -1,8 +1,10 @@
 """What must hold of every partitioner, on the classes of real digits and on numbers."""
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 
-from fedkd.data.datasets.base import Indices
+from fedkd.data.datasets.base import Indices, Raw
 from fedkd.data.datasets.digits import Digits
 from fedkd.data.federated import federate
 from fedkd.data.partitions import PARTITIONS
@@ -15,8 +17,19 @@ COUNTS = (1, 7, 20)
 """Numbers of clients; with 20, two classes a client suffice for all ten."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class OwnedDigits(Digits):
+    """Digits of which each is of one of 20 owners."""
+
+    owners = COUNTS[-1]
+
+    def read(self) -> Raw:
+        """Return the digits, dealt round to owners."""
+        return replace(super().read(), owners=np.arange(self.rows) % self.owners)
+
+
 def every_client_gets_its_own_samples(partition: Partitioner) -> None:
-    """No sample is in two clients (unless `empty=replace` lends it), nor in training and holdout of one."""
+    """No sample is in two clients (unless they share them, or `empty=replace` lends it), nor in training and holdout of one."""
     for clients in COUNTS:
         dealt = _deal(partition, clients)
         sizes = len(dealt.training), len(dealt.holdouts)
@@ -26,7 +39,9 @@ def every_client_gets_its_own_samples(partition: Partitioner) -> None:
             require(len(np.unique(together)) == len(together), "a client has a sample twice")
         everything = _everything(dealt)
         require(
-            partition.empty == "replace" or len(np.unique(everything)) == len(everything),
+            partition.shares_samples
+            or partition.empty == "replace"
+            or len(np.unique(everything)) == len(everything),
             f"of {clients} clients, two have the same sample",
         )
 
@@ -57,6 +72,8 @@ def the_seed_decides(partition: Partitioner) -> None:
 
 def numbers_can_be_dealt(partition: Partitioner) -> None:
     """Targets that are numbers, in float32, are dealt as well; a partitioner that cannot use them deals by chance."""
+    if partition.by_owner:
+        return  # it never sees targets
     numbers = Streams(0).numpy("numbers").standard_normal(POOL).astype(np.float32)
     dealt = partition.assign(numbers, clients=COUNTS[-1], streams=Streams(0))
     require(len(_everything(dealt)) > 0, "no sample is dealt")
@@ -64,7 +81,7 @@ def numbers_can_be_dealt(partition: Partitioner) -> None:
 
 def clients_see_samples_of_the_right_shape(partition: Partitioner) -> None:
     """What is done to a client's inputs keeps their shape, type and finiteness, and is the same each time."""
-    data = federate(Digits(), partition, None, 5, Streams(0))
+    data = federate(OwnedDigits(), partition, None, 5, Streams(0))
     for client in range(5):
         inputs = data.client_train(client).inputs["image"]
         require(
@@ -91,7 +108,8 @@ CONTRACT = Contract(
 
 
 def _deal(partition: Partitioner, clients: int) -> Dealt:
-    targets = np.arange(POOL, dtype=np.int64) * 7 % 10
+    targets = np.arange(POOL, dtype=np.int64)
+    targets = targets % clients if partition.by_owner else targets * 7 % 10
     kept = targets.copy()
     dealt = partition.assign(targets, clients=clients, streams=Streams(0))
     require(np.array_equal(targets, kept), "it writes into the targets")

@@ -39,6 +39,14 @@ def test_a_data_set_that_cannot_be_stored_is_named_and_the_others_go_on(
     assert [line.split()[3].rstrip(":") for line in said.err.splitlines()] == [
         "diamonds",
         "fashion_mnist",
+        "japanese_vowels",
+        "keel",
+        "kjv",
+        "mfeat",
         "mnist_10k",
+        "movielens",
+        "newsgroups",
+        "orl_faces",
+        "shakespeare",
     ]
     assert [line.split(":")[0] for line in said.out.splitlines()] == ["diabetes", "digits"]

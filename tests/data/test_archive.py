@@ -153,3 +153,17 @@ def test_the_digest_sees_names_types_and_shapes_as_well_as_bytes() -> None:
         for arrays in ({"a": zeros}, {"b": zeros}, {"a": zeros.reshape(2, 2)}, {"a": zeros.view(np.float32)})
     ]
     assert len(set(digests)) == 4
+
+
+def test_arrays_that_are_parts_of_others_are_cached_as_they_are_read(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path / "folder", SQUARES)
+    right = np.arange(6).reshape(2, 3)[:, :2]
+    whole = Archive(
+        "part",
+        ("squares.txt",),
+        (Folder(str(folder), "a folder"),),
+        lambda _: {"part": np.arange(6).reshape(2, 3)[:, :2]},
+        digest({"part": right}),
+    )
+    load(whole)
+    assert load(whole)["part"].tolist() == right.tolist()

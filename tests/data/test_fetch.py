@@ -1,16 +1,20 @@
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from fedkd.data.datasets import DATASETS
+from fedkd.data.datasets.base import Task
 from fedkd.data.fetch import fetch, inventory
 from fedkd.foundation.errors import InvalidOption
 from fedkd.foundation.seeding import Streams
 
-FETCHED = ["diamonds", "fashion_mnist", "mnist_10k"]
+FETCHED = sorted(
+    "diamonds fashion_mnist japanese_vowels keel kjv mfeat mnist_10k movielens newsgroups orl_faces shakespeare".split()  # noqa: SIM905
+)
 
 
-@pytest.mark.parametrize("name", FETCHED)
+@pytest.mark.parametrize("name", ["diamonds", "fashion_mnist", "mnist_10k", "shakespeare"])
 def test_a_set_is_fetched_from_nothing_checked_and_then_listed_as_present(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -35,10 +39,7 @@ def test_a_name_that_is_almost_right_is_answered_with_the_right_one() -> None:
 
 def test_every_row_says_where_from_how_large_and_under_which_licence() -> None:
     assert [row.name for row in inventory()] == DATASETS.names()
-    assert all(
-        row.origin and row.size and row.licence and row.task in {"classification", "regression"}
-        for row in inventory()
-    )
+    assert all(row.origin and row.size and row.licence and row.task in get_args(Task) for row in inventory())
 
 
 def test_a_set_that_is_not_there_is_fetched_when_it_is_loaded(

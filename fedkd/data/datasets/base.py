@@ -8,80 +8,30 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from fedkd.data.archive import Archive
+from fedkd.data.datasets._values import (
+    DataInfo,
+    Indices,
+    Loaded,
+    Numbers,
+    Raw,
+    Sizes,
+    Split,
+    Task,
+)
 from fedkd.data.samples import Samples
 from fedkd.foundation.errors import InvalidOption
 from fedkd.foundation.options import Count, OpenFraction
 from fedkd.foundation.parts import Part
 from fedkd.foundation.seeding import Streams
 
-Task = Literal["classification", "regression"]
-Numbers = npt.NDArray[Any]
-Indices = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class DataInfo:
-    """What models, tasks and reports need to know of a loaded data set.
-
-    Args:
-        name: name of the data set.
-        task: what a target is: a class, or a number.
-        views: view name -> shape of one sample.
-        num_outputs: number of classes, or of numbers to predict.
-        target_mean: mean of the numbers in the training pool, in their own unit; 0 for classes.
-        target_std: their standard deviation; prediction x std + mean is in the own unit again. 1 for classes.
-        class_names: names of the classes in the order of their numbers; empty for numbers.
-    """
-
-    name: str
-    task: Task
-    views: Mapping[str, tuple[int, ...]]
-    num_outputs: int
-    target_mean: float = 0.0
-    target_std: float = 1.0
-    class_names: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class Loaded:
-    """A data set in memory, split before anything else is done with it."""
-
-    info: DataInfo
-    train: Samples
-    validation: Samples
-    test: Samples
-
-
-@dataclass(frozen=True, eq=False)
-class Raw:
-    """A data set as read.
-
-    Args:
-        views: view name -> [rows, ...]; images keep their own grey levels, tables their own units.
-        targets: [rows] class numbers, or numbers in their own unit.
-        white: the grey level of white; images are divided by it.
-    """
-
-    views: Mapping[str, Numbers]
-    targets: Numbers
-    white: float = 1.0
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """How many samples each part of a split has."""
-
-    train: int
-    validation: int
-    test: int
+__all__ = ["DataInfo", "DataSet", "Indices", "Loaded", "Numbers", "Raw", "Sizes", "Split", "Task"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,13 +57,21 @@ class DataSet(Part, ABC):
     views: ClassVar[Mapping[str, tuple[int, ...]]]
     "View name -> shape of one sample."
     num_outputs: ClassVar[int]
-    "Number of classes, or of numbers to predict."
+    "Number of classes, identities, symbols, or numbers to predict."
     rows: ClassVar[int]
     "Number of samples, the authors' test part included."
     test_rows: ClassVar[int] = 0
     "Size of the authors' test part, which comes last; 0 where there is none."
     class_names: ClassVar[tuple[str, ...]] = ()
-    "Names of the classes in the order of their numbers."
+    "Names of the classes, identities or symbols in the order of their numbers."
+    symbols: ClassVar[Mapping[str, int]] = {}
+    "View name -> number of symbols, for views that hold symbols."
+    owners: ClassVar[int] = 0
+    "Number of owners of samples; 0 where the set does not know them."
+    split_is_fixed: ClassVar[bool] = False
+    "Whether every seed gives the same validation and test part."
+    shares_with: ClassVar[frozenset[str]] = frozenset()
+    "Names of data sets that hold some of the same samples, which therefore cannot be the proxy set of one another."
     origin: ClassVar[str]
     "Where the set comes from, for people."
     size: ClassVar[str]
@@ -131,6 +89,11 @@ class DataSet(Part, ABC):
             DataUnavailable: the set is not on this machine and no source delivers it.
         """
 
+    def state(self, **facts: object) -> None:
+        """Set those of the facts above that depend on options; for `__post_init__`."""
+        for name, value in facts.items():
+            object.__setattr__(self, name, value)
+
     @classmethod
     def name(cls) -> str:
         """Return the name of the data set: that of its module."""
@@ -142,33 +105,59 @@ class DataSet(Part, ABC):
         Raises:
             InvalidOption: a share leaves a split empty, or more samples are asked for than there are.
         """
+        whole = self.whole()
+        if self.samples is not None and self.samples > whole.train:
+            raise InvalidOption(
+                "data.samples", self.samples, f"at most {whole.train}, the training pool of {self.name()}"
+            )
+        if self.test_samples is not None and self.test_samples > whole.test:
+            raise InvalidOption(
+                "data.test_samples",
+                self.test_samples,
+                f"at most {whole.test}, the test part of {self.name()}",
+            )
+        return Sizes(self.samples or whole.train, whole.validation, self.test_samples or whole.test)
+
+    def whole(self) -> Sizes:
+        """Return the size of each split before `samples` and `test_samples` make any smaller.
+
+        Raises:
+            InvalidOption: a share leaves a split empty.
+        """
         own = self.rows - self.test_rows
         validation = round(self.validation * own)
         test = self.test_rows or round(self.test * own)
-        train = own - validation - (0 if self.test_rows else test)
-        if validation < 1:
-            raise InvalidOption(
-                "data.validation", self.validation, f"a share of {own} samples that is at least one sample"
-            )
-        if test < 1:
-            raise InvalidOption(
-                "data.test", self.test, f"a share of {own} samples that is at least one sample"
-            )
-        if train < 1:
-            raise InvalidOption(
-                "data.validation",
-                self.validation,
-                f"a share that, with data.test={self.test}, leaves samples to train on",
-            )
-        if self.samples is not None and self.samples > train:
-            raise InvalidOption(
-                "data.samples", self.samples, f"at most {train}, the training pool of {self.name()}"
-            )
-        if self.test_samples is not None and self.test_samples > test:
-            raise InvalidOption(
-                "data.test_samples", self.test_samples, f"at most {test}, the test part of {self.name()}"
-            )
-        return Sizes(self.samples or train, validation, self.test_samples or test)
+        return self.checked(
+            Sizes(own - validation - (0 if self.test_rows else test), validation, test), own, "samples"
+        )
+
+    def checked(self, sizes: Sizes, own: int, things: str) -> Sizes:
+        """Return these sizes, unless a split of `own` things is empty.
+
+        Raises:
+            InvalidOption: it is.
+        """
+        one = f"a share of {own} {things} that is at least one"
+        if sizes.validation < 1:
+            raise InvalidOption("data.validation", self.validation, one)
+        if sizes.test < 1:
+            raise InvalidOption("data.test", self.test, one)
+        if sizes.train < 1:
+            left = f"a share that, with data.test={self.test}, leaves {things} to train on"
+            raise InvalidOption("data.validation", self.validation, left)
+        return sizes
+
+    def split(self, raw: Raw, streams: Streams) -> Split:
+        """Return the rows of each part in any order, as many as `whole` says; draws from the stream `split`."""
+        del raw
+        order = streams.numpy("split").permutation(self.rows - self.test_rows)
+        if self.test_rows:
+            test = np.arange(self.rows - self.test_rows, self.rows)
+        else:
+            cut = round(self.test * self.rows)
+            test, order = order[:cut], order[cut:]
+        validation = self.whole().validation
+        return Split(order[validation:], order[:validation], test)
 
     def load(self, streams: Streams) -> Loaded:
         """Read, split and standardise the set; draws from the streams `split`, `samples` and `test_samples`.
@@ -183,47 +172,70 @@ class DataSet(Part, ABC):
             raise ValueError(
                 f"{type(self).__name__}.read() gave {len(raw.targets)} rows, the class states {self.rows}"
             )
-        order = streams.numpy("split").permutation(self.rows - self.test_rows)
-        if self.test_rows:
-            test = np.arange(self.rows - self.test_rows, self.rows)
-        else:
-            cut = round(self.test * self.rows)
-            test, order = order[:cut], order[cut:]
-        validation, train = order[: sizes.validation], order[sizes.validation :]
-        train = streams.numpy("samples").permutation(train)[: sizes.train]
-        test = streams.numpy("test_samples").permutation(test)[: sizes.test]
-        return self._standardised(raw, np.sort(train), np.sort(validation), np.sort(test))
+        split = self.split(raw, streams)
+        train = streams.numpy("samples").permutation(split.train)[: sizes.train]
+        test = streams.numpy("test_samples").permutation(split.test)[: sizes.test]
+        rows = Split(np.sort(train), np.sort(split.validation), np.sort(test))
+        return self._standardised(self.fitted(raw, rows.train), rows)
 
-    def _standardised(self, raw: Raw, train: Indices, validation: Indices, test: Indices) -> Loaded:
-        scales = {name: _scale(view, train, raw.white) for name, view in raw.views.items()}
+    def fitted(self, raw: Raw, train: Indices) -> Raw:
+        """Return the set with what it learns from the rows of the training pool, such as a vocabulary."""
+        del train
+        return raw
+
+    def _standardised(self, raw: Raw, rows: Split) -> Loaded:
+        scales = {
+            name: _scale(view, rows.train, raw)
+            for name, view in raw.views.items()
+            if name not in self.symbols
+        }
         mean, std = 0.0, 1.0
         if self.task == "regression":
-            known = raw.targets[train].astype(np.float64)
+            known = raw.targets[rows.train].astype(np.float64)
             mean, std = float(known.mean()), float(known.std()) or 1.0
 
-        def part(rows: Indices) -> Samples:
-            if self.task == "regression":
-                targets = torch.from_numpy((raw.targets[rows] - mean) / std).float().unsqueeze(1)
+        def part(at: Indices) -> Samples:
+            if self.task in _NUMBERS:
+                targets = torch.from_numpy((raw.targets[at] - mean) / std).float().unsqueeze(1)
             else:
-                targets = torch.from_numpy(raw.targets[rows].astype(np.int64))
-            inputs = {name: _scaled(view[rows], *scales[name]) for name, view in raw.views.items()}
-            return Samples(inputs, targets, torch.from_numpy(rows.astype(np.int64)))
+                targets = torch.from_numpy(raw.targets[at].astype(np.int64))
+            inputs = {
+                name: _scaled(view[at], *scales[name])
+                if name in scales
+                else torch.from_numpy(view[at].astype(np.int64))
+                for name, view in raw.views.items()
+            }
+            owners = None if raw.owners is None else torch.from_numpy(raw.owners[at].astype(np.int64))
+            return Samples(inputs, targets, torch.from_numpy(at.astype(np.int64)), owners)
 
         info = DataInfo(
-            self.name(), self.task, dict(self.views), self.num_outputs, mean, std, self.class_names
+            self.name(),
+            self.task,
+            dict(self.views),
+            self.num_outputs,
+            mean,
+            std,
+            self.class_names,
+            dict(self.symbols),
+            self.owners,
         )
-        return Loaded(info, part(train), part(validation), part(test))
+        return Loaded(info, part(rows.train), part(rows.validation), part(rows.test))
 
 
-def _scale(view: Numbers, train: Indices, white: float) -> tuple[Numbers, Numbers]:
+_NUMBERS = frozenset({"regression", "ranking"})
+
+
+def _scale(view: Numbers, train: Indices, raw: Raw) -> tuple[Numbers, Numbers]:
     if view.ndim > 2:  # images keep their black at 0
-        return np.array(0.0), np.array(white)
+        return np.array(0.0), np.array(raw.white)
+    if raw.plain:
+        return np.array(0.0), np.array(1.0)
     known = view[train].astype(np.float64)
     std = known.std(axis=0)
     return known.mean(axis=0), np.where(std > 0, std, 1.0)
 
 
 def _scaled(view: Numbers, shift: Numbers, scale: Numbers) -> Tensor:
-    if view.ndim > 2:  # in place: a large set of images is not held twice in double precision
+    if scale.ndim == 0:  # in place: a large set of images is not held twice in double precision
         return torch.from_numpy(view).float().div_(float(scale))
     return torch.from_numpy((view.astype(np.float64) - shift) / scale).float()

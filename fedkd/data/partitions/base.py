@@ -7,19 +7,22 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from fedkd.data.datasets.base import DataSet, Indices
+from fedkd.data.datasets.base import DataInfo, DataSet, Indices
 from fedkd.data.partitions._repair import Pairs, borrow, move
 from fedkd.data.positions import Positions
-from fedkd.data.shift import Shift
-from fedkd.foundation.errors import InvalidOption
+from fedkd.data.samples import Samples
+from fedkd.data.shift import Change
+from fedkd.foundation.errors import IllegalCombination, InvalidOption
 from fedkd.foundation.options import Count, OpenFraction
 from fedkd.foundation.parts import Part
 from fedkd.foundation.seeding import Streams
+
+_CLASSES = frozenset({"classification", "recognition"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,9 +53,15 @@ class Partitioner(Part, ABC):
     empty: Literal["error", "allow", "replace"] = "error"
     "For clients short of the minimum. error: move samples from the richest, refuse if there are too few; allow: leave them as they are; replace: lend them samples of others, which then live in several clients."
 
+    shares_samples: ClassVar[bool] = False
+    """Whether a sample may be with several clients, without being lent."""
+
+    by_owner: ClassVar[bool] = False
+    "Whether it deals by the owners that the data set knows."
+
     @abstractmethod
     def owners(self, groups: Indices, clients: int, generator: np.random.Generator) -> Indices:
-        """Return the client that owns each sample, -1 for a sample that no client owns.
+        """Return the client that owns each sample, -1 for a sample that no client owns; rows of them where several may.
 
         Args:
             groups: [N] class, or group of numeric targets, of each sample.
@@ -60,13 +69,19 @@ class Partitioner(Part, ABC):
             generator: the only source of chance.
         """
 
+    def seen(self, info: DataInfo, train: Samples) -> npt.NDArray[Any]:
+        """Return what the partitioner sees of each sample of the pool: its class, its number, or 0 where its target is neither."""
+        if info.task in _CLASSES:
+            return train.targets.numpy()
+        return train.targets[:, 0].numpy() if info.task == "regression" else np.zeros(len(train), np.int64)
+
     def group(self, targets: npt.NDArray[Any]) -> Indices:
         """Return the groups in which a partitioner thinks: the classes, or 0 for every sample with a numeric target."""
         classes = np.issubdtype(targets.dtype, np.integer)
         return targets.astype(np.int64) if classes else np.zeros(len(targets), dtype=np.int64)
 
-    def shift(self, clients: int, streams: Streams) -> Shift | None:
-        """Return what is done to the inputs of each client, None for nothing."""
+    def shift(self, clients: int, streams: Streams) -> Change | None:
+        """Return what is done to the inputs or labels of each client, None for nothing."""
         del clients, streams
         return None
 
@@ -100,12 +115,24 @@ class Partitioner(Part, ABC):
         generator = streams.numpy("partition")
         owners = self.owners(self.group(targets), clients, generator)
         if self.empty == "error":
-            owners = move(owners, clients, self.minimum, generator)
-        kept = np.flatnonzero(owners >= 0)
-        pairs = Pairs(owners[kept], kept)
+            owners = self._filled(owners, clients, generator)
+        kept = np.nonzero(owners >= 0)
+        pairs = Pairs(owners[kept], kept[-1].astype(np.int64))
         if self.empty == "replace":
             pairs = borrow(pairs, len(targets), clients, self.minimum, generator)
         return _hold_out(pairs, clients, self.holdout, streams.numpy("holdout"))
+
+    def _filled(self, owners: Indices, clients: int, generator: np.random.Generator) -> Indices:
+        """Return owners such that each client has its minimum; what several may have is never moved."""
+        if not self.shares_samples:
+            return move(owners, clients, self.minimum, generator)
+        poorest = int(np.bincount(owners[owners >= 0], minlength=clients).min())
+        if poorest < self.minimum:
+            allowed = (
+                f"at most {poorest}, what the poorest client has; or set partition.empty=allow or =replace"
+            )
+            raise InvalidOption("partition.minimum", self.minimum, allowed)
+        return owners
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +141,15 @@ class GroupPartitioner(Partitioner):
 
     bins: Count = 10
     "For numeric targets: number of groups, cut at quantiles of the training pool, which then stand in for classes."
+
+    def check(self, data: DataSet, pool: int, clients: int) -> None:
+        """Refuse data whose targets are neither classes nor numbers."""
+        super().check(data, pool, clients)
+        if data.task not in {*_CLASSES, "regression"}:
+            raise IllegalCombination(
+                f"partition={type(self).__module__.rpartition('.')[2]} tells samples apart by their targets, and those of "
+                f"data={data.name()} ({data.task}) are neither classes nor numbers; take partition=natural, iid or quantity"
+            )
 
     def group(self, targets: npt.NDArray[Any]) -> Indices:
         """Return the classes, or the quantile group of each number."""
@@ -124,7 +160,7 @@ class GroupPartitioner(Partitioner):
 
     def groups(self, data: DataSet) -> int:
         """Return the number of classes or groups of a data set."""
-        return data.num_outputs if data.task == "classification" else self.bins
+        return data.num_outputs if data.task in _CLASSES else self.bins
 
 
 def _hold_out(pairs: Pairs, clients: int, share: float, generator: np.random.Generator) -> Dealt:

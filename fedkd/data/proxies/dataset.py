@@ -35,6 +35,10 @@ class OtherDataSet(Proxy):
             raise IllegalCombination(
                 f"proxy.dataset={self.dataset} is the data set of the clients; use proxy=heldout, which takes the samples from them"
             )
+        if self.dataset in data.shares_with:
+            raise IllegalCombination(
+                f"proxy.dataset={self.dataset} holds samples of data={data.name()}, its test part among them; choose another set"
+            )
         for name, shape in data.views.items():
             theirs = other.views.get(name)
             if theirs is None or len(theirs) != len(shape) or (len(shape) != 3 and theirs != shape):
@@ -42,6 +46,10 @@ class OtherDataSet(Proxy):
                     f"proxy.dataset={self.dataset} cannot stand in for data={data.name()}, whose view {name!r} has the shape "
                     f"{_words(shape)}; it has {', '.join(f'{view!r} of {_words(size)}' for view, size in other.views.items())}"
                 )
+        if any(other.symbols.get(name) != data.symbols.get(name) for name in data.views):
+            raise IllegalCombination(
+                f"proxy.dataset={self.dataset} has other symbols than data={data.name()}; choose a set with the same"
+            )
         if self.labelled and not (data.class_names and data.class_names == other.class_names):
             raise IllegalCombination(
                 f"proxy.labelled=true needs the classes of data={data.name()}; {self.dataset} has others"

@@ -13,7 +13,7 @@ from fedkd.foundation.seeding import Streams
 
 @dataclass(frozen=True, kw_only=True)
 class Noise(Proxy):
-    """Noise of the shape of the data: uniform in [0, 1] for images, standard normal for tables; never labelled."""
+    """Noise of the shape of the data: uniform in [0, 1] for images, standard normal for tables, any symbol for symbols; never labelled."""
 
     size: Count = 400
     "Number of samples."
@@ -32,7 +32,9 @@ class Noise(Proxy):
         generator = streams.torch("proxy")
         draws = {True: torch.rand, False: torch.randn}
         inputs = {
-            name: draws[len(shape) == 3]((self.size, *shape), generator=generator)
+            name: torch.randint(info.symbols[name], (self.size, *shape), generator=generator)
+            if name in info.symbols
+            else draws[len(shape) == 3]((self.size, *shape), generator=generator)
             for name, shape in sorted(info.views.items())
         }
         samples = Samples(inputs, unknown_targets(info, self.size), torch.arange(self.size))

@@ -1,0 +1,88 @@
+"""What is said of a data set, raw, split and loaded."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from fedkd.data.samples import Samples
+
+Task = Literal["classification", "recognition", "regression", "generation", "ranking"]
+Numbers = npt.NDArray[Any]
+Indices = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """What models, tasks and reports need to know of a loaded data set.
+
+    Args:
+        name: name of the data set.
+        task: what a target is: a class, an identity, a number, the next symbols, or a score.
+        views: view name -> shape of one sample.
+        num_outputs: number of classes, of identities (those of test data included), of symbols, or of numbers to predict.
+        target_mean: mean of the numbers in the training pool, in their own unit; 0 for anything else.
+        target_std: their standard deviation; prediction x std + mean is in the own unit again. 1 for anything else.
+        class_names: names of the classes, identities or symbols in the order of their numbers; empty for numbers.
+        symbols: view name -> how many symbols there are, for the views that hold int64 symbols from 0.
+        owners: number of owners of samples (speakers, users); 0 where the data set does not know them.
+    """
+
+    name: str
+    task: Task
+    views: Mapping[str, tuple[int, ...]]
+    num_outputs: int
+    target_mean: float = 0.0
+    target_std: float = 1.0
+    class_names: tuple[str, ...] = ()
+    symbols: Mapping[str, int] = field(default_factory=dict)
+    owners: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A data set in memory, split before anything else is done with it."""
+
+    info: DataInfo
+    train: Samples
+    validation: Samples
+    test: Samples
+
+
+@dataclass(frozen=True, eq=False)
+class Raw:
+    """A data set as read.
+
+    Args:
+        views: view name -> [rows, ...]; images keep their own grey levels, tables their own units.
+        targets: [rows] class numbers, or numbers in their own unit; [rows, T] symbols, -1 where there is none.
+        white: the grey level of white; images and sequences are divided by it.
+        owners: [rows] number of the owner of each row, where the set knows it.
+        plain: tables stay in their own unit.
+    """
+
+    views: Mapping[str, Numbers]
+    targets: Numbers
+    white: float = 1.0
+    owners: Numbers | None = None
+    plain: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """The rows of each part of a split."""
+
+    train: Indices
+    validation: Indices
+    test: Indices
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many samples each part of a split has."""
+
+    train: int
+    validation: int
+    test: int

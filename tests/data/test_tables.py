@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+import torch
+
+from fedkd.data.archive import is_cached
+from fedkd.data.datasets.digits import Digits
+from fedkd.data.datasets.keel import ARCHIVE as KEEL
+from fedkd.data.datasets.keel import Keel
+from fedkd.data.datasets.mfeat import Mfeat
+from fedkd.data.datasets.movielens import ITEMS, USERS, MovieLens
+from fedkd.data.datasets.newsgroups import ARCHIVE as NEWSGROUPS
+from fedkd.data.datasets.newsgroups import Newsgroups
+from fedkd.data.federated import federate
+from fedkd.data.partitions.natural import Natural
+from fedkd.data.proxies.dataset import OtherDataSet
+from fedkd.foundation.errors import IllegalCombination
+from fedkd.foundation.seeding import Streams
+
+
+def test_the_views_of_a_digit_are_of_the_same_digit() -> None:
+    train = Mfeat().load(Streams(0)).train
+    assert list(train.inputs) == list(Mfeat.views)
+    assert train.targets.bincount().min() > 100
+    means = [
+        torch.stack([view[train.targets == one].mean(0) for one in range(10)])
+        for view in train.inputs.values()
+    ]
+    for view, mean in zip(train.inputs.values(), means, strict=True):
+        nearest = torch.cdist(view, mean).argmin(dim=1)
+        assert (nearest == train.targets).float().mean() > 0.4
+
+
+def test_a_users_last_films_are_for_testing_and_choosing() -> None:
+    data = MovieLens()
+    loaded = data.load(Streams(0))
+    for part in (loaded.test, loaded.validation):
+        assert part.owners is not None
+        assert part.owners.tolist() == list(range(USERS))
+    assert torch.equal(loaded.test.ids, loaded.validation.ids + 1)
+    train = loaded.train
+    pairs = train.inputs["pair"]
+    assert train.owners is not None
+    assert torch.equal(pairs[:, 0], train.owners)
+    assert (pairs[:, 1].min(), pairs[:, 1].max() < USERS + ITEMS) == (USERS, True)
+    assert set(train.targets.unique().tolist()) == {1.0, 2.0, 3.0, 4.0, 5.0}
+    assert train.targets.shape == (len(train), 1)
+    # film 50 is Star Wars, the most rated one
+    assert int(pairs[:, 1].bincount().argmax()) == USERS + 49
+
+
+def test_each_user_can_be_a_client() -> None:
+    data = federate(MovieLens(), Natural(), None, USERS, Streams(0))
+    assert data.manifest["unassigned"] == 0
+    assert min(data.manifest["sizes"]) >= 15
+
+
+@pytest.mark.skipif(not is_cached(KEEL), reason="keel is tested where it has been fetched")
+def test_every_digit_of_digits_is_in_optdigits_and_one_is_no_proxy_set_of_the_other() -> None:
+    known = {row.tobytes() for row in Keel(table="optdigits").read().views["image"].astype(np.float64)}
+    assert all(row.tobytes() in known for row in Digits().read().views["image"])
+    with pytest.raises(IllegalCombination, match="holds samples of data=keel"):
+        OtherDataSet(dataset="digits").check(Keel(table="optdigits"), 1000)
+
+
+@pytest.mark.skipif(not is_cached(KEEL), reason="keel is tested where it has been fetched")
+@pytest.mark.parametrize("table", ["letter", "optdigits", "penbased", "satimage"])
+def test_a_table_is_what_its_facts_say(table: str) -> None:
+    data = Keel(table=table)  # type: ignore[arg-type]
+    loaded = data.load(Streams(0))
+    assert sum(map(len, (loaded.train, loaded.validation, loaded.test))) == data.rows
+    assert loaded.train.targets.unique().tolist() == list(range(data.num_outputs))
+
+
+@pytest.mark.skipif(not is_cached(NEWSGROUPS), reason="newsgroups is tested where it has been fetched")
+def test_words_are_chosen_and_weighed_by_the_training_pool_alone() -> None:
+    small, large = (Newsgroups(words=100, samples=size).load(Streams(0)) for size in (500, 5000))
+    assert not torch.equal(small.test.inputs["features"], large.test.inputs["features"])
+    lengths = large.test.inputs["features"].norm(dim=1)
+    assert torch.allclose(lengths[lengths > 0], torch.ones(1), atol=1e-5)
+    assert large.test.ids.tolist() == list(range(11_293, 18_821))
