@@ -92,7 +92,8 @@ def partition_picture(manifest: Mapping[str, Any]) -> Figure:
         return _sizes_and_targets(
             np.asarray(manifest["sizes"]), np.asarray(manifest["target_means"], dtype=float)
         )
-    counts = np.asarray(manifest.get("counts", [[size] for size in manifest["sizes"]]), dtype=float).T
+    held = manifest["counts"] if "counts" in manifest else [[size] for size in manifest["sizes"]]
+    counts = np.asarray(held, dtype=float).T
     names = [str(name) for name in manifest.get("class_names", ["samples"])]  # class x client
     clients = counts.shape[1]
     figure, axes = blank(min(3 + 0.2 * clients, 9) if clients <= _BUBBLES else 9, 1.6 + 0.28 * len(names))
