@@ -5,6 +5,7 @@
 """
 
 import argparse
+import itertools
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +20,7 @@ from rich.table import Table
 from scipy import stats
 
 import fedkd
-from fedkd.foundation.run_folder import holds_run
+from fedkd.foundation.run_folder import SUMMARY, RunFolder, holds_run
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -56,6 +57,15 @@ class Interval:
         return f"{100 * self.mean:.1f} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
 
 
+@dataclass(frozen=True)
+class Sheet:
+    """A table under a title."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
 class Study:
     """Runs arms over paired seeds below `runs/studies/NAME`; what is complete is not run again, what was begun is resumed.
 
@@ -80,36 +90,45 @@ class Study:
             grid: overrides of each grid point, separated by blanks; the choice among them is made on validation data.
 
         Returns:
-            One row per run: arm, point, seed, and every final `<scope>/<split>/<metric>`.
+            One row per run: arm, point, seed, folder, seconds, bytes, and every final `<scope>/<split>/<metric>`.
         """
         logging.getLogger("flwr").setLevel(logging.ERROR)
         rows = []
-        for arm, own in arms.items():
-            for point, chosen in enumerate(grid):
-                for seed in self.seeds:
-                    folder = self.folder / slug(arm) / str(point) / str(seed)
-                    result = self._one(folder, [*common, *own, *chosen.split(), f"seed={seed}"])
-                    rows.append(
-                        {"arm": arm, "point": point, "seed": seed, **result.final, **_bytes(result.summary)}
-                    )
-                    self.console.print(
-                        f"{arm}, point {point}, seed {seed}: {result.summary['seconds']:.0f} s", style="dim"
-                    )
+        # Seed by seed, so that what stands when a study is interrupted is whole seeds.
+        for seed, (arm, own), (point, chosen) in itertools.product(self.seeds, arms.items(), enumerate(grid)):
+            folder = self.folder / slug(arm) / str(point) / str(seed)
+            result = self._one(folder, [*common, *own, *chosen.split(), f"seed={seed}"])
+            seconds = result.summary["seconds"]
+            place = {"arm": arm, "point": point, "seed": seed, "folder": folder, "seconds": seconds}
+            rows.append({**place, **result.final, **_bytes(result.summary)})
+            self.console.print(f"{arm}, point {point}, seed {seed}: {seconds:.0f} s", style="dim")
         return pd.DataFrame(rows)
 
-    def show(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], verdict: str) -> None:
-        """Print a table and write it, with the verdict, to `simulations/results/NAME.md`."""
-        rows = [list(row) for row in rows]
-        table = Table(title=title)
-        for column in columns:
-            table.add_column(column)
-        for row in rows:
-            table.add_row(*row)
-        self.console.print(table)
+    def show(
+        self,
+        title: str,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[str]],
+        verdict: str,
+        *,
+        further: Iterable[Sheet] = (),
+        command: str | None = None,
+    ) -> None:
+        """Print a table and write it, with further ones and the verdict, to `simulations/results/NAME.md`."""
+        lines: list[str] = []
+        for level, sheet in enumerate([Sheet(title, columns, [list(row) for row in rows]), *further]):
+            table = Table(title=sheet.title)
+            for column in sheet.columns:
+                table.add_column(column)
+            for row in sheet.rows:
+                table.add_row(*row)
+            self.console.print(table)
+            lines += [f"{'##' if level else '#'} {sheet.title}", "", "| " + " | ".join(sheet.columns) + " |"]
+            lines += ["|" + "---|" * len(sheet.columns)]
+            lines += ["| " + " | ".join(row) + " |" for row in sheet.rows]
+            lines.append("")
         self.console.print(verdict)
-        lines = [f"# {title}", "", "| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-        lines += ["| " + " | ".join(row) + " |" for row in rows]
-        lines += ["", verdict, "", f"Made by `python -m simulations.{self.name}`.", ""]
+        lines += [verdict, "", f"Made by `{command or f'python -m simulations.{self.name}'}`.", ""]
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / f"{self.name}.md").write_text("\n".join(lines), encoding="utf-8")
 
@@ -119,6 +138,8 @@ class Study:
         figure.savefig(RESULTS / f"{self.name}.png", dpi=120)
 
     def _one(self, folder: Path, overrides: Sequence[str]) -> fedkd.Result:
+        if (folder / SUMMARY).exists():
+            return fedkd.Result(folder, RunFolder.open(folder).read_json(SUMMARY))
         if holds_run(folder):
             return fedkd.resume(folder)
         return fedkd.run(*overrides, f"output={folder}")

@@ -25,6 +25,8 @@ def check_networks(experiment: "Experiment") -> None:
     for key, models in (("model", architectures), ("student", students)):
         for name, model in models.items():
             _check_shapes(f"{key}={name}", model, shape, experiment.data.num_outputs)
+    for key, model in experiment.method.strategy.further_models().items():
+        _check_shapes(key, model, shape, experiment.data.num_outputs)
     if len(students) > 1:
         raise IllegalCombination(
             "student=mixed is several architectures; the student is one: name it with student=NAME"

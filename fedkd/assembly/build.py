@@ -9,6 +9,7 @@ from torch import nn
 
 from fedkd.assembly.experiment import Experiment
 from fedkd.assembly.networks import client_models, student_model
+from fedkd.assembly.trained import weights_in
 from fedkd.data.federated import FederatedData, federate
 from fedkd.data.lending import Shareable, restored, shareable
 from fedkd.engine import ClientSide
@@ -103,6 +104,10 @@ def server_side(experiment: Experiment, data: FederatedData) -> tuple[Federated,
         distiller=method.distiller,
         codec=method.codec,
         codec_down=method.codec_down,
+        trained=[weights_in(place, key="method.strategy.checkpoints") for place in method.strategy.trained],
+        fresh=lambda model, number: initial_network(
+            model or student_model(experiment), data, Streams(settings.seed), owner=f"server/{number}"
+        ),
     )
     strategy = method.strategy.create(side)
     return strategy, next(iter(students.values())) if method.strategy.has_student else None

@@ -50,6 +50,10 @@ def check(experiment: "Experiment") -> None:
         raise InvalidOption(
             "min_clients", settings.min_clients, f"at most the {per_round} clients of a round"
         )
+    if settings.rounds < (least := experiment.method.strategy.least_rounds):
+        raise InvalidOption(
+            "rounds", settings.rounds, f"at least {least}, one for the student and for each that comes before"
+        )
     _check_runtime(experiment)
     federated.check(experiment.data, experiment.partition, experiment.proxy, settings.clients)
     check_parts(experiment)
@@ -103,6 +107,10 @@ def check_parts(experiment: "Experiment") -> None:
         raise IllegalCombination(
             f"method.client={experiment.named('client')}: its clients share one network, the student, and method.strategy="
             f"{experiment.named('strategy')} works on those of each architecture; take method.strategy=averaging"
+        )
+    if method.strategy.rests and not method.client.persistent:
+        raise IllegalCombination(
+            f"method.client={experiment.named('client')} keeps no network, and clients rest after the first round; take method.client=teacher"
         )
     _check_unused(experiment)
     _check_weighting(experiment)

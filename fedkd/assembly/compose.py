@@ -7,7 +7,7 @@
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from hydra import compose as hydra_compose
@@ -24,6 +24,9 @@ from fedkd.foundation.errors import FedkdError, InvalidOption, nearest
 
 GROUPS = ("method", "data", "partition", "proxy", "model", "student", "engine", "runtime")
 """The groups of recipes; each is a folder of YAML files."""
+
+PRESET = "preset"
+"""Key of a method's recipe: overrides of other groups and of single keys that stand where the user says nothing else."""
 
 PLANS = "plans of the part before"
 """Key under which the training plans of a part stand that was given another name."""
@@ -59,7 +62,30 @@ def compose(overrides: Sequence[str], *, own: Path | None = None) -> dict[str, A
     """
     if own is not None and not own.is_dir():
         raise InvalidOption("--config-dir", str(own), "an existing folder")
-    chosen, single = [], []
+    given = _read(overrides, own)
+    config, preset = _choose(given.chosen, own)
+    if preset:
+        usual = _read(preset, own)
+        groups = {key: recipe for key, recipe in usual.chosen.items() if key not in given.chosen}
+        config, _ = _choose({**groups, **given.chosen}, own)
+        for key, value in usual.single:
+            if key.partition(".")[0] not in given.chosen:
+                _set(config, key.split("."), value)
+    for key, value in given.single:
+        _set(config, key.split("."), value)
+    return config
+
+
+class _Overrides(NamedTuple):
+    """Overrides: the recipe that is chosen of each group, and single values in their order."""
+
+    chosen: dict[str, str]
+    single: list[tuple[str, Any]]
+
+
+def _read(overrides: Sequence[str], own: Path | None) -> _Overrides:
+    """Return overrides apart, after a look at whether the recipes are there."""
+    chosen, single = dict[str, str](), []
     for override in _parse(overrides):
         key, value = override.key_or_group, override.value()
         if override.is_sweep_override():
@@ -75,17 +101,14 @@ def compose(overrides: Sequence[str], *, own: Path | None = None) -> dict[str, A
                     f"one of {', '.join(known)}; `fedkd list {_plural(key)}` explains them",
                     nearest(value, known),
                 )
-            chosen.append(f"{key}={value}")
+            chosen[key] = value
         elif key == "method.name":
             raise InvalidOption(
                 key, value, "no value: a method's name is that of its recipe, which method=NAME chooses"
             )
         else:
             single.append((key, value))
-    config = _choose(chosen, own)
-    for key, value in single:
-        _set(config, key.split("."), value)
-    return config
+    return _Overrides(chosen, single)
 
 
 def sweep(overrides: Sequence[str], *, own: Path | None = None) -> Iterator[list[str]]:
@@ -130,17 +153,25 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
     return parsed
 
 
-def _choose(chosen: list[str], own: Path | None) -> dict[str, Any]:
+def _choose(chosen: Mapping[str, str], own: Path | None) -> tuple[dict[str, Any], list[str]]:
+    """Return the recipes as one config, and the preset of the method: overrides that stand where nothing else is said."""
     GlobalHydra.instance().clear()
     search = [f"hydra.searchpath=[file://{own.resolve()}]"] if own else []
     try:
         with initialize_config_dir(str(recipes_dir()), version_base="1.3", job_name="fedkd"):
-            config = hydra_compose("config", overrides=[*chosen, *search])
+            groups = [f"{key}={recipe}" for key, recipe in chosen.items()]
+            config = hydra_compose("config", overrides=[*groups, *search])
         plain = OmegaConf.to_container(config, resolve=True)
     except (HydraException, OmegaConfBaseException, yaml.YAMLError, OSError, UnicodeError) as error:
         raise UnreadableOverride(f"a recipe cannot be read: {' '.join(str(error).split())[:300]}") from None
     assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
+    method = plain["method"]
+    preset = method.pop(PRESET, []) if isinstance(method, dict) else []
+    if not isinstance(preset, list) or any(str(line).startswith(("method=", "method.")) for line in preset):
+        raise InvalidOption(
+            f"method.{PRESET}", preset, "a list of overrides of other groups: [partition=shared, clients=1]"
+        )
+    return {str(key): value for key, value in plain.items()}, [str(line) for line in preset]
 
 
 def _set(config: dict[str, Any], path: list[str], value: Any) -> None:

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from fedkd.aggregation import FUSIONS, WEIGHTINGS
 from fedkd.assembly.combinations import check
-from fedkd.assembly.compose import PLANS
+from fedkd.assembly.compose import PLANS, PRESET
 from fedkd.assembly.method import Method
 from fedkd.assembly.settling import settled
 from fedkd.clients import CLIENTS
@@ -142,10 +142,12 @@ class Experiment:
 def method_of(recipe: Mapping[str, Any]) -> tuple[Method, dict[str, Any]]:
     """Return the parts that a method recipe names, with no experiment around them, and the recipe with every default spelled out.
 
+    What it presets outside of itself is left aside.
+
     Raises:
         InvalidOption: a key that nobody knows, a wrong type, or a value out of range.
     """
-    reader = _Reader({"method": recipe})
+    reader = _Reader({"method": {key: value for key, value in recipe.items() if key != PRESET}})
     return reader.method(), reader.resolved["method"]
 
 

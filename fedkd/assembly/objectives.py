@@ -1,5 +1,6 @@
 """Terms of a distiller or of clients that cannot work with the rest of the config, refused before anything is loaded or started."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from fedkd.distillation.lessons import Lessons
 from fedkd.foundation.errors import FedkdError, IllegalCombination
 from fedkd.foundation.seeding import Streams
 from fedkd.models.base import Model
-from fedkd.objectives import Objective, Term, predict_with_layers
+from fedkd.objectives import Objective, Term, over, predict_with_layers
 from fedkd.tasks import Classification, Regression
 
 if TYPE_CHECKING:
@@ -70,10 +71,17 @@ def _pairs(experiment: "Experiment") -> Iterator[tuple[Model, Model]]:
     architectures = experiment.model.architectures()
     first = architectures[min(architectures)]
     student = experiment.student or next(iter(architectures.values()))
-    if experiment.method.strategy.needs_groups:
+    strategy = experiment.method.strategy
+    if strategy.teachers_apart:
+        learners = [*strategy.further_models().values(), student]
+        yield from itertools.product(learners[:1], architectures.values())
+        if strategy.rests:
+            yield from ((later, earlier) for earlier, later in itertools.pairwise([*learners, student]))
+        return
+    if strategy.distils_groups:
         for model in architectures.values():
             yield model, model
-    if not experiment.method.strategy.needs_groups or student not in architectures.values():
+    if not strategy.distils_groups or student not in architectures.values():
         yield student, first
 
 
@@ -86,6 +94,9 @@ def _try(experiment: "Experiment", term: Term, student: Model, teacher: Model) -
     with Streams(0).initialising("shape check"):
         networks = [model.network(shape, outputs) for model in (student, teacher)]
         _, layers = predict_with_layers(networks[1], objective.teacher_layers, inputs)
+        if experiment.method.strategy.teachers_apart:
+            layers = {f"0/{name}": layer for name, layer in layers.items()}
+            objective = over(objective, {"0": 1.0})
         lessons = Lessons(
             objective,
             networks[0],

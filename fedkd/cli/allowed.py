@@ -5,6 +5,7 @@ says why not; what is always refused alike stands in one column.
 """
 
 import dataclasses
+import functools
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,6 +20,15 @@ from fedkd.cli.methods import Recipe
 from fedkd.foundation.errors import IllegalCombination
 from fedkd.foundation.registry import Family
 from fedkd.knowledge import CODECS, KINDS
+
+FAMILIES: dict[str, Family] = {
+    "knowledge": KINDS,
+    "codec": CODECS,
+    "codec_down": CODECS,
+    "weighting": WEIGHTINGS,
+    "fusion": FUSIONS,
+}
+"""The slots whose parts are exchanged."""
 
 
 @dataclass(frozen=True)
@@ -38,23 +48,15 @@ class Refusals:
         self._base = Experiment.from_config(compose(["method=feddf", "proxy.labelled=true"]))
 
     def why(self, recipe: Recipe, **changed: str | None) -> str | None:
-        """Return why a recipe with other parts is refused, up to the way out; nothing where it is not.
+        """Return why a recipe with other parts is refused, and the way out; nothing where it is not.
 
         Args:
             recipe: the method.
             changed: names of other parts by their slots.
         """
         assert recipe.method is not None
-        families: dict[str, Family] = {
-            "knowledge": KINDS,
-            "codec": CODECS,
-            "codec_down": CODECS,
-            "weighting": WEIGHTINGS,
-            "fusion": FUSIONS,
-        }
         parts: dict[str, Any] = {
-            slot: None if name is None else families[slot].create(name, key=f"method.{slot}")
-            for slot, name in changed.items()
+            slot: None if name is None else _part(slot, name) for slot, name in changed.items()
         }
         named = {slot: None if name is None else {"name": name} for slot, name in changed.items()}
         experiment = dataclasses.replace(
@@ -65,7 +67,7 @@ class Refusals:
         try:
             check_parts(experiment)
         except IllegalCombination as error:
-            return str(error).split(";", maxsplit=1)[0]
+            return str(error)
         return None
 
 
@@ -75,7 +77,7 @@ def fusing(recipes: Iterable[Recipe]) -> Iterator[Table]:
     Strategies and kinds with the same answers share a table.
     """
     refusals = Refusals()
-    tables: dict[tuple[tuple[str | None, ...], ...], list[Table]] = {}
+    tables: dict[tuple[str | None, ...], list[Table]] = {}
     for recipe in _one_each(recipes):
         assert recipe.method is not None
         if not recipe.method.strategy.needs_fusion:
@@ -84,13 +86,13 @@ def fusing(recipes: Iterable[Recipe]) -> Iterator[Table]:
             plain = {"knowledge": kind, "codec": "float32", "codec_down": None}
             refused = {
                 (weighting, fusion): refusals.why(recipe, **plain, weighting=weighting, fusion=fusion)
-                for weighting, fusion in itertools.product(WEIGHTINGS.names(), FUSIONS.names())
+                for weighting, fusion in itertools.product(WEIGHTINGS.built_in(), FUSIONS.built_in())
             }
             title = f"`{recipe.resolved['strategy']['name']}` of `{kind}`"
-            table = _grouped(title, WEIGHTINGS.names(), FUSIONS.names(), refused)
+            table = _grouped(title, WEIGHTINGS.built_in(), FUSIONS.built_in(), refused)
             tables.setdefault(tuple(table.refused.values()), []).append(table)
     for alike in tables.values():
-        yield dataclasses.replace(alike[0], title=", ".join(table.title for table in alike))
+        yield dataclasses.replace(alike[0], title=" and ".join(table.title for table in alike))
 
 
 def coding(recipes: Iterable[Recipe]) -> Table:
@@ -104,10 +106,10 @@ def coding(recipes: Iterable[Recipe]) -> Table:
                 continue
             row = f"`{recipe.resolved['strategy']['name']}` of `{kind}`"
             rows.append(row)
-            for codec in CODECS.names():
+            for codec in CODECS.built_in():
                 changed = {"knowledge": kind, "codec": codec, "codec_down": "float32"}
                 refused[row, codec] = refusals.why(recipe, **changed, fusion=fusion and fusion["name"])
-    return _grouped("codecs", rows, CODECS.names(), refused)
+    return _grouped("codecs", rows, CODECS.built_in(), refused)
 
 
 def fusing_nothing(recipes: Iterable[Recipe]) -> dict[str, str]:
@@ -121,10 +123,16 @@ def fusing_nothing(recipes: Iterable[Recipe]) -> dict[str, str]:
     return found
 
 
+@functools.cache
+def _part(slot: str, name: str) -> Any:
+    """Return a part with its default options; each is made once, since finding one by its name takes milliseconds."""
+    return FAMILIES[slot].create(name, key=f"method.{slot}")
+
+
 def in_short(reasons: Iterable[str | None]) -> str:
     """Return reasons, each once, without the key and the value that they begin with."""
     short = {re.sub(r"^method\.\w+=[^\s:]+:? ", "", reason) for reason in reasons if reason}
-    return "; ".join(sorted(short))
+    return ". ".join(sorted(short))
 
 
 def _one_each(recipes: Iterable[Recipe]) -> Iterator[Recipe]:
@@ -139,10 +147,12 @@ def _one_each(recipes: Iterable[Recipe]) -> Iterator[Recipe]:
 def _grouped(
     title: str, rows: Iterable[str], columns: Iterable[str], refused: Mapping[tuple[str, str], str | None]
 ) -> Table:
-    """Put columns with the same answers into one."""
+    """Put columns with the same answers into one; the largest such group is the last, and is not spelled out."""
     rows, alike = tuple(rows), dict[tuple[bool, ...], list[str]]()
     for column in columns:
         alike.setdefault(tuple(refused[row, column] is None for row in rows), []).append(column)
-    names = {", ".join(f"`{name}`" for name in group): group[0] for group in alike.values()}
+    *groups, most = sorted(alike.values(), key=len)
+    names = {", ".join(f"`{name}`" for name in group): group[0] for group in groups}
+    names["all others" if groups else "all"] = most[0]
     cells = {(row, name): refused[row, first] for row in rows for name, first in names.items()}
     return Table(title, rows, tuple(names), cells)

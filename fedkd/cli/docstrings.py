@@ -1,14 +1,15 @@
 """What docstrings and recipes say about a method, in the forms that all of them keep to.
 
-In the docstring of a part's module: a paper is `Authors, "Title" (where, year)`; an equation is a paragraph that is indented;
+In the docstring of a part's module: a paper is `Authors, "Title" (where, year)`; an equation is a paragraph that is indented, not the last one;
 what is different is a paragraph or a sentence that begins with `Differs from the paper:`, `Not in the paper:` or `Not here:`.
 A recipe opens with comments: one line that says what it is, as `FedX (Authors, year): what it does.`, then notes, and what is
 different under the same three headings.
 """
 
+import functools
 import importlib
-import inspect
 import re
+import textwrap
 from dataclasses import dataclass
 
 _HEADINGS = ("Differs from the paper:", "Not in the paper:", "Not here:")
@@ -43,9 +44,10 @@ class Comment:
         return found["author"] if found else None
 
 
+@functools.cache
 def words_of(module: str) -> Words:
     """Read the docstring of a module."""
-    return read_words(inspect.getdoc(importlib.import_module(module)) or "")
+    return read_words(importlib.import_module(module).__doc__ or "")
 
 
 def read_words(text: str) -> Words:
@@ -58,7 +60,7 @@ def read_words(text: str) -> Words:
         if paragraph.lstrip().startswith(">>>"):
             continue
         if all(line.startswith("    ") for line in lines):
-            equations.append(inspect.cleandoc(paragraph))
+            equations.append(textwrap.dedent(paragraph).strip())
             continue
         flat = " ".join(paragraph.split())
         papers += _PAPER.findall(flat)

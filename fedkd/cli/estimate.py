@@ -76,14 +76,14 @@ def estimate_of(experiment: Experiment) -> Estimate:
     )
     asked = _asked(experiment)
     up, down = _payload(experiment, clients, active, asked)
-    students = len(networks) if method.strategy.needs_groups else getattr(method.strategy, "cycles", 1)
+    students = len(networks) if method.strategy.distils_groups else getattr(method.strategy, "cycles", 1)
     distilled = (
         0 if method.distiller is None else method.distiller.fit.steps(asked) * students * settings.rounds
     )
     return Estimate(
         parameters={name: count_parameters(network) for name, network in networks.items()},
         student=count_parameters(student) if method.strategy.has_student else None,
-        updates=active * settings.rounds,
+        updates=active * (1 if method.strategy.rests else settings.rounds),
         client_steps=_client_steps(experiment, clients, active, asked),
         student_steps=distilled,
         up=up,
@@ -131,7 +131,7 @@ def _payload(
         sum(getattr(payload, part) for payload in payloads) * active // clients
         for part in ("up", "first", "later")
     )
-    return (up,), (first, later)
+    return (up, 0) if experiment.method.strategy.rests else (up,), (first, later)
 
 
 def _client_steps(experiment: Experiment, clients: int, active: int, asked: int) -> int:
@@ -149,7 +149,8 @@ def _client_steps(experiment: Experiment, clients: int, active: int, asked: int)
     ):
         stages = experiment.method.client.stages(situation)
         rounds.append(active * sum(stage.plan.steps(size[stage.source]) for stage in stages))
-    return rounds[0] + rounds[1] * (experiment.settings.rounds - 1)
+    further = 0 if experiment.method.strategy.rests else experiment.settings.rounds - 1
+    return rounds[0] + rounds[1] * further
 
 
 def _once(experiment: Experiment) -> int:

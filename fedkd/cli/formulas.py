@@ -70,7 +70,7 @@ class Formulas:
 
 def formulas_of(method: Method) -> Formulas:
     """Return the formulas of a method's payload."""
-    counted = [payload_of(method, ground) for ground in _grounds()]
+    counted = [payload_of(method, ground) for ground in grounds()]
     payloads = [payload for payload in counted if payload is not None]
     if len(payloads) < len(counted):
         return Formulas(None, None, None)
@@ -86,7 +86,8 @@ def formulas_of(method: Method) -> Formulas:
 
 
 @functools.cache
-def _grounds() -> tuple[Ground, ...]:
+def grounds() -> tuple[Ground, ...]:
+    """Return the networks, proxy sets and numbers of classes that formulas are made from."""
     with Streams(0).initialising("formulas"):
         return tuple(
             Ground(MLP(hidden=(hidden, width)).network((2,), classes), (2,), samples, classes)
@@ -100,7 +101,7 @@ def _table() -> npt.NDArray[np.float64]:
     return np.array(
         [
             [float(math.prod(values[symbol] for symbol in product)) for product in _PRODUCTS]
-            for ground in _grounds()
+            for ground in grounds()
             for values in [
                 {"P": ground.samples, "C": ground.outputs, "d": ground.features, "W": ground.weights // 4}
             ]

@@ -5,7 +5,7 @@
 """
 
 import importlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,13 @@ import yaml
 from fedkd.assembly.compose import recipes, recipes_dir
 from fedkd.assembly.experiment import method_of
 from fedkd.assembly.method import Method
-from fedkd.cli.docstrings import Comment, read_comment, words_of
-from fedkd.cli.formulas import formulas_of
+from fedkd.cli.docstrings import Comment, Words, read_comment, words_of
+from fedkd.cli.formulas import formulas_of, grounds
 from fedkd.foundation.errors import FedkdError
+from fedkd.foundation.parts import Part
 from fedkd.knowledge.kinds.weights import Weights
 
-SLOTS = ("strategy", "client", "knowledge", "weighting", "fusion", "codec", "codec_down")
+SLOTS = ("strategy", "client", "knowledge", "weighting", "fusion", "distiller", "codec", "codec_down")
 """The slots of a method whose parts are looked at, in the order in which they are."""
 
 
@@ -60,11 +61,11 @@ def facts_of(recipe: Recipe) -> Facts:
     method, resolved = recipe.method, recipe.resolved
     assert method is not None
     formulas = formulas_of(method)
-    up, down = _crossing(method, resolved, beside=formulas.later != formulas.up)
+    up, down = _crossing(method, resolved)
     return Facts(
         up=up,
         down=down,
-        bytes_up=_bytes(method, formulas.up),
+        bytes_up=_bytes(method, formulas.up) + ("; in round 1 alone" if method.strategy.rests else ""),
         bytes_down=_by_round(_bytes(method, formulas.first), _bytes(method, formulas.later)),
         public=_public(method),
         mixed=_mixed(method),
@@ -72,30 +73,32 @@ def facts_of(recipe: Recipe) -> Facts:
     )
 
 
-def modules_of(recipe: Recipe) -> Iterator[tuple[str, str]]:
-    """Yield the slot and the module of each part of a method that does anything, each module once."""
-    method, seen = recipe.method, set[str]()
+def parts_of(recipe: Recipe) -> Iterator[tuple[str, object]]:
+    """Yield each part of a method that does anything, with its slot: those inside codecs and the terms of objectives included."""
+    method, seen = recipe.method, set[type]()
     assert method is not None
     for slot in SLOTS:
-        for part in _with_inner(getattr(method, slot)):
-            module = type(part).__module__
-            if module not in seen and not _idle(slot, method):
-                seen.add(module)
-                yield slot, module
+        for part in () if _idle(slot, method) else _with_inner(getattr(method, slot)):
+            if type(part) not in seen:
+                seen.add(type(part))
+                yield slot, part
+
+
+def words_of_part(part: object) -> Words:
+    """Return what the docstring of a part's module says."""
+    return words_of(type(part).__module__)
 
 
 def paper_of(recipe: Recipe) -> str | None:
-    """Return the paper of a method in full: the first of its parts' papers by the author whom the recipe names."""
+    """Return the paper of a method in full: the first of its parts' papers by the author whom the recipe names, the client's before others'."""
     author = recipe.comment.author
-    slots = dict[str, list[str]]()
-    for slot, module in modules_of(recipe):
-        slots.setdefault(slot, []).append(module)
-    for slot in ("client", *(slot for slot in SLOTS if slot != "client")):
-        for module in slots.get(slot, ()):
-            for paper in words_of(module).papers:
-                if author is not None and paper.startswith(author):
-                    return paper
-    return None
+    found = [
+        (slot != "client", paper)
+        for slot, part in parts_of(recipe)
+        for paper in words_of_part(part).papers
+        if author is not None and paper.startswith(author)
+    ]
+    return min(found, key=lambda one: one[0])[1] if found else None
 
 
 def file_of(module: str) -> str:
@@ -124,7 +127,7 @@ def _read(name: str, own: Path | None) -> Recipe:
     return Recipe(name, path, comment, values, method, resolved)
 
 
-def _crossing(method: Method, resolved: Mapping[str, Any], *, beside: bool) -> tuple[str, str]:
+def _crossing(method: Method, resolved: Mapping[str, Any]) -> tuple[str, str]:
     """Return what goes up and what comes down, each with its codec, or with what the server sends beside weights."""
     kind = method.knowledge
     if kind is None:
@@ -133,7 +136,9 @@ def _crossing(method: Method, resolved: Mapping[str, Any], *, beside: bool) -> t
     evidence = "".join(f", `{name}`" for name in method.weighting.sends)
     if isinstance(kind, Weights):
         whose = " of the student" if method.client.carries_student else ""
-        return f"`{said}`{whose}{evidence}", f"`weights`{whose}" + (" and more" if beside else "")
+        beside = any(any(method.strategy.sent_beside(one.network, one.outputs)) for one in grounds())
+        down = f"`weights`{whose}" + (" and what the strategy adds" if beside else "")
+        return f"`{said}`{whose}{evidence}", down if method.strategy.sends_weights else "nothing"
     fused = said if method.fusion is None else method.fusion.gives
     codecs = (resolved["codec"], resolved["codec_down"] or resolved["codec"])
     up, down = (f"`{what}` as `{_nested(spec)}`" for what, spec in zip((said, fused), codecs, strict=True))
@@ -152,10 +157,12 @@ def _idle(slot: str, method: Method) -> bool:
     return slot in {"codec", "codec_down"} and (method.knowledge is None or method.strategy.needs_float32)
 
 
-def _with_inner(part: object) -> Iterable[object]:
-    """Yield a part and, of a codec, the one inside it."""
-    while part is not None:
+def _with_inner(part: object) -> Iterator[object]:
+    """Yield a part, that inside it (of a codec), and the terms that it adds up (of a distiller or a client)."""
+    while isinstance(part, Part):
         yield part
+        if getattr(part, "terms", ()):
+            yield from part.objective().terms  # type: ignore[attr-defined]
         part = getattr(part, "of", None)
 
 
@@ -168,13 +175,17 @@ def _bytes(method: Method, formula: str | None) -> str:
 
 
 def _by_round(first: str, later: str) -> str:
-    return later if first == later else f"{later}; in round 1 {first}"
+    if first == later:
+        return later
+    return f"{later}, from round 2 on" if first == "0" else f"{later}; {first} in round 1"
 
 
 def _public(method: Method) -> str:
     if not method.strategy.needs_proxy:
         return "none"
-    return "labelled" if method.label_learners or "labels" in method.weighting.needs else "unlabelled"
+    terms = () if method.distiller is None else method.distiller.objective().terms
+    learned = method.label_learners or any(term.needs_targets for term in terms)
+    return "labelled" if learned or "labels" in method.weighting.needs else "unlabelled"
 
 
 def _mixed(method: Method) -> str:
@@ -183,6 +194,6 @@ def _mixed(method: Method) -> str:
         return "one client"
     if not method.mixes:
         return "no"
-    if method.strategy.needs_groups:
+    if method.strategy.distils_groups:
         return "by group"
     return "yes, with equally many features" if kind is not None and kind.equal_features else "yes"

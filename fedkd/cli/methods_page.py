@@ -4,18 +4,16 @@
 True
 """
 
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from fedkd.aggregation import WEIGHTINGS
 from fedkd.aggregation.teachers import Need
 from fedkd.assembly.combinations import NEEDED
-from fedkd.assembly.compose import recipes_dir
+from fedkd.assembly.compose import PRESET, recipes_dir
 from fedkd.cli.allowed import Table, coding, fusing, fusing_nothing, in_short
-from fedkd.cli.docstrings import words_of
 from fedkd.cli.formulas import SYMBOLS
-from fedkd.cli.methods import Recipe, facts_of, file_of, modules_of, paper_of
+from fedkd.cli.methods import Recipe, facts_of, file_of, paper_of, parts_of, words_of_part
 from fedkd.foundation.parts import summary_of
 
 COMMAND = "fedkd list methods --markdown"
@@ -24,29 +22,38 @@ COMMAND = "fedkd list methods --markdown"
 _HEADINGS = ("method", "up", "down", "bytes up", "bytes down", "public set", "mixed models", "student")
 
 
+_OPENING = (
+    f"Every method is a recipe, `fedkd run method=NAME`. `make docs` writes this page (`{COMMAND}`) from the recipes, their parts and their docstrings: "
+    "edit those. How the answers of many teachers become one is told in [weighting and fusion](fusion.md), what a student can learn by in "
+    "[losses](losses.md), and how to add a method in [contributing](../CONTRIBUTING.md)."
+)
+_CROSSES = (
+    "Payload in bytes of one round, without the envelopes of messages; the [ledger](runs.md) of a run has every byte. Formulas are read off the functions "
+    "that count; bits are rounded up to whole bytes, and a class that is sent by its number takes the bits that 8 to 15 classes need. A *public set* is "
+    "labelled where its true labels are learned or weighed by. A *student* is a network of the server's own."
+)
+_GOES = (
+    "Every combination of built-in parts, with their default options, was shown to the checks that refuse a run. What a weighting *needs* must be "
+    "there besides:"
+)
+
+
 def page_of(recipes: Iterable[Recipe]) -> str:
     """Return the page; what is broken is named and keeps no other away."""
     recipes = list(recipes)
     sound = [recipe for recipe in recipes if recipe.method is not None]
-    broken = [f"`{recipe.name}` is broken: {recipe.broken}" for recipe in recipes if recipe.method is None]
+    needs = (f"**{need}**: {words}" for need, words in sorted(NEEDED.items()) if need != "clients")
+    symbols = (f"**{symbol}** {words}" for symbol, words in SYMBOLS.items())
     parts = [
         "# Methods",
-        f"Every method is a recipe, `fedkd run method=NAME`. This page is written by `make docs` (`{COMMAND}`) from the recipes, their parts and their "
-        "docstrings; edit those. How the answers of many teachers become one is told in [weighting and fusion](fusion.md), what a student can learn by in "
-        "[losses](losses.md), and how to add a method in [contributing](../CONTRIBUTING.md).",
+        _OPENING,
         "## What crosses",
-        "Payload in bytes of one round, without the envelopes of messages; the [ledger](runs.md) of a run has every byte. "
-        + " · ".join(f"**{symbol}** {words}" for symbol, words in SYMBOLS.items())
-        + ". Formulas are read off the functions that count; bits are rounded up to whole bytes, and a class that is sent by its number takes "
-        "the bits that 8 to 15 classes need. *Public set* is `labelled` where true labels of it are learned from or weighed by. *Student* is a network of "
-        "the server's own.",
-        *broken,
+        f"{_CROSSES} {' · '.join(symbols)}.",
+        *(f"`{recipe.name}` is broken: {recipe.broken}" for recipe in recipes if recipe.method is None),
         "\n".join(_rows(_HEADINGS, ([f"[`{r.name}`](#{r.name})", *_cells(r)] for r in sound))),
         *(_section(recipe) for recipe in sound),
         "## What goes with what",
-        "Each combination of built-in parts was shown to the checks that refuse a run. *If* names what a weighting needs besides: "
-        + " · ".join(f"**{need}**: {words}" for need, words in sorted(NEEDED.items()) if need != "clients")
-        + ".",
+        f"{_GOES} {' · '.join(needs)}.",
         *(_fusing(table) for table in fusing(sound)),
         "### Strategies that fuse nothing",
         "\n".join(_rows(("strategy", "why not"), _refusals(sound))),
@@ -63,11 +70,11 @@ def _cells(recipe: Recipe) -> list[str]:
 
 def _section(recipe: Recipe) -> str:
     """Return what there is to say of one method."""
-    said = [(slot, module, words_of(module)) for slot, module in modules_of(recipe)]
-    equations = [equation for _, _, words in said for equation in words.equations]
+    said = [(slot, words_of_part(part)) for slot, part in parts_of(recipe)]
+    equations = [equation for _, words in said for equation in words.equations]
     differences = [
         *recipe.comment.differences,
-        *(f"{difference} (`{slot}`)" for slot, _, words in said for difference in words.differences),
+        *(f"{difference} (`{slot}`)" for slot, words in said for difference in words.differences),
     ]
     paper = paper_of(recipe)
     lines = [f"### {recipe.name}", recipe.comment.summary, *recipe.comment.notes]
@@ -77,6 +84,7 @@ def _section(recipe: Recipe) -> str:
         *((f"**Paper**: {paper}",) if paper else ()),
         *differences,
         *(f"**{slot}**: {words}" for slot, words in _parts(recipe)),
+        *((f"**Preset**: `{' '.join(map(str, preset))}`",) if (preset := recipe.values.get(PRESET)) else ()),
         f"**Recipe**: {_link(recipe.path)}",
     ]
     lines.append("\n".join(f"- {point}" for point in points))
@@ -84,15 +92,11 @@ def _section(recipe: Recipe) -> str:
 
 
 def _parts(recipe: Recipe) -> Iterator[tuple[str, str]]:
-    """Yield each part of a method with its name, its summary and its file."""
-    for slot, module in modules_of(recipe):
-        part = getattr(recipe.method, slot)
-        if type(part).__module__ != module:
-            continue  # what stands inside a codec is named with it
-        yield (
-            slot,
-            f"`{recipe.resolved[slot]['name']}`, {summary_of(type(part))} {_link(Path(file_of(module)))}",
-        )
+    """Yield the slot of each part of a method, with the part's name, its summary and its file."""
+    for slot, part in parts_of(recipe):
+        cls = type(part)
+        name = cls.__module__.rpartition(".")[2] if cls.__module__.startswith("fedkd.") else cls.__qualname__
+        yield slot, f"`{name}`, {summary_of(cls)} {_link(Path(file_of(cls.__module__)))}"
 
 
 def _link(path: Path) -> str:
@@ -101,7 +105,7 @@ def _link(path: Path) -> str:
         if not path.is_relative_to(recipes_dir()):
             return f"`{path}`"
         path = Path("configs") / path.relative_to(recipes_dir())
-    return f"[{path.as_posix()}]({os.path.join('..', path.as_posix())})"
+    return f"[{path.as_posix()}](../{path.as_posix()})"
 
 
 def _fusing(table: Table) -> str:
@@ -111,7 +115,7 @@ def _fusing(table: Table) -> str:
         cells = [table.refused[row, column] for column in table.columns]
         marks = ["no" if cell else "yes" for cell in cells]
         rows.append([f"`{row}`", ", ".join(sorted(needs)) or "-", *marks, in_short(cells) or "-"])
-    headings = ("weighting", "if", *table.columns, "why not")
+    headings = ("weighting", "needs", *table.columns, "why not")
     return f"### {table.title}\n\n" + "\n".join(_rows(headings, rows))
 
 

@@ -68,7 +68,8 @@ def payload_of(method: Method, ground: Ground) -> Payload | None:
     evidence = evidence_bytes(method.weighting.sends, ground.samples, ground.outputs)
     if isinstance(kind, Weights):
         first, later = method.strategy.sent_beside(ground.network, ground.outputs)
-        return Payload(ground.weights + evidence, ground.weights + first, ground.weights + later)
+        sent = ground.weights if method.strategy.sends_weights else 0
+        return Payload(ground.weights + evidence, sent + first, sent + later)
     if kind.axes is None:
         return None
     rows, width = (ground.count(axis) for axis in kind.axes)

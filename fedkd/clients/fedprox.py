@@ -1,4 +1,6 @@
-"""FedProx's client: Li et al., "Federated Optimization in Heterogeneous Networks" (MLSys 2020), equation 2:
+"""FedProx's client: labels, and a pull towards the weights that were received.
+
+Li et al., "Federated Optimization in Heterogeneous Networks" (MLSys 2020), equation 2:
 
     L = CE(p, y) + mu/2 |w - w_global|^2
 

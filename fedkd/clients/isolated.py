@@ -1,6 +1,8 @@
 """Training alone: the client keeps its network and never hears of the others. The lower reference of every comparison.
 
-L = CE(p, y)
+    L = CE(p, y)
+
+p is what the network says of a sample with the label y; of numbers, it is the squared error.
 """
 
 from dataclasses import dataclass

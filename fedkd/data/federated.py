@@ -18,7 +18,7 @@ from fedkd.data.positions import Positions
 from fedkd.data.proxies.base import Proxy
 from fedkd.data.proxies.none import NoProxy
 from fedkd.data.samples import Samples, concatenate
-from fedkd.data.shift import Shift
+from fedkd.data.shift import Change
 from fedkd.foundation.errors import InvalidOption
 from fedkd.foundation.seeding import Streams
 
@@ -37,7 +37,7 @@ class FederatedData:
         assignments: client -> positions in `train` that it trains on.
         holdouts: client -> positions in `train` that it keeps for its own evaluation.
         manifest: JSON-like description of the partition, see `fedkd.data.manifest`.
-        shift: what is done to the inputs of each client, None for nothing.
+        shift: what is done to the inputs or labels of each client, None for nothing.
     """
 
     info: DataInfo
@@ -49,7 +49,7 @@ class FederatedData:
     assignments: Sequence[Indices]
     holdouts: Sequence[Indices]
     manifest: Mapping[str, Any]
-    shift: Shift | None = None
+    shift: Change | None = None
 
     def client_train(self, client: int) -> Samples:
         """Return what a client trains on, as it sees it."""

@@ -4,7 +4,7 @@
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,13 @@ from fedkd.data.samples import Samples
 from fedkd.foundation.seeding import Streams
 
 Kind = Literal["rotation", "noise", "blur"]
+
+
+class Change(Protocol):
+    """What is done to the samples of each client."""
+
+    def apply(self, samples: Samples, client: int, part: Literal["train", "holdout"]) -> Samples:
+        """Return all samples of this part of this client, as it sees them."""
 
 
 @dataclass(frozen=True, eq=False)

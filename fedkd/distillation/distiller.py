@@ -1,5 +1,7 @@
 """The distiller: trains a student on what the teachers together say of the proxy set. There is no other such loop.
 
+    L_S = (1 - label_weight) D(t(x), f_S(x)) + label_weight CE(f_S(x), y),   D the divergence, KL times temperature^2 by default
+
 >>> Distiller(temperature=3.0).distil(student, proxy.inputs, fused, task=Classification(), generator=g, validate=None)
 Taught(loss=0.02, epochs=5, best_score=None)
 >>> Distiller(terms=({"name": "dkd", "beta": 4.0}, {"name": "sp", "weight": 10.0}))  # other losses, added up
@@ -16,13 +18,14 @@ from torch import Tensor, nn
 
 from fedkd.aggregation.fusions.base import Relations
 from fedkd.distillation.lessons import Lessons
+from fedkd.distillation.noise import Noise
 from fedkd.foundation.errors import IllegalCombination
 from fedkd.foundation.options import Count, Positive, Share
 from fedkd.foundation.parts import Part
 from fedkd.foundation.seeding import drawing_from
 from fedkd.models._layout import fast_layout
 from fedkd.models.base import Outputs, run_network
-from fedkd.objectives import Objective, Spec, refuse_idle, spelled_out
+from fedkd.objectives import Objective, Spec, over, refuse_idle, spelled_out
 from fedkd.tasks import Divergence, Task
 from fedkd.training import Fit, fit
 
@@ -61,6 +64,9 @@ class Distiller(Part):
     terms: tuple[Spec, ...] = ()
     """Losses that are added up in place of `divergence`: `[kd, {name: sp, weight: 10}]`; `fedkd list terms` explains them."""
 
+    noise: Noise = field(default_factory=Noise)
+    """What is done to the samples that the student sees while it learns; teachers speak about clean ones."""
+
     label_weight: Share = 0.0
     """Share of the loss that is the task's own on the true targets of the proxy set; the rest is what the teachers say."""
 
@@ -93,6 +99,7 @@ class Distiller(Part):
         validate: Callable[[nn.Module], float] | None = None,
         targets: Shaped[Tensor, "n ..."] | None = None,
         layers: Mapping[str, Float[Tensor, "n ..."]] | None = None,
+        shares: Mapping[str, float] | None = None,
         label_weights: Float[Tensor, " n"] | None = None,
         relations: Relations | None = None,
     ) -> Taught:
@@ -107,6 +114,8 @@ class Distiller(Part):
             validate: score of a network on validation data, larger is better; needed for `patience`.
             targets: true targets of the proxy samples; needed for `label_weight`, and by terms that learn from them.
             layers: layers of the teachers' networks by name (see `teacher_layers`), for terms that learn from them.
+            shares: how much each teacher counts, where layers are those of each teacher apart, as `<teacher>/<layer>`; terms on
+                layers are then means over the teachers.
             label_weights: a `label_weight` for each sample, in place of one for all.
             relations: which samples are alike, for fusions that say so; the student's features are held to it.
 
@@ -114,11 +123,12 @@ class Distiller(Part):
             IllegalCombination: a term needs what is not given, or samples are weighed and there are terms.
         """
         pseudo_labels = task.harden(teacher)
-        shares = torch.full((len(teacher),), self.label_weight) if label_weights is None else label_weights
-        learns_labels = bool((shares > 0).any())
+        of_labels = torch.full((len(teacher),), self.label_weight) if label_weights is None else label_weights
+        learns_labels = bool((of_labels > 0).any())
 
         def look_at(rows: Tensor) -> Outputs:
-            return run_network(student, {view: x[rows] for view, x in inputs.items()})
+            seen = self.noise.apply({view: x[rows] for view, x in inputs.items()}, generator)
+            return run_network(student, seen)
 
         def of_samples(outputs: Tensor, rows: Tensor) -> Tensor:
             if self.hard:
@@ -130,7 +140,7 @@ class Distiller(Part):
             if not learns_labels:
                 return apart.mean()
             assert targets is not None
-            share = shares[rows]
+            share = of_labels[rows]
             return ((1.0 - share) * apart + share * task.supervised(outputs, targets[rows])).mean()
 
         def loss(rows: Tensor) -> Tensor:
@@ -143,8 +153,9 @@ class Distiller(Part):
         trained: nn.Module = student
         minimised: Callable[[Tensor], Tensor] = loss
         if self.terms and not self.hard:
+            objective = self.objective()
             lessons = Lessons(
-                self.objective(),
+                objective if shares is None else over(objective, shares),
                 student,
                 inputs,
                 teacher,
@@ -153,6 +164,7 @@ class Distiller(Part):
                 steps=self.fit.steps(len(teacher)),
                 targets=targets,
                 layers=layers,
+                noise=self.noise,
             )
             trained, minimised = lessons, lessons.loss
         if relations is not None:

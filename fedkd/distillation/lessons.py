@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
+from fedkd.distillation.noise import Noise
 from fedkd.models.base import run_network
 from fedkd.objectives import Lesson, Objective, Taps, layer_shapes
 from fedkd.tasks import Task
@@ -28,6 +29,7 @@ class Lessons(nn.Module):
         steps: length of the training, by which schedules go.
         targets: true targets of the samples, where they are known.
         layers: layers of the teachers' networks by name, each [n, ...].
+        noise: what is done to the samples that the student sees; nothing, if it is not given.
     """
 
     def __init__(
@@ -42,12 +44,13 @@ class Lessons(nn.Module):
         steps: int,
         targets: Shaped[Tensor, "n ..."] | None = None,
         layers: Mapping[str, Tensor] | None = None,
+        noise: Noise | None = None,
     ) -> None:
         super().__init__()
         self.student = student
         self._taps = objective.student_layers
         self._inputs, self._teacher, self._targets, self._layers = inputs, teacher, targets, layers or {}
-        self._task, self._generator = task, generator
+        self._task, self._generator, self._noise = task, generator, noise or Noise()
         self._step, self._steps = 0, max(steps, 1)
         seed = int(torch.randint(2**62, (1,), generator=generator))
         with torch.random.fork_rng(devices=[]):
@@ -62,7 +65,8 @@ class Lessons(nn.Module):
     def loss(self, rows: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
         """Return the objective on the samples at these positions; each call is a step further in the schedules."""
         with Taps(self.student, self._taps) as layers:
-            outputs = run_network(self.student, {view: x[rows] for view, x in self._inputs.items()})
+            seen = self._noise.apply({view: x[rows] for view, x in self._inputs.items()}, self._generator)
+            outputs = run_network(self.student, seen)
         lesson = Lesson(
             outputs.logits,
             self._teacher[rows],

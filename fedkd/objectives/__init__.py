@@ -5,6 +5,7 @@
 
 from fedkd.objectives.objective import Criterion, Objective, Spec, refuse_idle, spelled_out
 from fedkd.objectives.taps import Taps, layer_shapes, predict_with_layers
+from fedkd.objectives.teachers import over
 from fedkd.objectives.terms import TERMS
 from fedkd.objectives.terms.base import FUSED, Lesson, Schedule, Term
 
@@ -19,6 +20,7 @@ __all__ = [
     "Taps",
     "Term",
     "layer_shapes",
+    "over",
     "predict_with_layers",
     "refuse_idle",
     "spelled_out",

@@ -37,8 +37,17 @@ class Evaluation:
 
     def student(self, round: int, network: nn.Module) -> tuple[list[MetricRow], dict[str, Tensor]]:  # noqa: A002
         """Return the student's metrics on every global split, and its outputs."""
+        return self.network(round, "student", network)
+
+    def network(
+        self,
+        round: int,  # noqa: A002
+        scope: str,
+        network: nn.Module,
+    ) -> tuple[list[MetricRow], dict[str, Tensor]]:
+        """Return the metrics of a network of the server under a scope, and its outputs."""
         outputs = {split: predict(network, samples.inputs) for split, samples in self.splits.items()}
-        return self._rows(round, "student", outputs), outputs
+        return self._rows(round, scope, outputs), outputs
 
     def teachers(
         self,

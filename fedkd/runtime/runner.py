@@ -187,8 +187,11 @@ class Runner:
         rows: list[MetricRow] = []
         said: dict[str, Tensor] = {}
         if self.student is not None:
-            self.student.load_state_dict(progress.arrays.to_torch_state_dict())
-            rows, said = self.evaluation.student(current, self.student)
+            student = self.strategy.network_of(current, self.student)
+            student.load_state_dict(progress.arrays.to_torch_state_dict())
+            rows, said = self.evaluation.student(current, student)
+            for scope, network in self.strategy.further().items():
+                rows += self.evaluation.network(current, scope, network)[0]
         config = ConfigRecord({"splits": list(self.evaluation.splits)})
         messages = list(self.strategy.configure_evaluate(current, progress.arrays, config, grid))
         with contextlib.closing(self._exchange(current, "evaluate", messages, grid)) as replies:
@@ -260,9 +263,15 @@ class Runner:
 
 @contextlib.contextmanager
 def _nothing_old_collected() -> Iterator[None]:
-    """Let the garbage collector look at what rounds make only: the modules and data of a process are a million objects."""
+    """Let the garbage collector look at what rounds make only: the modules and data of a process are a million objects.
+
+    Whoever has frozen the old objects of a process already keeps them frozen, when the run is over too.
+    """
     gc.collect()
     _give_back()
+    if gc.get_freeze_count():
+        yield
+        return
     gc.freeze()
     try:
         yield

@@ -6,6 +6,7 @@
 
 from fedkd.foundation.registry import Family
 from fedkd.strategies._federated import Failure, Federated
+from fedkd.strategies._offline import OfflineDistillation
 from fedkd.strategies.averaging import FedAvg
 from fedkd.strategies.base import ServerSide, ServerStrategy
 from fedkd.strategies.class_means import FD
@@ -32,6 +33,7 @@ __all__ = [
     "FedProx",
     "Federated",
     "Local",
+    "OfflineDistillation",
     "ServerSide",
     "ServerStrategy",
 ]

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
-from torch import Tensor
+from torch import Tensor, nn
 
 from fedkd.foundation.errors import RoundFailed
 from fedkd.foundation.seeding import Streams
@@ -191,6 +191,15 @@ class Federated(Strategy):
     def teacher_weights(self) -> Mapping[int, float] | None:
         """Return how much each client counted in the last round, on average over samples; none is alike."""
         return None
+
+    def network_of(self, server_round: int, student: nn.Module) -> nn.Module:
+        """Return a network that the weights of a round fit; by default the student, which is one and the same in all rounds."""
+        del server_round
+        return student
+
+    def further(self) -> Mapping[str, nn.Module]:
+        """Return networks that are reported beside the student, by scope."""
+        return {}
 
     def accounts(self, server_round: int) -> Mapping[str, float]:
         """Return what is recorded of a round beside its failures, by name, such as the privacy that was spent so far."""

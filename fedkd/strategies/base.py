@@ -1,11 +1,11 @@
 """What a recipe must say of a server strategy, and what it can be made of."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from fedkd.aggregation.fusions.base import Fusion
 from fedkd.aggregation.teachers import Need
@@ -15,6 +15,7 @@ from fedkd.distillation import Distiller
 from fedkd.foundation.parts import Part
 from fedkd.foundation.seeding import Streams
 from fedkd.knowledge.codecs.base import Codec
+from fedkd.models.base import Model
 from fedkd.strategies._federated import Federated
 from fedkd.tasks import Task
 
@@ -35,6 +36,8 @@ class ServerSide:
         weighting, fusion, distiller, codec: the parts that the recipe names.
         codec_down: the codec of what goes down; none is the one of what comes up.
         proxy_labelled: whether the labels of the proxy set may be used.
+        trained: weights with which clients begin, where the strategy names checkpoints, in turn; empty for none.
+        fresh: returns a network of a model, or of the student's, with initial weights that are a round's own.
     """
 
     streams: Streams
@@ -53,6 +56,8 @@ class ServerSide:
     codec: Codec
     codec_down: Codec | None = None
     proxy_labelled: bool = False
+    trained: Sequence[Mapping[str, Tensor]] = ()
+    fresh: Callable[[Model | None, int], nn.Module] | None = None
 
     @property
     def sampling(self) -> dict[str, int]:
@@ -108,11 +113,39 @@ class ServerStrategy(Part, ABC):
     needs_groups: ClassVar[bool] = False
     """Whether the server keeps a network for each architecture of the clients."""
 
+    distils_groups: ClassVar[bool] = False
+    """Whether the network of each architecture learns in a round, from the layers of its own clients."""
+
+    teachers_apart: ClassVar[bool] = False
+    """Whether the student learns from the layers of each teacher's network apart."""
+
+    sends_weights: ClassVar[bool] = True
+    """Whether weights go down to clients where weights come up."""
+
     has_teachers: ClassVar[bool] = False
     """Whether the server has the clients' networks while it distils, so that a student can learn from their layers."""
 
     has_student: ClassVar[bool] = True
     """Whether the server ends up with a network of its own."""
+
+    @property
+    def rests(self) -> bool:
+        """Whether clients take part in the first round only, so that they must keep what they have learned."""
+        return False
+
+    @property
+    def least_rounds(self) -> int:
+        """Fewest rounds after which the student has learned."""
+        return 1
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """Return run folders and files of weights with which clients begin, in turn."""
+        return ()
+
+    def further_models(self) -> Mapping[str, Model]:
+        """Return models that the server needs beside those of clients and student, by the key that names each."""
+        return {}
 
     @abstractmethod
     def create(self, side: ServerSide) -> Federated:

@@ -243,6 +243,7 @@ class EnsembleDistillation(ServerStrategy):
     needs_proxy: ClassVar[bool] = True
     needs_fusion: ClassVar[bool] = True
     needs_groups: ClassVar[bool] = True
+    distils_groups: ClassVar[bool] = True
     needs_distiller: ClassVar[bool] = True
     needs_float32: ClassVar[bool] = True
     has_teachers: ClassVar[bool] = True

@@ -1,6 +1,8 @@
 """What must hold of every server strategy, in short runs with clients that say what it takes."""
 
 import contextlib
+import copy
+import functools
 import json
 import tempfile
 from typing import Any
@@ -106,7 +108,7 @@ def _serve(folder: RunFolder, watcher: Silent) -> None:
 
 def _config(strategy: ServerStrategy, kind: str | None) -> dict[str, Any]:
     cls = type(strategy)
-    config = compose(["runtime=inline", "model.hidden=[16]", "data.samples=300", "proxy.size=60"])
+    config = copy.deepcopy(_usual())
     config["method"] = {
         "name": "testing",
         "strategy": {"name": f"{cls.__module__}:{cls.__qualname__}", **dump(strategy)},
@@ -116,3 +118,8 @@ def _config(strategy: ServerStrategy, kind: str | None) -> dict[str, Any]:
         "distiller": {} if strategy.needs_fusion or strategy.needs_distiller else None,
     }
     return config | {"rounds": ROUNDS, "clients": CLIENTS, "evaluate_every": ROUNDS}
+
+
+@functools.cache
+def _usual() -> dict[str, Any]:
+    return compose(["runtime=inline", "model.hidden=[16]", "data.samples=300", "proxy.size=60"])

@@ -1,5 +1,8 @@
 """What must hold of every term of an objective, between two small convolutional networks on a handful of samples."""
 
+from collections.abc import Mapping
+from typing import TypeVar
+
 import torch
 from torch import Tensor, nn
 
@@ -13,12 +16,17 @@ from fedkd.objectives import (
     Taps,
     Term,
     layer_shapes,
+    over,
     predict_with_layers,
 )
 from fedkd.tasks import Classification, Regression, Task
 from fedkd.testing.contract import Contract, generators_left_alone, require
 
 SAMPLES, OUTPUTS = 6, 9
+TEACHERS = ("0", "1")
+"""Names of teachers, for terms that look at several; they are one and the same network."""
+
+Layer = TypeVar("Layer")
 
 
 def its_loss_is_one_finite_number(term: Term) -> None:
@@ -97,21 +105,29 @@ class _Pair:
 
     def __init__(self, term: Term) -> None:
         streams = Streams(0)
-        self.objective = Objective([term])
+        plain = Objective([term])
+        self.objective = over(plain, dict.fromkeys(TEACHERS, 0.5)) if term.together else plain
+        self.tapped = plain.teacher_layers
         self.inputs = {"image": torch.rand(SAMPLES, 1, 8, 8, generator=streams.torch("images"))}
         with streams.initialising("networks"):
             self.student, self.teacher = _Small(stride=1), _Small(stride=2)
             self.criterion: Criterion = self.objective.begin(
                 student=layer_shapes(self.student, self.objective.student_layers, self.inputs),
-                teacher=layer_shapes(self.teacher, self.objective.teacher_layers, self.inputs),
+                teacher=self.called(layer_shapes(self.teacher, self.tapped, self.inputs)),
                 outputs=OUTPUTS,
                 samples=SAMPLES,
             )
 
+    def called(self, layers: Mapping[str, Layer]) -> Mapping[str, Layer]:
+        """Return the teacher's layers under the names by which the term asks for them."""
+        if self.objective.teacher_layers == self.tapped:
+            return layers
+        return {f"{name}/{layer}": said for name in TEACHERS for layer, said in layers.items()}
+
 
 def _loss(term: Term, pair: _Pair, size: int = SAMPLES, *, scale: float = 1.0) -> Tensor:
     batch = {view: x[:size] for view, x in pair.inputs.items()}
-    said, theirs = predict_with_layers(pair.teacher, pair.objective.teacher_layers, batch)
+    said, theirs = predict_with_layers(pair.teacher, pair.tapped, batch)
     task: Task = Regression() if term.needs_numbers else Classification()
     with Taps(pair.student, pair.objective.student_layers) as mine:
         outputs = run_network(pair.student, batch).logits
@@ -122,7 +138,7 @@ def _loss(term: Term, pair: _Pair, size: int = SAMPLES, *, scale: float = 1.0) -
         targets=said.flip(1) if term.needs_numbers else torch.arange(size),
         rows=torch.arange(size),
         student_layers=mine,
-        teacher_layers=theirs,
+        teacher_layers=pair.called(theirs),
         generator=Streams(0).torch("lesson"),
     )
     loss: Tensor = pair.criterion(lesson)

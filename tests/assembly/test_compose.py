@@ -1,7 +1,11 @@
+from pathlib import Path
+
 import pytest
+import yaml
 
 from fedkd.assembly.compose import compose, sweep
 from fedkd.assembly.experiment import Experiment
+from fedkd.foundation.errors import InvalidOption
 
 
 def experiment(*overrides: str) -> Experiment:
@@ -61,3 +65,39 @@ def test_naming_the_part_that_stands_there_changes_nothing() -> None:
         experiment("method=dsfl", "method.client=codistillation").resolved
         == experiment("method=dsfl").resolved
     )
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A folder with a recipe that presets other groups."""
+    (tmp_path / "method").mkdir()
+    recipe = compose(["method=local"])["method"] | {
+        "name": "central",
+        "preset": ["partition=shared", "clients=2", "model=mlp", "model.hidden=[7]"],
+    }
+    (tmp_path / "method" / "central.yaml").write_text(yaml.safe_dump(recipe))
+    return tmp_path
+
+
+def test_the_preset_of_a_method_stands_where_nothing_else_is_said(own: Path) -> None:
+    config = compose(["method=central", "seed=3"], own=own)
+    assert config["partition"]["name"] == "shared"
+    assert (config["clients"], config["seed"], config["model"]["hidden"]) == (2, 3, [7])
+    assert "preset" not in config["method"]
+    assert "preset" not in Experiment.from_config(config).resolved["method"]
+
+
+def test_what_is_said_lies_over_a_preset(own: Path) -> None:
+    config = compose(["clients=5", "method=central", "model=logistic", "partition.noise=0.5"], own=own)
+    assert (config["clients"], config["model"]) == (5, {"name": "logistic"})
+    assert config["partition"]["name"] == "shared"
+    assert config["partition"]["noise"] == 0.5
+    assert compose(["method=central", "partition=iid"], own=own)["partition"]["name"] == "iid"
+
+
+@pytest.mark.parametrize("preset", ["clients=2", ["method.client.fit.epochs=1"], ["method=fedavg"]])
+def test_a_preset_is_a_list_about_everything_but_the_method(own: Path, preset: object) -> None:
+    path = own / "method" / "central.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"preset": preset}))
+    with pytest.raises(InvalidOption, match="preset"):
+        compose(["method=central"], own=own)

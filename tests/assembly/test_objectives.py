@@ -30,6 +30,7 @@ IMAGES = (
     "model.hidden=8",
     "runtime=inline",
 )
+APART = (*IMAGES, "method=amtml", "student=same")
 NUMBERS = ("method=feddf", "data=diabetes", "model=mlp", "proxy=heldout", "runtime=inline")
 
 
@@ -39,7 +40,8 @@ def experiment(*overrides: str) -> Experiment:
 
 @pytest.mark.parametrize("name", TERMS.names())
 def test_every_term_is_reached_from_a_recipe_in_one_line(name: str) -> None:
-    base = NUMBERS if TERMS.find(name, key="name").needs_numbers else IMAGES
+    cls = TERMS.find(name, key="name")
+    base = NUMBERS if cls.needs_numbers else APART if cls.together else IMAGES
     term = f"method.distiller.terms=[{{name: {name}, {FEATURES.get(name, 'weight: 0.5')}}}]"
     resolved = experiment(*base, term).resolved["method"]["distiller"]["terms"]
     assert [spec["name"] for spec in resolved] == [name]

@@ -36,7 +36,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
     def run(*overrides: str) -> fedkd.Result:
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
-        return fedkd.run(*SMALL, "method.client.fit.epochs=1", *overrides, output=folder)
+        return fedkd.run(*SMALL, "method.client.fit.epochs=8", *overrides, output=folder)
 
     return run
 

@@ -80,6 +80,9 @@ def test_a_plugin_is_listed_and_a_broken_one_hides_no_other(
     for name in ("era", "mean_logits", "power"):
         assert f"\n{name}  " in said.out
     assert "crooked" in command("list").out
+    page = command("list", "methods", "--markdown")
+    assert page.code == 0
+    assert "crooked" not in page.out
 
 
 def test_a_plugin_that_works_is_explained(plugin: Callable[[str, str, str], None], command: Command) -> None:

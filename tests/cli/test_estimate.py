@@ -10,6 +10,11 @@ from fedkd.cli.estimate import estimate_of
 SMALL = ("runtime=inline", "clients=3", "rounds=3", "partition=iid", "data.samples=200", "proxy.size=40")
 
 
+@pytest.fixture(autouse=True)
+def _without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fedkd.assembly.run._draw", lambda _: None)
+
+
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -39,6 +44,8 @@ SMALL = ("runtime=inline", "clients=3", "rounds=3", "partition=iid", "data.sampl
         ("method=fedmd", "method.weighting.name=accuracy", "method.weighting.on=holdout"),
         ("method=pooled", "model=logistic"),
         ("method=local", "model=logistic"),
+        ("method=aver", "model=logistic", "clients_per_round=2"),
+        ("method=ban", "model=logistic"),
     ],
     ids=" ".join,
 )

@@ -161,8 +161,9 @@ def test_only_some_clients_keep_their_network_and_start_from_weights_of_their_ow
         "fedproto",
         "fml",
         "isolated",
+        "teacher",
     ]
-    assert [name for name, cls in found.items() if cls.own_initialisation] == ["codistillation"]
+    assert [name for name, cls in found.items() if cls.own_initialisation] == ["codistillation", "teacher"]
 
 
 @pytest.mark.parametrize("share", [0.0, 0.75, 1.0])

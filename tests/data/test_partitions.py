@@ -17,12 +17,15 @@ from fedkd.data.partitions.dirichlet import Dirichlet
 from fedkd.data.partitions.iid import Iid
 from fedkd.data.partitions.quantity import Quantity
 from fedkd.data.partitions.shards import Shards
+from fedkd.data.partitions.shared import Shared
 from fedkd.foundation.errors import IllegalCombination, InvalidOption
 from fedkd.foundation.seeding import Streams
 
 VARIANTS = ["per_class", "per_class_capped", "per_class_capped_groups", "per_client"]
 EVERY: list[dict[str, Any]] = [
-    {"name": name} for name in PARTITIONS.names() if not PARTITIONS.find(name, key="partition").by_owner
+    {"name": name}
+    for name in PARTITIONS.names()
+    if not PARTITIONS.find(name, key="partition").by_owner and name != "shared"
 ] + [{"name": "dirichlet", "variant": variant} for variant in VARIANTS[1:]]
 
 
@@ -84,15 +87,15 @@ def test_numeric_targets_can_be_dealt_too(options: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("options", EVERY, ids=str)
-def test_a_hundred_thousand_clients_of_fewer_samples_end_soon_with_empty_ones_allowed_or_lent_to(
+def test_twenty_thousand_clients_of_fewer_samples_end_soon_with_empty_ones_allowed_or_lent_to(
     options: dict[str, Any],
 ) -> None:
-    y = labels(50_000)
+    y = labels(10_000)
     start = time.perf_counter()
-    allowed = create(**options, empty="allow").assign(y, clients=100_000, streams=Streams(0))
-    lent = create(**options, empty="replace").assign(y, clients=100_000, streams=Streams(0))
-    assert time.perf_counter() - start < 60
-    assert len(allowed.training) == len(lent.training) == 100_000
+    allowed = create(**options, empty="allow").assign(y, clients=20_000, streams=Streams(0))
+    lent = create(**options, empty="replace").assign(y, clients=20_000, streams=Streams(0))
+    assert time.perf_counter() - start < 12
+    assert len(allowed.training) == len(lent.training) == 20_000
     assert min(map(len, allowed.training)) == 0
     assert min(map(len, lent.training)) == 1
 
@@ -249,3 +252,28 @@ def test_more_classes_a_client_than_classes_and_more_clients_than_samples_are_re
 def test_a_feature_partition_of_a_table_is_refused() -> None:
     with pytest.raises(IllegalCombination, match="data=diabetes has none"):
         create(name="feature").check(Diabetes(), 300, 10)
+
+
+def test_every_client_sees_the_whole_pool_or_the_same_part_of_it() -> None:
+    whole = Shared().assign(labels(50), clients=3, streams=Streams(0))
+    assert [own.tolist() for own in whole.training] == [list(range(50))] * 3
+    part = Shared(share=0.3, holdout=0.2).assign(labels(50), clients=2, streams=Streams(0))
+    seen = [sorted([*own, *held]) for own, held in zip(part.training, part.holdouts, strict=True)]
+    assert seen[0] == seen[1]
+    assert [len(part.training[0]), len(part.holdouts[0])] == [12, 3]
+
+
+def test_clients_see_their_classes_only_and_lists_go_round() -> None:
+    targets = labels(200)
+    dealt = Shared(classes=((0, 1), (5,))).assign(targets, clients=3, streams=Streams(0))
+    assert [set(targets[own]) for own in dealt.training] == [{0, 1}, {5}, {0, 1}]
+    assert len(dealt.training[0]) == np.isin(targets, [0, 1]).sum()
+
+
+def test_a_shared_pool_has_no_place_for_classes_that_are_not_there() -> None:
+    with pytest.raises(InvalidOption, match="from 0 to 9"):
+        Shared(classes=((0, 10),)).check(Digits(), 100, 2)
+    with pytest.raises(IllegalCombination, match="shuffled"):
+        Shared(noise=0.5).check(Diabetes(), 100, 2)
+    with pytest.raises(InvalidOption, match="poorest client has"):
+        Shared(classes=((0,), (1,)), minimum=50).assign(labels(60, 2), clients=2, streams=Streams(0))

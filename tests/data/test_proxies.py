@@ -7,6 +7,7 @@ from fedkd.data.datasets import DATASETS
 from fedkd.data.datasets.base import Loaded
 from fedkd.data.proxies import PROXIES
 from fedkd.data.proxies.base import ProxyDraw
+from fedkd.foundation.errors import FedkdError, InvalidOption
 from fedkd.foundation.seeding import Streams
 
 
@@ -39,6 +40,71 @@ def test_an_unlabelled_set_keeps_its_targets_for_diagnosis_only() -> None:
     assert made.samples is not None
     assert not made.labelled
     assert (made.samples.targets >= 0).all()
+
+
+def test_a_set_covers_as_many_classes_as_it_is_told_and_fewer_are_a_part_of_more() -> None:
+    seen = []
+    for classes in (1, 4, 10):
+        made = draw("digits", name="heldout", size=60, classes=classes)
+        assert made.samples is not None
+        assert len(made.samples) == 60
+        seen.append(set(made.samples.targets.tolist()))
+    assert [len(classes) for classes in seen] == [1, 4, 10]
+    assert seen[0] < seen[1] < seen[2]
+    everything, usual = (
+        draw("digits", name="heldout", size=60, classes=10),
+        draw("digits", name="heldout", size=60),
+    )
+    assert everything.taken.tolist() == usual.taken.tolist()
+
+
+def test_as_many_labels_are_wrong_as_it_is_told_and_nothing_else_changes() -> None:
+    right = draw("digits", name="heldout", size=200).samples
+    assert right is not None
+    before = torch.zeros(200, dtype=torch.bool)
+    for share in (0.25, 0.5, 1.0):
+        made = draw("digits", name="heldout", size=200, label_noise=share).samples
+        assert made is not None
+        assert torch.equal(made.ids, right.ids)
+        wrong = made.targets != right.targets
+        assert int(wrong.sum()) == round(share * 200)
+        assert bool(wrong[before].all())
+        assert int(made.targets.min()) >= 0
+        assert int(made.targets.max()) <= 9
+        before = wrong
+
+
+def test_wrong_labels_are_spread_over_all_other_classes() -> None:
+    right, made = (
+        draw("digits", name="heldout", size=600, label_noise=noise).samples for noise in (0.0, 1.0)
+    )
+    assert right is not None
+    assert made is not None
+    steps = torch.bincount((made.targets - right.targets) % 10, minlength=10)
+    assert steps[0] == 0
+    assert (steps[1:] > 600 / 9 / 2).all()
+
+
+def test_a_set_larger_than_its_classes_have_samples_is_refused_with_their_number() -> None:
+    with pytest.raises(InvalidOption, match=r"proxy.size.*400.*at most 1\d\d, the samples of the 1 classes"):
+        draw("digits", name="heldout", size=400, classes=1)
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "said"),
+    [
+        ("digits", {"classes": 11}, "proxy.classes.*11.*at most 10"),
+        ("diabetes", {"classes": 2}, "has numbers"),
+        ("diabetes", {"label_noise": 0.1}, "has numbers"),
+        ("digits", {"label_noise": 0.1, "labelled": False}, "no effect with proxy.labelled=false"),
+    ],
+)
+def test_what_classes_and_wrong_labels_cannot_mean_is_refused_before_loading(
+    data: str, options: dict[str, Any], said: str
+) -> None:
+    made = PROXIES.create({"name": "heldout", "size": 50, **options}, key="proxy")
+    with pytest.raises(FedkdError, match=said):
+        made.check(DATASETS.create(data, key="data"), 1000)
 
 
 @pytest.mark.parametrize(("data", "size"), [("digits", 400), ("diabetes", 103)])
@@ -106,3 +172,12 @@ def test_noise_has_the_shape_of_the_data_and_unknown_targets(data: str, view: st
 
 def test_no_proxy_set_is_none() -> None:
     assert draw("digits", name="none").samples is None
+
+
+def test_the_training_pool_can_be_the_proxy_set_and_stays_with_the_clients() -> None:
+    whole, part = draw("digits", name="train"), draw("digits", name="train", size=30, labelled=False)
+    assert whole.samples is not None
+    assert part.samples is not None
+    assert torch.equal(whole.samples.ids, loaded("digits").train.ids)
+    assert whole.labelled
+    assert (len(part.samples), part.labelled, len(part.taken), len(whole.taken)) == (30, False, 0, 0)

@@ -30,6 +30,7 @@ from fedkd.clients.kdcl import KDCL
 from fedkd.clients.one import ONE
 from fedkd.clients.ps_kd import PSKD
 from fedkd.clients.supervised import Supervised
+from fedkd.clients.teacher import Teacher
 from fedkd.clients.tf_kd import TfKD
 from fedkd.data.datasets.diabetes import Diabetes
 from fedkd.data.federated import FederatedData, federate
@@ -73,6 +74,7 @@ BRIEF = {
     "fml": FML(fit=FIT),
     "isolated": Isolated(fit=FIT),
     "supervised": Supervised(fit=FIT),
+    "teacher": Teacher(fit=FIT),
 }
 
 

@@ -15,7 +15,7 @@ from fedkd.data.partitions import PARTITIONS
 from fedkd.data.proxies import PROXIES
 from fedkd.foundation.errors import InvalidOption
 from fedkd.foundation.parts import options_of, summary_of
-from fedkd.foundation.registry import BrokenPlugin, Family
+from fedkd.foundation.registry import BrokenPlugin, Family, _installed
 from fedkd.knowledge import CODECS, KINDS
 from fedkd.models import MODELS
 from fedkd.strategies import STRATEGIES
@@ -110,6 +110,21 @@ def test_an_installed_package_offers_parts_under_names_of_its_own(install: Insta
         FUSIONS.create({"name": "mine", "strength": -1}, key="fusion")
     with pytest.raises(InvalidOption, match="did you mean 'mine'"):
         FUSIONS.find("mien", key="fusion")
+
+
+def test_a_package_that_is_installed_while_a_process_runs_is_found_and_no_package_is_read_twice(
+    install: Install, tmp_path: Path
+) -> None:
+    install("fusions_first", {"first": "fusions_first:Mine"})
+    assert {"first", "second"} & {*FUSIONS.names()} == {"first"}
+    info = tmp_path / "fusions_first" / "fusions_second-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fusions_second\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[fedkd.fusions]\nsecond = fusions_first:Mine\n")
+    assert {"first", "second"} <= {*FUSIONS.names()}
+    read = _installed.cache_info().misses
+    assert type(FUSIONS.create("second", key="fusion")).__name__ == "Mine"
+    assert _installed.cache_info().misses == read
 
 
 def test_a_class_that_is_named_directly_needs_no_entry_point(install: Install) -> None:

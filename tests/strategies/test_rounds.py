@@ -26,6 +26,7 @@ from fedkd.clients.fedssd import FedSSD
 from fedkd.clients.fml import FML
 from fedkd.clients.isolated import Isolated
 from fedkd.clients.supervised import Supervised
+from fedkd.clients.teacher import Teacher
 from fedkd.data.federated import FederatedData
 from fedkd.distillation import Distiller
 from fedkd.engine import ClientSide
@@ -107,6 +108,12 @@ METHODS: dict[str, dict[str, Any]] = {
     "fedbe": {
         "server": "bayesian_ensemble",
         "strategy": Supervised(fit=FIT),
+        "kind": Weights(),
+        "models": ALIKE,
+    },
+    "aver": {
+        "server": "offline_distillation",
+        "strategy": Teacher(fit=FIT),
         "kind": Weights(),
         "models": ALIKE,
     },
@@ -193,6 +200,7 @@ def test_a_method_is_the_same_whatever_ids_nodes_have_and_whenever_their_replies
         "fedgems",
         "feddf",
         "fedbe",
+        "aver",
     ],
 )
 def test_flowers_own_loop_runs_a_method_and_its_student_learns(
@@ -267,6 +275,7 @@ def test_fd_of_weight_zero_is_training_alone_over_whole_rounds(
         ("fedmd", 4 * 40 * 10, 4 * 40 * 10),
         ("dsfl", 4 * 40 * 10, 4 * 40 * 10),
         ("fedbe", 4 * 650, 4 * 650),
+        ("aver", 4 * 650, 0),
         ("kt_pfl", 4 * 40 * 10, 4 * 40 * 10),
     ],
 )

@@ -1,12 +1,16 @@
 """The robust mean of Cronus (Chang et al., 2019): teachers far out along the main direction of disagreement lose weight.
 
-Source: "Cronus: Robust and Heterogeneous Collaborative Learning with Black-Box Knowledge Transfer" takes the estimator of
+Chang et al., "Cronus: Robust and Heterogeneous Collaborative Learning with Black-Box Knowledge Transfer" (2019) takes the estimator of
 Diakonikolas et al., "Being Robust (in High Dimensions) Can Be Practical" (ICML 2017): as long as there are outliers, find the
-direction in which the answers vary most, and remove those that are far from the mean in it. Differs from it: points are not
-removed by a random threshold but lose weight in proportion, `w_k <- w_k (1 - t_k / max t)` with the squared distance t_k along the
-direction (Diakonikolas & Kane, "Recent Advances in Algorithmic High-Dimensional Robust Statistics", 2019, section 2.4.3), so that the
-result is the same each time; and as the variance of honest answers is not known, it goes on until twice the share `outliers` of the weight is
-gone: for what corrupt teachers lose, honest ones lose at most as much.
+direction in which the answers vary most, and remove those that are far from the mean in it. Here, sample by sample,
+
+    m = sum_k w_k y_k,   v the first eigenvector of sum_k w_k (y_k - m) (y_k - m)^T
+    t_k = (v . (y_k - m))^2,   w_k <- w_k (1 - t_k / max_j t_j)
+
+Differs from the paper: points are not removed by a random threshold but lose weight in proportion (Diakonikolas & Kane, "Recent
+Advances in Algorithmic High-Dimensional Robust Statistics", 2019, section 2.4.3), so that the result is the same each time; and as the
+variance of honest answers is not known, it goes on until twice the share `outliers` of the weight is gone: for what corrupt teachers
+lose, honest ones lose at most as much.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,8 @@
 """Entropy reduction averaging, ERA, of DS-FL (Itahara et al., 2020).
 
-t(x) = softmax(sum_k a_k p_k(x) / T)
+    t(x) = softmax(sum_k a_k p_k(x) / T)
+
+a_k is the weight of teacher k, p_k(x) its probabilities.
 """
 
 from dataclasses import dataclass

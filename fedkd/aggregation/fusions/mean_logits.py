@@ -1,6 +1,8 @@
 """The weighted mean of raw outputs (FedMD: Li & Wang, 2019, Algorithm 1; FedDF's `avg_logits`: Lin et al., 2020).
 
-t(x) = sum_k a_k z_k(x)     in logits
+    z(x) = sum_k a_k z_k(x)
+
+a_k is the weight of teacher k, z_k(x) its logits; the logits of the target are their mean.
 """
 
 from dataclasses import dataclass

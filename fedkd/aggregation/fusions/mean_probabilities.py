@@ -1,6 +1,8 @@
 """The weighted mean of probabilities (DS-FL's simple aggregation: Itahara et al., 2020; FedDF's `avg_probs`).
 
-t(x) = sum_k a_k p_k(x)
+    t(x) = sum_k a_k p_k(x)
+
+a_k is the weight of teacher k, p_k(x) its probabilities.
 """
 
 from dataclasses import dataclass

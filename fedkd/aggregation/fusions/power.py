@@ -1,6 +1,8 @@
 """Sharpening by a power of the mean probability (FedBE: Chen & Chao, 2021, with b = 2).
 
-t(x) = p^b / sum_c p_c^b,   p = sum_k a_k p_k(x)
+    t(x) = p^b / sum_c p_c^b,   p = sum_k a_k p_k(x)
+
+a_k is the weight of teacher k, p_k(x) its probabilities; the sum in the denominator runs over the classes.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """Teachers that are right about a sample count more on it, CA-MKD (Zhang et al., 2022).
 
-Source: "Confidence-Aware Multi-Teacher Knowledge Distillation" (ICASSP 2022), equation 3. The labels are those of the
+Source: Zhang et al., "Confidence-Aware Multi-Teacher Knowledge Distillation" (ICASSP 2022), equation 3. The labels are those of the
 proxy set. The authors' code divides the loss by K once more; weights here sum to 1, as in the paper.
 """
 

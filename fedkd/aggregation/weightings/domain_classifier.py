@@ -6,7 +6,7 @@ alike: an estimate of how many times denser the client's own samples are there t
 distillation goes (Shao et al., "Selective knowledge sharing for privacy-preserving federated distillation without a good
 teacher", 2023, with another estimator).
 
-Source: "FedAUX: Leveraging Unlabeled Auxiliary Data in Federated Learning", section 3: with features h of norm 1 at most and labels
+Sattler et al., "FedAUX: Leveraging Unlabeled Auxiliary Data in Federated Learning" (2021), section 3: with features h of norm 1 at most and labels
 t = 1 for the n_k own and t = -1 for the negatives among n samples,
 
     w_k = argmin_w 1/n sum_i log(1 + exp(-t_i w . h_i)) + lambda/2 |w|^2,    s_k(x) = 1 / (1 + exp(-w_k . h(x)))

@@ -1,6 +1,6 @@
 """Teachers that are sure of a sample count more on it, EBKD (Kwon et al., 2020).
 
-Source: "Adaptive Knowledge Distillation Based on Entropy" (ICASSP 2020). The form is that in which CA-MKD (Zhang et al.,
+Source: Kwon et al., "Adaptive Knowledge Distillation Based on Entropy" (ICASSP 2020). The form is that in which CA-MKD (Zhang et al.,
 2022) compares it, `1 - H_k / sum_j H_j`, divided by K - 1 so that the weights sum to 1.
 """
 

@@ -1,6 +1,6 @@
 """Teachers count so that no one's wish is overruled, AEKD (Du et al., 2020).
 
-Source: "Agree to Disagree: Adaptive Ensemble Knowledge Distillation in Gradient Space" (NeurIPS 2020), equations 6 to 8: the
+Source: Du et al., "Agree to Disagree: Adaptive Ensemble Knowledge Distillation in Gradient Space" (NeurIPS 2020), equations 6 to 8: the
 gradients of the teachers' losses with respect to the student's logits, and the combination of them with the smallest
 norm. Differs from the paper: it is solved once in a round, over all proxy samples, for the student that the round begins
 with, and not for each batch.

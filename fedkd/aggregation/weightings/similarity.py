@@ -1,6 +1,6 @@
 """Teachers whose domain is like the proxy set's count more (after Ruder et al., 2017).
 
-Source: "Knowledge Adaptation: Teaching to Adapt" weighs each teacher by the similarity of its source domain to the target
+Source: Ruder et al., "Knowledge Adaptation: Teaching to Adapt" (2017) weighs each teacher by the similarity of its source domain to the target
 domain, divided by the sum of all. Differs from the paper, whose domains are texts compared by the Jensen-Shannon divergence
 of their terms: inputs here are images and tables, compared by the maximum mean discrepancy (Gretton et al., "A Kernel
 Two-Sample Test", 2012) under a Gaussian kernel, whose square is at most 2.

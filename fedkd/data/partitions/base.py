@@ -16,7 +16,7 @@ from fedkd.data.datasets.base import DataInfo, DataSet, Indices
 from fedkd.data.partitions._repair import Pairs, borrow, move
 from fedkd.data.positions import Positions
 from fedkd.data.samples import Samples
-from fedkd.data.shift import Shift
+from fedkd.data.shift import Change
 from fedkd.foundation.errors import IllegalCombination, InvalidOption
 from fedkd.foundation.options import Count, OpenFraction
 from fedkd.foundation.parts import Part
@@ -53,12 +53,15 @@ class Partitioner(Part, ABC):
     empty: Literal["error", "allow", "replace"] = "error"
     "For clients short of the minimum. error: move samples from the richest, refuse if there are too few; allow: leave them as they are; replace: lend them samples of others, which then live in several clients."
 
+    shares_samples: ClassVar[bool] = False
+    """Whether a sample may be with several clients, without being lent."""
+
     by_owner: ClassVar[bool] = False
     "Whether it deals by the owners that the data set knows."
 
     @abstractmethod
     def owners(self, groups: Indices, clients: int, generator: np.random.Generator) -> Indices:
-        """Return the client that owns each sample, -1 for a sample that no client owns.
+        """Return the client that owns each sample, -1 for a sample that no client owns; rows of them where several may.
 
         Args:
             groups: [N] class, or group of numeric targets, of each sample.
@@ -77,8 +80,8 @@ class Partitioner(Part, ABC):
         classes = np.issubdtype(targets.dtype, np.integer)
         return targets.astype(np.int64) if classes else np.zeros(len(targets), dtype=np.int64)
 
-    def shift(self, clients: int, streams: Streams) -> Shift | None:
-        """Return what is done to the inputs of each client, None for nothing."""
+    def shift(self, clients: int, streams: Streams) -> Change | None:
+        """Return what is done to the inputs or labels of each client, None for nothing."""
         del clients, streams
         return None
 
@@ -112,12 +115,24 @@ class Partitioner(Part, ABC):
         generator = streams.numpy("partition")
         owners = self.owners(self.group(targets), clients, generator)
         if self.empty == "error":
-            owners = move(owners, clients, self.minimum, generator)
-        kept = np.flatnonzero(owners >= 0)
-        pairs = Pairs(owners[kept], kept)
+            owners = self._filled(owners, clients, generator)
+        kept = np.nonzero(owners >= 0)
+        pairs = Pairs(owners[kept], kept[-1].astype(np.int64))
         if self.empty == "replace":
             pairs = borrow(pairs, len(targets), clients, self.minimum, generator)
         return _hold_out(pairs, clients, self.holdout, streams.numpy("holdout"))
+
+    def _filled(self, owners: Indices, clients: int, generator: np.random.Generator) -> Indices:
+        """Return owners such that each client has its minimum; what several may have is never moved."""
+        if not self.shares_samples:
+            return move(owners, clients, self.minimum, generator)
+        poorest = int(np.bincount(owners[owners >= 0], minlength=clients).min())
+        if poorest < self.minimum:
+            allowed = (
+                f"at most {poorest}, what the poorest client has; or set partition.empty=allow or =replace"
+            )
+            raise InvalidOption("partition.minimum", self.minimum, allowed)
+        return owners
 
 
 @dataclass(frozen=True, kw_only=True)

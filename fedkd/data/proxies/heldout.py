@@ -1,14 +1,15 @@
 """A proxy set out of the clients' own distribution: a random part of the training pool, which no client gets."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
-from fedkd.data.datasets.base import DataInfo, DataSet
+from fedkd.data.datasets.base import DataInfo, DataSet, Indices
 from fedkd.data.proxies.base import Proxy, ProxyDraw
 from fedkd.data.samples import Samples
-from fedkd.foundation.errors import InvalidOption
-from fedkd.foundation.options import Count
+from fedkd.foundation.errors import IllegalCombination, InvalidOption
+from fedkd.foundation.options import Count, Share
 from fedkd.foundation.seeding import Streams
 
 USUAL = 400
@@ -23,12 +24,30 @@ class Heldout(Proxy):
     "Number of samples, at most half of the training pool; empty takes 400, or a third of the pool where that is less."
     labelled: bool = True
     "Whether methods may use the true targets; if not, they serve diagnosis only."
+    classes: Count | None = None
+    "Number of classes that the set covers, drawn at random; fewer are a part of more. None is all."
+    label_noise: Share = 0.0
+    "Share of its labels that are wrong: in their place stands one of the other classes, each as likely as the next."
 
     def check(self, data: DataSet, pool: int) -> None:
-        """Refuse a size of more than half of the pool."""
+        """Refuse a size of more than half of the pool, classes that do not exist, and wrong labels that nobody may look at."""
         if not 1 <= self.count(pool) <= pool // 2:
             allowed = f"at most {pool // 2}, half of the training pool of data={data.name()}"
             raise InvalidOption("proxy.size", self.count(pool), allowed)
+        if self.label_noise and not self.labelled:
+            raise IllegalCombination(
+                f"proxy.label_noise={self.label_noise} has no effect with proxy.labelled=false; leave one of them out"
+            )
+        if data.task != "classification" and (self.classes is not None or self.label_noise):
+            raise IllegalCombination(
+                f"proxy.classes and proxy.label_noise are about classes, and data={data.name()} has numbers; leave them out"
+            )
+        if self.classes is not None and self.classes > data.num_outputs:
+            raise InvalidOption(
+                "proxy.classes",
+                self.classes,
+                f"at most {data.num_outputs}, the classes of data={data.name()}",
+            )
 
     def count(self, pool: int) -> int:
         """Return the size, or the usual one for this pool."""
@@ -39,7 +58,37 @@ class Heldout(Proxy):
         return self.count(pool)
 
     def draw(self, info: DataInfo, pool: Samples, streams: Streams) -> ProxyDraw:
-        """Take a random part of the pool, in the order of ids."""
-        del info
-        taken = np.sort(streams.numpy("proxy").permutation(len(pool))[: self.count(len(pool))])
-        return ProxyDraw(pool.take(taken), self.labelled, taken)
+        """Take a random part of the pool, in the order of ids.
+
+        Which classes are covered is drawn from the stream `proxy/classes`, which labels are wrong from `proxy/labels`.
+
+        Raises:
+            InvalidOption: the classes that are covered have fewer samples in the pool than the set shall have.
+        """
+        order = streams.numpy("proxy").permutation(len(pool))
+        if self.classes is not None:
+            order = self._covered(order, info, pool, streams)
+        taken = np.sort(order[: self.count(len(pool))])
+        samples = pool.take(taken)
+        if self.label_noise:
+            samples = self._mislabelled(samples, info, streams)
+        return ProxyDraw(samples, self.labelled, taken)
+
+    def _covered(self, order: Indices, info: DataInfo, pool: Samples, streams: Streams) -> Indices:
+        chosen = streams.numpy("proxy/classes").permutation(info.num_outputs)[: self.classes]
+        covered = order[np.isin(pool.targets.numpy()[order], chosen)]
+        if len(covered) < (size := self.count(len(pool))):
+            allowed = (
+                f"at most {len(covered)}, the samples of the {self.classes} classes that proxy.classes leaves"
+            )
+            raise InvalidOption("proxy.size", size, allowed)
+        return covered
+
+    def _mislabelled(self, samples: Samples, info: DataInfo, streams: Streams) -> Samples:
+        """Return the samples with a share of wrong labels; fewer wrong ones are a part of more, and are wrong alike."""
+        draw, targets = streams.numpy("proxy/labels"), samples.targets.clone()
+        wrong = torch.from_numpy(draw.permutation(len(samples)))
+        away = torch.from_numpy(draw.integers(1, info.num_outputs, size=len(samples)))
+        wrong = wrong[: round(self.label_noise * len(samples))]
+        targets[wrong] = (targets[wrong] + away[wrong]) % info.num_outputs
+        return replace(samples, targets=targets)

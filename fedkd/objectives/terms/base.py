@@ -130,6 +130,9 @@ class Term(Part, ABC):
     plain: ClassVar[bool] = True
     """Whether it is a function of the batch alone, which learns and draws nothing: such terms work inside of clients too."""
 
+    together: ClassVar[bool] = False
+    """Whether it looks at the layers of all teachers' networks at once, by their full names `<teacher>/<layer>`."""
+
     needs_classes: ClassVar[bool] = False
     """Whether it makes sense for classes only."""
 

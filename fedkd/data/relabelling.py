@@ -1,0 +1,52 @@
+"""Wrong labels: a client that was taught something else. Deterministic: the same client always sees the same.
+
+>>> Relabelling("next_class", (0.0, 1.0), Streams(0)).apply(samples, client=1, part="train")
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+
+from fedkd.data.samples import Samples
+from fedkd.foundation.seeding import Streams
+
+Wrong = Literal["next_class", "shuffled"]
+
+
+@dataclass(frozen=True, eq=False)
+class Relabelling:
+    """A change of the labels that each client trains on.
+
+    Args:
+        kind: the next one of the classes that the client has, the first after the last: a teacher that is sure and wrong. Or
+            labels that are dealt anew among the samples that are changed: a teacher that is unsure.
+        shares: share of each client's samples whose label is changed, rounded.
+        streams: samples and their order are drawn from the stream `labels` of the client.
+    """
+
+    kind: Wrong
+    shares: Sequence[float]
+    streams: Streams
+
+    def apply(self, samples: Samples, client: int, part: Literal["train", "holdout"]) -> Samples:
+        """Return the samples as the client knows them; what it holds out keeps its true labels.
+
+        Args:
+            samples: all samples of this part of this client, in their own order.
+            client: number of the client.
+            part: only `train` is changed.
+        """
+        count = round(self.shares[client] * len(samples))
+        if part == "holdout" or not count:
+            return samples
+        drawn = torch.randperm(len(samples), generator=self.streams.torch("labels", client=client))[:count]
+        targets = samples.targets.clone()
+        if self.kind == "shuffled":
+            targets[drawn.sort().values] = targets[drawn]
+        else:
+            classes, place = np.unique(samples.targets.numpy(), return_inverse=True)
+            targets[drawn] = torch.from_numpy(classes[(place[drawn.numpy()] + 1) % len(classes)])
+        return replace(samples, targets=targets)

@@ -1,0 +1,149 @@
+"""Offline distillation as recipes say it: teachers are clients, generations follow each other, and a run can be resumed."""
+
+import contextlib
+import json
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+
+import fedkd
+from fedkd.assembly.apps import CONFIG, client_app
+from fedkd.assembly.compose import compose
+from fedkd.assembly.experiment import Experiment
+from fedkd.assembly.folders import start_folder
+from fedkd.assembly.serve import serve
+from fedkd.assembly.trained import weights_in
+from fedkd.cli.estimate import estimate_of
+from fedkd.foundation.errors import IllegalCombination, InvalidOption, RunFolderError
+from fedkd.foundation.run_folder import METRICS
+from fedkd.foundation.watching import Silent
+from fedkd.runtime.inline import InlineGrid
+
+QUICK = (
+    "runtime=inline",
+    "threads=1",
+    "seed=1",
+    "data.samples=300",
+    "method.client.fit.epochs=1",
+    "method.distiller.fit.epochs=1",
+)
+TEACHERS = ("kd", "compression", "aver", "ebkd", "ca_mkd", "aekd", "amtml", "voted_triplets", "similarity")
+GENERATIONS = ("ban", "takd", "expansion")
+
+
+class Stopped(Exception):
+    """The run is stopped on purpose."""
+
+
+class Stopper(Silent):
+    def phase(self, round: int, name: str, total: int | None) -> None:  # noqa: A002
+        del name, total
+        if round == 3:
+            raise Stopped
+
+
+@pytest.mark.parametrize("method", [*TEACHERS, *GENERATIONS])
+def test_every_recipe_runs_with_the_data_that_it_presets(method: str, tmp_path: Path) -> None:
+    result = fedkd.run(*QUICK, f"method={method}", output=tmp_path / "run")
+    assert result.summary["failures"] == 0
+    assert result.final["student/test/accuracy"] is not None
+    assert result.final["clients_mean/test/accuracy"] is not None
+    assert ("generations/test/accuracy" in result.final) == (method == "ban")
+
+
+def test_teachers_send_their_networks_once_and_are_sent_nothing(tmp_path: Path) -> None:
+    summary = fedkd.run(*QUICK, "method=ban", "model.hidden=[8]", output=tmp_path / "run").summary
+    assert summary["rounds"] == 4
+    assert summary["payload_up"] == 4 * (64 * 8 + 8 + 8 * 10 + 10)
+    assert summary["payload_down"] == 0
+
+
+def test_both_engines_give_the_same_teachers(tmp_path: Path) -> None:
+    finals = [
+        fedkd.run(*QUICK, "method=aver", "model=mlp", f"engine={engine}", output=tmp_path / engine).final
+        for engine in ("vectorised", "sequential")
+    ]
+    for key in ("student/test/loss", "ensemble_weighted/test/loss", "clients_worst/test/loss"):
+        assert finals[0][key] == pytest.approx(finals[1][key], rel=1e-3)
+
+
+@pytest.mark.parametrize("method", GENERATIONS)
+def test_a_run_that_was_stopped_between_generations_goes_on_to_the_same_bytes(
+    method: str, tmp_path: Path
+) -> None:
+    given = (*QUICK, f"method={method}")
+    whole = fedkd.run(*given, output=tmp_path / "whole").folder
+    folder = start_folder(Experiment.from_config(compose([*given, f"output={tmp_path}/stopped"])))
+    for watcher in (Stopper(), Silent()):
+        with (
+            contextlib.suppress(Stopped),
+            InlineGrid(client_app, 1, {CONFIG: json.dumps(folder.config())}) as grid,
+        ):
+            serve(folder, grid, watcher)
+    assert (folder.path / METRICS).read_bytes() == (whole / METRICS).read_bytes()
+
+
+def test_layers_of_teachers_of_any_architecture_teach_the_student(tmp_path: Path) -> None:
+    terms = "method.distiller.terms=[kd,{name: hint, weight: 0.1},{name: vid, weight: 0.1}]"
+    plain = ("method.distiller.temperature=1", "method.distiller.label_weight=0")
+    result = fedkd.run(*QUICK, "method=aver", terms, *plain, output=tmp_path / "run")
+    assert result.final["student/test/accuracy"] is not None
+
+
+@pytest.mark.parametrize(
+    ("overrides", "error", "words"),
+    [
+        (("method=takd", "rounds=2"), InvalidOption, "at least 3"),
+        (("method=ban", "method.client=supervised"), IllegalCombination, "method.client=teacher"),
+        (("method=kd", "method.strategy.ensemble=true"), IllegalCombination, "generations=true"),
+        (("method=takd", "method.strategy.assistants=[mpl]"), InvalidOption, "assistants.0.name"),
+        (
+            ("method=feddf", "method.distiller.terms=[amtml]"),
+            IllegalCombination,
+            "method.strategy=offline_distillation",
+        ),
+    ],
+)
+def test_what_cannot_work_is_refused_beforehand(
+    overrides: tuple[str, ...], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        Experiment.from_config(compose(["runtime=inline", *overrides]))
+
+
+def test_labels_tell_the_wrong_teacher_from_the_right_ones(tmp_path: Path) -> None:
+    """One of four teachers is sure and wrong: CA-MKD all but ignores it, AVER gives it a quarter."""
+    given = ("runtime=inline", "threads=1", "data.samples=600", "method.distiller.fit.epochs=20")
+    finals = {
+        method: fedkd.run(*given, f"method={method}", output=tmp_path / method).final
+        for method in ("aver", "ca_mkd")
+    }
+    gain = finals["ca_mkd"]["student/test/accuracy"] - finals["aver"]["student/test/accuracy"]  # type: ignore[operator]
+    assert gain > 0.02
+
+
+def test_teachers_can_come_from_run_folders_and_files_and_stay_as_they_are(tmp_path: Path) -> None:
+    before = fedkd.run(
+        *QUICK[:-1], "method=pooled", "clients=2", "rounds=2", "model.hidden=[8]", output=tmp_path / "before"
+    )
+    weights = weights_in(str(before.folder), key="here")
+    safetensors.torch.save_file(dict(weights), tmp_path / "other.safetensors")
+    places = f"method.strategy.checkpoints=['{before.folder}','{tmp_path}/other.safetensors']"
+    given = (*QUICK, "method=kd", "clients=2", "model.hidden=[8]", "method.client.fit.epochs=0", places)
+    result = fedkd.run(*given, output=tmp_path / "run")
+    assert result.final["clients_worst/test/accuracy"] == before.final["student/test/accuracy"]
+    assert result.final["clients_mean/test/accuracy"] == pytest.approx(before.final["student/test/accuracy"])
+    assert result.summary["payload_down"] == result.summary["payload_up"] == 2 * 4 * (64 * 8 + 8 + 80 + 10)
+    assert (
+        result.summary["payload_down"]
+        == estimate_of(Experiment.from_config(compose(list(given)))).payload_down
+    )
+
+
+def test_a_checkpoint_that_is_not_there_is_named(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InvalidOption, match=r"nowhere.*run folder, or a file"):
+        weights_in(str(tmp_path / "nowhere"), key="method.strategy.checkpoints")
+    with pytest.raises(RunFolderError, match="holds no run"):
+        weights_in(str(tmp_path / "empty"), key="method.strategy.checkpoints")
