@@ -92,8 +92,11 @@ def partition_picture(manifest: Mapping[str, Any]) -> Figure:
         return _sizes_and_targets(
             np.asarray(manifest["sizes"]), np.asarray(manifest["target_means"], dtype=float)
         )
-    counts = np.asarray(manifest.get("counts", [[size] for size in manifest["sizes"]]), dtype=float).T
-    names = [str(name) for name in manifest.get("class_names", ["samples"])]  # class x client
+    if "counts" in manifest:
+        counts = np.asarray(manifest["counts"], dtype=float).T  # class x client
+        names = [str(name) for name in manifest.get("class_names", range(counts.shape[0]))]
+    else:
+        counts, names = np.asarray([manifest["sizes"]], dtype=float), ["samples"]
     clients = counts.shape[1]
     figure, axes = blank(min(3 + 0.2 * clients, 9) if clients <= _BUBBLES else 9, 1.6 + 0.28 * len(names))
     if clients <= _BUBBLES:

