@@ -23,7 +23,7 @@ ARMS = {  # name there: (recipe, whose accuracy, published accuracy in %)
     "FedGen": ("fedgen", "student", 93.03),
 }
 DIFFERENCES = (
-    "What differs: 10,000 digits of MNIST's training set, split by us (6,300 to learn from, of which 700 are the public set and a tenth of "
+    "What differs: 10,000 digits of MNIST's training set, split by us (7,000 to learn from, of which 700 are the public set and a tenth of "
     "each client's are kept for its own evaluation; 2,000 for the test), where the paper splits half of MNIST's 60,000 and tests on its "
     "10,000; LeNet's convolutions of 5 x 5 with pooling, where the authors' code has stride and batch normalisation; "
     "FedDF distils on held-out digits; the client's term of FedGen does not fade; no rate or number of passes is chosen (FedDF distils up to 10 passes a "
