@@ -42,6 +42,8 @@ PLAIN: Mapping[str, Proxy] = {
 LABELLED: Mapping[str, Proxy] = {
     f"{100 * noise:.0f} % wrong": Heldout(size=300, label_noise=noise) for noise in (0.0, 0.1, 0.3, 0.6)
 }
+USUAL = "size 300"
+"""The proxy set that all others are held against: of the task, all classes, no labels."""
 AGREE = "agreement with labels"
 """Share of the samples on which the ensemble names the label: a score for labelled sets."""
 GROUPS = {
@@ -66,11 +68,11 @@ def main() -> None:
     study.picture(_picture(plain, foretold))
     rows = [_row(frame, name) for name in (*PLAIN, *LABELLED)]
     rows.append(
-        ["rank correlation with the gain", "", "", *(_signed(rank) for rank in [*how.values(), labels])]
+        ["rank correlation with the gain", "", "", "", *(_signed(rank) for rank in [*how.values(), labels])]
     )
     study.show(
         f"What a proxy set is worth, {len(study.seeds)} seeds, test accuracy in % or points [95 % interval]; scores before distilling",
-        ["proxy set", "student", "gain, points", *SCORES, AGREE],
+        ["proxy set", "student", "gain, points", f"minus {USUAL}, points", *SCORES, AGREE],
         rows,
         _verdict(how, line, _missed(foretold), frame),
     )
@@ -143,10 +145,11 @@ def _taught(teachers: Teachers, proxy: Proxy, seed: int, label_weight: float) ->
 
 
 def _ranking(frame: pd.DataFrame, column: str) -> Interval:
-    """Return Spearman's rank correlation over the proxy sets, with its interval over the seeds."""
-    return Interval.of(
+    """Return Spearman's rank correlation over the proxy sets, with its interval over the seeds, which ends at -1 and 1."""
+    rank = Interval.of(
         [float(stats.spearmanr(own[column], own["gain"]).statistic) for _, own in frame.groupby("seed")]
     )
+    return Interval(rank.mean, max(rank.low, -1.0), min(rank.high, 1.0))
 
 
 def _leave_one_out(frame: pd.DataFrame) -> pd.DataFrame:
@@ -182,8 +185,15 @@ def _row(frame: pd.DataFrame, name: str) -> list[str]:
         f"size 300, half of the loss on labels, {name}" if name in LABELLED else name,
         Interval.of(list(own["student"])).percent(),
         Interval.of(list(own["gain"])).points(),
+        _against_usual(frame, name).points() if name != USUAL else "",
         *(f"{own[score].mean():.2f}" if score in shown else "" for score in (*SCORES, AGREE)),
     ]
+
+
+def _against_usual(frame: pd.DataFrame, name: str) -> Interval:
+    """Return by how much a student is better than that of a usual proxy set, seed by seed."""
+    students = frame.pivot_table(index="seed", columns="proxy", values="student")
+    return Interval.of(list(students[name] - students[USUAL]))
 
 
 def _signed(rank: Interval) -> str:
@@ -196,22 +206,25 @@ def _verdict(
     best = max((score for score in SCORES), key=lambda score: how[score].mean)
     told = [score for score in SCORES if how[score].low > 0]
     against = [score for score in SCORES if how[score].high < 0]
-    by = frame.set_index(["proxy", "seed"])["gain"]
-    clean, worst = (by.loc[name].to_numpy() for name in (next(iter(LABELLED)), list(LABELLED)[-1]))
-    use = Interval.of(list(clean - by.loc["size 300"].to_numpy()))
-    harm = Interval.of(list(worst - by.loc["size 300"].to_numpy()))
+    clean, worst = (
+        _against_usual(frame, name).points() for name in (next(iter(LABELLED)), list(LABELLED)[-1])
+    )
     once = frame.drop_duplicates("seed")
     who = ", ".join(
         f"{name} {Interval.of(list(once[name])).percent()}" for name in ("teachers", "average", "ensemble")
     )
-    shift = ", ".join(f"{name} {Interval.of(list(by.loc[name])).points()}" for name in GROUPS["shift"])
+    held = [
+        f"{group}: "
+        + ", ".join(f"{name} {_against_usual(frame, name).points()}" for name in names if name != USUAL)
+        for group, names in GROUPS.items()
+    ]
     return (
-        f"Before distilling, %: {who}. Gains by distance from the task (1,000 samples): {shift}. "
+        f"Before distilling, %: {who}. Students against that of `{USUAL}`, seed by seed. {'; '.join(held)}. "
         f"Of single scores that are known before distilling, `{best}` ranks the proxy sets best ({how[best].mean:+.2f}); "
         f"a positive rank correlation is certain for {_listed(told)}, a negative one for {_listed(against)}. A line through size, "
         f"coverage and likeness, fitted without the set that it is asked about, ranks them with {_signed(line)} and misses the gain by {100 * missed['foretold'].mean:.1f} points on "
-        f"average, the mean of the other sets by {100 * missed['nothing known'].mean:.1f}. Right labels beside the ensemble: {use.points()} points over "
-        f"none; with 60 % wrong: {harm.points()}."
+        f"average, the mean of the other sets by {100 * missed['nothing known'].mean:.1f}. Right labels beside the ensemble: {clean} points over "
+        f"none; with 60 % wrong: {worst}."
     )
 
 

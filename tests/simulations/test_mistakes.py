@@ -1,6 +1,7 @@
 """The mistakes are the ones that they are named after, and can be made where a recipe names them."""
 
-from pathlib import Path
+import functools
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -65,13 +66,30 @@ def test_a_client_without_a_label_counts_as_zeros() -> None:
     assert told.counts.tolist() == [1, 1]
 
 
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., float]:
+    """Run a method on few digits, the same once, and return the loss of what it delivers."""
+
+    @functools.cache
+    def loss_of(method: str, *own: str) -> float:
+        common = [f"method={method.lower().replace('-', '')}", "rounds=2", "clients=3", "runtime=inline"]
+        common += [
+            "threads=1",
+            "partition.alpha=0.1",
+            "data.samples=150",
+            "proxy.size=30",
+            "evaluate_every=2",
+        ]
+        done = fedkd.run(*common, *own, f"output={tmp_path_factory.mktemp('run') / 'run'}")
+        return float(done.final[f"{'student' if method in {'DS-FL', 'FedDF'} else 'clients_mean'}/test/loss"])
+
+    return loss_of
+
+
 @pytest.mark.parametrize(
     ("mistake", "method"), [(mistake, method) for mistake, own in MISTAKES.items() for method in own]
 )
-def test_each_mistake_can_be_made_in_a_run_and_changes_it(mistake: str, method: str, tmp_path: Path) -> None:
-    common = [f"method={method.lower().replace('-', '')}", "rounds=2", "clients=3", "runtime=inline", "threads=1", "partition.alpha=0.1"]  # fmt: skip
-    common += ["data.samples=150", "proxy.size=30", "evaluate_every=2"]
-    right = fedkd.run(*common, f"output={tmp_path / 'right'}")
-    wrong = fedkd.run(*common, *MISTAKES[mistake][method], f"output={tmp_path / 'wrong'}")
-    scope = "student" if method in {"DS-FL", "FedDF"} else "clients_mean"
-    assert wrong.final[f"{scope}/test/loss"] != right.final[f"{scope}/test/loss"]
+def test_each_mistake_can_be_made_in_a_run_and_changes_it(
+    mistake: str, method: str, run: Callable[..., float]
+) -> None:
+    assert run(method, *MISTAKES[mistake][method]) != run(method)
