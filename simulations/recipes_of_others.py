@@ -96,12 +96,19 @@ def main() -> None:
     found = {name: _right(study, name) for name in METHODS}
     right = {name: accuracy for name, (accuracy, _) in found.items()}
     rates = {name: rate for name, (_, rate) in found.items()}
-    soft = {**right, **{name: _other(study, name, "T=3", own, rates[name]) for name, own in SOFT.items()}}
-    befores, afters = dict[str, Accuracies](), dict[str, Accuracies]()
+    soft = {
+        **right,
+        **{name: _other(study, name, "T=3", own, rates[name])["accuracy"] for name, own in SOFT.items()},
+    }
+    befores, afters, dead = dict[str, Accuracies](), dict[str, Accuracies](), dict[str, int]()
     for mistake, applied in MISTAKES.items():
         befores[mistake] = soft if mistake == SOFTENED else right
         wrong = {name: _other(study, name, mistake, own, rates[name]) for name, own in applied.items()}
-        afters[mistake] = {**befores[mistake], **wrong}
+        afters[mistake] = {**befores[mistake], **{name: runs["accuracy"] for name, runs in wrong.items()}}
+        dead |= {
+            f"{name} with {mistake}": int(runs["clients_mean/test/dead"].sum())
+            for name, runs in wrong.items()
+        }
     chosen = {name: _chosen(study, name) for name in METHODS}
     befores[BY_TEST] = {name: table["validation"] for name, table in chosen.items()}
     afters[BY_TEST] = {name: table["test"] for name, table in chosen.items()}
@@ -133,7 +140,7 @@ def main() -> None:
         f"Mistakes of others: accuracy of the right form in %, change by each mistake in points, {len(study.seeds)} paired seeds [95 % interval]",
         columns,
         rows,
-        _verdict(changes, befores, afters),
+        _verdict(changes, befores, afters) + _dead(dead, 10 * len(study.seeds)),
     )
 
 
@@ -150,11 +157,12 @@ def _right(study: Study, method: str) -> tuple["pd.Series[float]", str]:
     return runs[f"{SCOPES[method]}/test/accuracy"], grid[int(runs["point"].iloc[0])]
 
 
-def _other(study: Study, method: str, form: str, own: list[str], rate: str) -> "pd.Series[float]":
-    """Return the test accuracy of each seed of another form of a method."""
+def _other(study: Study, method: str, form: str, own: list[str], rate: str) -> pd.DataFrame:
+    """Return the runs of another form of a method by seed, with the test accuracy of what it delivers as `accuracy`."""
     arm = f"{method} {form}"
     frame = study.run({arm: [*METHODS[method], *own]}, common=COMMON, grid=[rate])
-    return frame.set_index("seed").sort_index()[f"{SCOPES[method]}/test/accuracy"]
+    runs = frame.set_index("seed").sort_index()
+    return runs.assign(accuracy=runs[f"{SCOPES[method]}/test/accuracy"])
 
 
 def _chosen(study: Study, method: str) -> pd.DataFrame:
@@ -219,6 +227,12 @@ def _verdict(
         + "; ".join(f"({number}) {one}" for number, one in enumerate(said, 1))
         + "."
     )
+
+
+def _dead(dead: Mapping[str, int], clients: int) -> str:
+    """Say where clients ended with a network that gives every sample the same answer; they are in the figures above."""
+    said = [f"{count} of {clients} in {form}" for form, count in dead.items() if count]
+    return f" Dead networks of clients in the last round, counted as they are: {', '.join(said) or 'none'}."
 
 
 def _picture(changes: Mapping[str, Mapping[str, Interval]]) -> Figure:
