@@ -8,11 +8,14 @@ import gc
 import os
 import random
 import signal
+import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
+import beartype
 import hypothesis
 import jaxtyping
 import pytest
@@ -45,7 +48,21 @@ SHAPED = (
     "tasks",
     "training",
 )
-jaxtyping.install_import_hook([f"fedkd.{layer}" for layer in SHAPED], "beartype.beartype")
+_SEEN: set[tuple[str, str, CodeType]] = set()
+
+
+def checked(function: Any) -> Any:
+    """Check a function with beartype; one inside a function, which every call makes anew, the first time that it is made."""
+    made = (function.__module__, function.__qualname__, function.__code__)
+    if made in _SEEN:
+        return function
+    if "<locals>" in function.__qualname__:
+        _SEEN.add(made)
+    return beartype.beartype(function)
+
+
+sys.modules["fedkd_tests"] = sys.modules[__name__]  # the hook takes a name that can be imported
+jaxtyping.install_import_hook([f"fedkd.{layer}" for layer in SHAPED], "fedkd_tests.checked")
 
 hypothesis.settings.register_profile("fedkd", deadline=None, derandomize=True, database=None, max_examples=60)
 hypothesis.settings.load_profile("fedkd")
