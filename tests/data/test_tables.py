@@ -2,13 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from fedkd.data.archive import is_cached
 from fedkd.data.datasets.digits import Digits
-from fedkd.data.datasets.keel import ARCHIVE as KEEL
 from fedkd.data.datasets.keel import Keel
 from fedkd.data.datasets.mfeat import Mfeat
 from fedkd.data.datasets.movielens import ITEMS, USERS, MovieLens
-from fedkd.data.datasets.newsgroups import ARCHIVE as NEWSGROUPS
 from fedkd.data.datasets.newsgroups import Newsgroups
 from fedkd.data.federated import federate
 from fedkd.data.partitions.natural import Natural
@@ -54,7 +51,6 @@ def test_each_user_can_be_a_client() -> None:
     assert min(data.manifest["sizes"]) >= 15
 
 
-@pytest.mark.skipif(not is_cached(KEEL), reason="keel is tested where it has been fetched")
 def test_every_digit_of_digits_is_in_optdigits_and_one_is_no_proxy_set_of_the_other() -> None:
     known = {row.tobytes() for row in Keel(table="optdigits").read().views["image"].astype(np.float64)}
     assert all(row.tobytes() in known for row in Digits().read().views["image"])
@@ -62,7 +58,6 @@ def test_every_digit_of_digits_is_in_optdigits_and_one_is_no_proxy_set_of_the_ot
         OtherDataSet(dataset="digits").check(Keel(table="optdigits"), 1000)
 
 
-@pytest.mark.skipif(not is_cached(KEEL), reason="keel is tested where it has been fetched")
 @pytest.mark.parametrize("table", ["letter", "optdigits", "penbased", "satimage"])
 def test_a_table_is_what_its_facts_say(table: str) -> None:
     data = Keel(table=table)  # type: ignore[arg-type]
@@ -71,7 +66,6 @@ def test_a_table_is_what_its_facts_say(table: str) -> None:
     assert loaded.train.targets.unique().tolist() == list(range(data.num_outputs))
 
 
-@pytest.mark.skipif(not is_cached(NEWSGROUPS), reason="newsgroups is tested where it has been fetched")
 def test_words_are_chosen_and_weighed_by_the_training_pool_alone() -> None:
     small, large = (Newsgroups(words=100, samples=size).load(Streams(0)) for size in (500, 5000))
     assert not torch.equal(small.test.inputs["features"], large.test.inputs["features"])

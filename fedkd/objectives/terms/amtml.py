@@ -5,8 +5,9 @@ features a_i, the vector t_k of teacher k and a vector v,
 
     w_ki = softmax_k(v . (t_k * a_i)),    loss = T^2 KL(sum_k w_ki p_k || p) + gate * CE(y, sum_k w_ki p_k)
 
-with p_k and p the distributions at temperature T. The second part tells the gate who is right, and is 0 for the student; without it the gate
-may prefer teachers that are easy to follow. Differs from the paper: hints from groups of layers are terms of their own (`hint`).
+with p_k and p the distributions at temperature T. Differs from the paper: the second part is an addition of ours, from which the gate alone
+learns who is right, since the first one draws it to teachers that are easy to follow; hints from groups of layers are terms of their own
+(`hint`).
 """
 
 from collections.abc import Iterable
@@ -31,7 +32,7 @@ class AMTML(Term):
     """Softens student and teachers alike; the divergence is multiplied by its square."""
 
     gate: NonNegative = 1.0
-    """Weight of the cross-entropy between labels and mixture, from which the gate alone learns."""
+    """Weight of the cross-entropy between labels and mixture, from which the gate alone learns; 0 leaves out what is not in the paper."""
 
     labels: Labels = "proxy"
     """Whose labels the gate learns from: the true ones, or those that the teachers name together."""
