@@ -16,7 +16,7 @@ from fedkd.engine import ClientSide
 from fedkd.engine.client import initial_network
 from fedkd.foundation.seeding import Streams
 from fedkd.models.base import Model
-from fedkd.strategies import Federated, ServerSide
+from fedkd.strategies import Federated, Sampling, ServerSide
 from fedkd.tasks import Classification, Regression, Task
 
 _DATA: dict[str, FederatedData] = {}
@@ -88,9 +88,12 @@ def server_side(experiment: Experiment, data: FederatedData) -> tuple[Federated,
         streams=Streams(settings.seed),
         task=task_of(data),
         num_outputs=data.info.num_outputs,
-        clients_per_round=min(settings.clients_per_round or num_clients, num_clients),
-        min_clients=min(settings.min_clients, num_clients),
-        num_clients=num_clients,
+        sampling=Sampling(
+            clients_per_round=min(settings.clients_per_round or num_clients, num_clients),
+            min_clients=min(settings.min_clients, num_clients),
+            num_clients=num_clients,
+            seed=settings.seed,
+        ),
         students=students,
         architecture_of={
             client: names[repr(model)]

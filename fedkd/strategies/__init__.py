@@ -5,7 +5,7 @@
 """
 
 from fedkd.foundation.registry import Family
-from fedkd.strategies._federated import Failure, Federated
+from fedkd.strategies._federated import Failure, Federated, Sampling
 from fedkd.strategies._offline import OfflineDistillation
 from fedkd.strategies.averaging import FedAvg
 from fedkd.strategies.base import ServerSide, ServerStrategy
@@ -34,6 +34,7 @@ __all__ = [
     "Federated",
     "Local",
     "OfflineDistillation",
+    "Sampling",
     "ServerSide",
     "ServerStrategy",
 ]

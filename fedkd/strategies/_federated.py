@@ -41,29 +41,35 @@ class Answer(Generic[Said]):
     said: Said
 
 
-class Federated(Strategy):
-    """Samples clients by the named stream, takes replies one by one, and leaves out what cannot be used.
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """Who takes part in a round.
 
     Args:
         clients_per_round: how many clients take part in a round; none is all of them.
         min_clients: fewest usable answers that a round can go on with.
         num_clients: how many nodes must be there before the first round; none takes those that are.
-        seed: root seed of the sampling.
+        seed: root seed of the sampling, and of all other streams of the server.
         patience: seconds to wait for the nodes to connect.
     """
 
-    def __init__(
-        self,
-        *,
-        clients_per_round: int | None = None,
-        min_clients: int = 1,
-        num_clients: int | None = None,
-        seed: int = 0,
-        patience: float = 120.0,
-    ) -> None:
-        self.clients_per_round, self.min_clients = clients_per_round, min_clients
-        self.num_clients, self.patience = num_clients, patience
-        self.streams = Streams(seed)
+    clients_per_round: int | None = None
+    min_clients: int = 1
+    num_clients: int | None = None
+    seed: int = 0
+    patience: float = 120.0
+
+
+class Federated(Strategy):
+    """Samples clients by the named stream, takes replies one by one, and leaves out what cannot be used.
+
+    Args:
+        sampling: who takes part in a round; by default all who are there.
+    """
+
+    def __init__(self, sampling: Sampling | None = None) -> None:
+        self.sampling = sampling or Sampling()
+        self.streams = Streams(self.sampling.seed)
         self.failures: list[Failure] = []
         self._grid: Grid | None = None
         self._roster = Roster({})
@@ -80,7 +86,9 @@ class Federated(Strategy):
         """Return the clients of a round, drawn without replacement and sorted."""
         everyone = self._connect(grid).clients
         wanted = (
-            len(everyone) if self.clients_per_round is None else min(self.clients_per_round, len(everyone))
+            len(everyone)
+            if self.sampling.clients_per_round is None
+            else min(self.sampling.clients_per_round, len(everyone))
         )
         drawn = self.streams.numpy("sample-clients", round=server_round).choice(
             len(everyone), size=wanted, replace=False
@@ -139,12 +147,12 @@ class Federated(Strategy):
         self._require_enough(len(usable))
 
     def _require_enough(self, usable: int) -> None:
-        if usable < self.min_clients:
+        if usable < self.sampling.min_clients:
             named = "; ".join(
                 f"client {failure.client}: {failure.reason[:300]}" for failure in self.failures[:3]
             )
             raise RoundFailed(
-                f"only {usable} clients gave a usable answer, at least {self.min_clients} are needed"
+                f"only {usable} clients gave a usable answer, at least {self.sampling.min_clients} are needed"
                 + (f" ({named})" if named else "")
             )
 
@@ -209,6 +217,8 @@ class Federated(Strategy):
     def _connect(self, grid: Grid) -> Roster:
         """Return who is there; a grid is asked once, since it may have very many nodes."""
         if grid is not self._grid:
-            self._roster = roster_of(grid, at_least=self.num_clients or 1, patience=self.patience)
+            self._roster = roster_of(
+                grid, at_least=self.sampling.num_clients or 1, patience=self.sampling.patience
+            )
             self._grid = grid
         return self._roster

@@ -1,14 +1,17 @@
 """Averaging of weights that come with the number of samples of each class behind them."""
 
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy.typing as npt
 import torch
-from flwr.app import Message
+from flwr.app import ArrayRecord, Message, MetricRecord
 from jaxtyping import Int
 from torch import Tensor
 
 from fedkd.knowledge import BadPackage
+from fedkd.strategies._federated import Answer, Sampling
 from fedkd.strategies._replies import read_weights
 from fedkd.strategies.averaging import FedAvg
 
@@ -18,21 +21,16 @@ class LabelledFedAvg(FedAvg):
 
     Args:
         classes: how many classes there are.
-        clients_per_round, min_clients, num_clients, seed: as in `Federated`.
+        sampling: who takes part in a round.
     """
 
     def __init__(
         self,
         *,
         classes: int,
-        clients_per_round: int | None = None,
-        min_clients: int = 1,
-        num_clients: int | None = None,
-        seed: int = 0,
+        sampling: Sampling | None = None,
     ) -> None:
-        super().__init__(
-            clients_per_round=clients_per_round, min_clients=min_clients, num_clients=num_clients, seed=seed
-        )
+        super().__init__(sampling)
         self.classes = classes
 
     def _read(self, message: Message) -> dict[str, npt.NDArray[Any]]:
@@ -40,6 +38,37 @@ class LabelledFedAvg(FedAvg):
         if (arrays["counts"] < 0).any() or not arrays["counts"].any():
             raise BadPackage("sent label counts that are below 0, or all 0")
         return arrays
+
+    def note(self, answer: Answer[dict[str, npt.NDArray[Any]]]) -> None:
+        """Keep of a client what the server learns from once all have answered."""
+        self._heard[answer.client] = self.kept(answer.said)
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Average the weights, let the server learn from what it kept of the clients, and return the weights that it ends with."""
+        self._heard: dict[int, dict[str, Tensor]] = {}
+        arrays, metrics = super().aggregate_train(server_round, replies)
+        heard = [self._heard[client] for client in sorted(self._heard)]
+        self._heard = {}
+        if arrays is None or not heard:
+            return arrays, metrics
+        counts = torch.stack([client.pop("counts") for client in heard])
+        return self.learn(server_round, arrays, heard, counts), metrics
+
+    @abstractmethod
+    def kept(self, said: Mapping[str, npt.NDArray[Any]]) -> dict[str, Tensor]:
+        """Return what is kept of a client until the round ends, its `counts` included."""
+
+    @abstractmethod
+    def learn(
+        self,
+        server_round: int,
+        average: ArrayRecord,
+        heard: list[dict[str, Tensor]],
+        counts: Int[Tensor, "clients classes"],
+    ) -> ArrayRecord:
+        """Learn from what was kept of the clients, sorted by number, and return the global weights."""
 
 
 def draw_labels(

@@ -17,7 +17,7 @@ from fedkd.distillation import Distiller
 from fedkd.knowledge import ARRAYS
 from fedkd.objectives import predict_with_layers
 from fedkd.strategies._faculty import Faculty, Lesson
-from fedkd.strategies._federated import Federated
+from fedkd.strategies._federated import Federated, Sampling
 from fedkd.strategies._generations import Together
 from fedkd.strategies._replies import MeanMetrics, require_known
 from fedkd.tasks import Classification, Task
@@ -39,7 +39,7 @@ class OfflineDistillation(Federated):
         trained: weights with which the clients begin, in turn; without any they begin with their own.
         ensemble: whether the students of all generations are kept and reported together.
         task, fusion, weighting, distiller, validation, labelled: as in `FedDF`; probabilities are averaged by default.
-        clients_per_round, min_clients, num_clients, seed: as in `Federated`.
+        sampling: who takes part in a round.
     """
 
     def __init__(
@@ -58,14 +58,9 @@ class OfflineDistillation(Federated):
         distiller: Distiller | None = None,
         validation: Samples | None = None,
         labelled: bool = False,
-        clients_per_round: int | None = None,
-        min_clients: int = 1,
-        num_clients: int | None = None,
-        seed: int = 0,
+        sampling: Sampling | None = None,
     ) -> None:
-        super().__init__(
-            clients_per_round=clients_per_round, min_clients=min_clients, num_clients=num_clients, seed=seed
-        )
+        super().__init__(sampling)
         self._network_in, self.generations, self.ensemble = network_in, generations, ensemble
         self.proxy, self.validation, self.task = proxy, validation, task or Classification()
         self.fusion, self.weighting = fusion or MeanProbabilities(), weighting or Uniform()

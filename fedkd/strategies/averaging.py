@@ -20,7 +20,7 @@ from fedkd.aggregation.sums import RunningMean
 from fedkd.knowledge import BadPackage, Package, to_records
 from fedkd.knowledge.codecs.float32 import Float32
 from fedkd.knowledge.package import WEIGHTS
-from fedkd.strategies._federated import Answer, Federated
+from fedkd.strategies._federated import Answer, Federated, Sampling
 from fedkd.strategies._replies import MeanMetrics, Shapes, read_weights, shapes_of
 from fedkd.strategies.base import ServerSide, ServerStrategy
 
@@ -29,24 +29,11 @@ class FedAvg(Federated, flower.FedAvg):
     """Flower's FedAvg over usable answers, taken one by one.
 
     Args:
-        clients_per_round, min_clients, num_clients, seed: as in `Federated`.
+        sampling: who takes part in a round.
     """
 
-    def __init__(
-        self,
-        *,
-        clients_per_round: int | None = None,
-        min_clients: int = 1,
-        num_clients: int | None = None,
-        seed: int = 0,
-    ) -> None:
-        Federated.__init__(
-            self,
-            clients_per_round=clients_per_round,
-            min_clients=min_clients,
-            num_clients=num_clients,
-            seed=seed,
-        )
+    def __init__(self, sampling: Sampling | None = None) -> None:
+        Federated.__init__(self, sampling)
         flower.FedAvg.__init__(self)
         self._shapes: Shapes = {}
 
@@ -108,4 +95,4 @@ class Averaging(ServerStrategy):
 
     def create(self, side: ServerSide) -> FedAvg:
         """Return the Flower strategy."""
-        return FedAvg(**side.sampling)
+        return FedAvg(side.sampling)

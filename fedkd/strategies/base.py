@@ -16,7 +16,7 @@ from fedkd.foundation.parts import Part
 from fedkd.foundation.seeding import Streams
 from fedkd.knowledge.codecs.base import Codec
 from fedkd.models.base import Model
-from fedkd.strategies._federated import Federated
+from fedkd.strategies._federated import Federated, Sampling
 from fedkd.tasks import Task
 
 
@@ -28,7 +28,7 @@ class ServerSide:
         streams: the random streams of the run.
         task: what outputs mean.
         num_outputs: classes, or numbers to predict.
-        clients_per_round, min_clients, num_clients: as in `Federated`.
+        sampling: who takes part in a round.
         students: networks with initial weights by architecture; the first is the one that is reported.
         architecture_of: name of each client's architecture.
         proxy: the proxy set, if there is one.
@@ -43,9 +43,7 @@ class ServerSide:
     streams: Streams
     task: Task
     num_outputs: int
-    clients_per_round: int
-    min_clients: int
-    num_clients: int
+    sampling: Sampling
     students: Mapping[str, nn.Module]
     architecture_of: Mapping[int, str]
     proxy: Samples | None
@@ -58,16 +56,6 @@ class ServerSide:
     proxy_labelled: bool = False
     trained: Sequence[Mapping[str, Tensor]] = ()
     fresh: Callable[[Model | None, int], nn.Module] | None = None
-
-    @property
-    def sampling(self) -> dict[str, int]:
-        """The options of `Federated`."""
-        return {
-            "clients_per_round": self.clients_per_round,
-            "min_clients": self.min_clients,
-            "num_clients": self.num_clients,
-            "seed": self.streams.seed,
-        }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,6 +29,7 @@ from fedkd.distillation import Distiller
 from fedkd.foundation.options import Count, Index, Positive
 from fedkd.models.base import predict
 from fedkd.strategies._ensemble import tensors
+from fedkd.strategies._federated import Sampling
 from fedkd.strategies._replies import MeanMetrics
 from fedkd.strategies.base import ServerSide, ServerStrategy
 from fedkd.strategies.ensemble_distillation import FedDF
@@ -48,7 +49,7 @@ class FedBE(FedDF):
         alpha: concentration of the Dirichlet distribution.
         cycles: how often the student is distilled in a round; its weights after each time are averaged.
         task, fusion, weighting, distiller, validation: as in `FedDF`.
-        clients_per_round, min_clients, num_clients, seed: as in `Federated`.
+        sampling: who takes part in a round.
     """
 
     def __init__(
@@ -65,10 +66,7 @@ class FedBE(FedDF):
         weighting: Weighting | None = None,
         distiller: Distiller | None = None,
         validation: Samples | None = None,
-        clients_per_round: int | None = None,
-        min_clients: int = 1,
-        num_clients: int | None = None,
-        seed: int = 0,
+        sampling: Sampling | None = None,
     ) -> None:
         super().__init__(
             students=student,
@@ -78,10 +76,7 @@ class FedBE(FedDF):
             weighting=weighting,
             distiller=distiller,
             validation=validation,
-            clients_per_round=clients_per_round,
-            min_clients=min_clients,
-            num_clients=num_clients,
-            seed=seed,
+            sampling=sampling,
         )
         self.posterior, self.samples, self.alpha, self.cycles = posterior, samples, alpha, cycles
         self.student = student
@@ -180,5 +175,5 @@ class BayesianEnsemble(ServerStrategy):
             weighting=side.weighting,
             distiller=side.distiller,
             validation=side.validation,
-            **side.sampling,
+            sampling=side.sampling,
         )

@@ -19,7 +19,7 @@ from fedkd.aggregation.class_means import mean_of_others
 from fedkd.knowledge import BadPackage, Package, from_records, to_records
 from fedkd.knowledge.codecs.base import Codec
 from fedkd.knowledge.codecs.float32 import Float32
-from fedkd.strategies._federated import Federated
+from fedkd.strategies._federated import Federated, Sampling
 from fedkd.strategies._replies import MeanMetrics
 from fedkd.strategies.base import ServerSide, ServerStrategy
 
@@ -30,7 +30,7 @@ class FD(Federated):
     Args:
         num_classes: number of labels, C.
         codec: how mean logits are sent.
-        clients_per_round, min_clients, num_clients, seed: as in `Federated`.
+        sampling: who takes part in a round.
     """
 
     def __init__(
@@ -38,14 +38,9 @@ class FD(Federated):
         *,
         num_classes: int,
         codec: Codec | None = None,
-        clients_per_round: int | None = None,
-        min_clients: int = 1,
-        num_clients: int | None = None,
-        seed: int = 0,
+        sampling: Sampling | None = None,
     ) -> None:
-        super().__init__(
-            clients_per_round=clients_per_round, min_clients=min_clients, num_clients=num_clients, seed=seed
-        )
+        super().__init__(sampling)
         self.num_classes, self.codec = num_classes, codec or Float32()
         self._said: dict[int, Package] = {}  # sorted by client
 
@@ -123,4 +118,4 @@ class ClassMeans(ServerStrategy):
 
     def create(self, side: ServerSide) -> FD:
         """Return the Flower strategy."""
-        return FD(num_classes=side.num_outputs, codec=side.codec_down or side.codec, **side.sampling)
+        return FD(num_classes=side.num_outputs, codec=side.codec_down or side.codec, sampling=side.sampling)

@@ -40,7 +40,7 @@ from fedkd.knowledge import BadPackage, Package
 from fedkd.knowledge.codecs.base import Codec
 from fedkd.knowledge.codecs.float32 import Float32
 from fedkd.models.base import predict
-from fedkd.strategies._federated import Federated
+from fedkd.strategies._federated import Federated, Sampling
 from fedkd.strategies._lines import Lines
 from fedkd.strategies._replies import MeanMetrics, require_known
 from fedkd.strategies.base import ServerSide, ServerStrategy
@@ -81,7 +81,7 @@ class CoDistillationStrategy(Federated):
         send: `fused` sends what the clients said together, `student` what the student then says (as MHAT and CFD do).
         validation: data for the distiller's early stopping.
         labelled: whether the labels of the proxy set may be used to weigh teachers.
-        clients_per_round, min_clients, num_clients, seed: as in `Federated`.
+        sampling: who takes part in a round.
     """
 
     default_fusion: ClassVar[Fusion] = MeanLogits()
@@ -102,14 +102,9 @@ class CoDistillationStrategy(Federated):
         send: Broadcast = "fused",
         validation: Samples | None = None,
         labelled: bool = False,
-        clients_per_round: int | None = None,
-        min_clients: int = 1,
-        num_clients: int | None = None,
-        seed: int = 0,
+        sampling: Sampling | None = None,
     ) -> None:
-        super().__init__(
-            clients_per_round=clients_per_round, min_clients=min_clients, num_clients=num_clients, seed=seed
-        )
+        super().__init__(sampling)
         self.student, self.proxy, self.validation = student, proxy, validation
         self.task = task or Classification()
         self.fusion, self.weighting = fusion or self.default_fusion, weighting or Uniform()
@@ -294,5 +289,5 @@ class CoDistillation(ServerStrategy):
             send=self.broadcast,
             validation=side.validation,
             labelled=side.proxy_labelled,
-            **side.sampling,
+            sampling=side.sampling,
         )

@@ -21,6 +21,7 @@ from fedkd.aggregation.credibility import Measure, credibility
 from fedkd.data.samples import Samples
 from fedkd.knowledge import Package
 from fedkd.models.base import predict
+from fedkd.strategies._federated import Sampling
 from fedkd.strategies.averaging import Averaging, FedAvg
 from fedkd.strategies.base import ServerSide
 
@@ -33,7 +34,7 @@ class FedCredible(FedAvg):
         auxiliary: labelled samples of the server's own.
         num_classes: number of classes, C.
         measure: how credibility is measured.
-        clients_per_round, min_clients, num_clients, seed: as in `Federated`.
+        sampling: who takes part in a round.
     """
 
     def __init__(
@@ -43,14 +44,9 @@ class FedCredible(FedAvg):
         auxiliary: Samples,
         num_classes: int,
         measure: Measure = "confidence",
-        clients_per_round: int | None = None,
-        min_clients: int = 1,
-        num_clients: int | None = None,
-        seed: int = 0,
+        sampling: Sampling | None = None,
     ) -> None:
-        super().__init__(
-            clients_per_round=clients_per_round, min_clients=min_clients, num_clients=num_clients, seed=seed
-        )
+        super().__init__(sampling)
         self.network, self.auxiliary = network, auxiliary
         self.num_classes, self.measure = num_classes, measure
 
@@ -79,7 +75,7 @@ class Credibility(Averaging):
             auxiliary=side.validation,
             num_classes=side.num_outputs,
             measure=self.measure,
-            **side.sampling,
+            sampling=side.sampling,
         )
 
     def sent_beside(self, network: nn.Module, num_outputs: int) -> tuple[int, int]:

@@ -40,7 +40,7 @@ from fedkd.models._layout import lay_out
 from fedkd.models.base import predict
 from fedkd.objectives import predict_with_layers
 from fedkd.strategies._ensemble import Ensemble, Sent, tensors
-from fedkd.strategies._federated import Federated
+from fedkd.strategies._federated import Federated, Sampling
 from fedkd.strategies._replies import (
     Shapes,
     read_weights,
@@ -64,7 +64,7 @@ class FedDF(Federated):
         distiller: how each average learns.
         validation: data for early stopping, and for weightings that go by scores on it.
         labelled: whether the labels of the proxy set may be used to weigh clients.
-        clients_per_round, min_clients, num_clients, seed: as in `Federated`.
+        sampling: who takes part in a round.
     """
 
     def __init__(
@@ -79,14 +79,9 @@ class FedDF(Federated):
         distiller: Distiller | None = None,
         validation: Samples | None = None,
         labelled: bool = False,
-        clients_per_round: int | None = None,
-        min_clients: int = 1,
-        num_clients: int | None = None,
-        seed: int = 0,
+        sampling: Sampling | None = None,
     ) -> None:
-        super().__init__(
-            clients_per_round=clients_per_round, min_clients=min_clients, num_clients=num_clients, seed=seed
-        )
+        super().__init__(sampling)
         self.students = {"model": students} if isinstance(students, nn.Module) else dict(students)
         self._reported = next(iter(self.students))
         self.architecture_of = architecture_of or {}
@@ -262,5 +257,5 @@ class EnsembleDistillation(ServerStrategy):
             distiller=side.distiller,
             validation=side.validation,
             labelled=side.proxy_labelled,
-            **side.sampling,
+            sampling=side.sampling,
         )

@@ -10,14 +10,14 @@ different noise apart, is that of the authors' code; so is `teachers: by_label`,
 each weighted by its share of the samples of the label, in place of their logits.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from flwr.app import ArrayRecord, Message, MetricRecord
+from flwr.app import ArrayRecord
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -25,7 +25,7 @@ from fedkd.foundation.options import Count, NonNegative
 from fedkd.knowledge import Package
 from fedkd.models._generator import FeatureGenerator, Sizes, head_logits
 from fedkd.models.base import observe
-from fedkd.strategies._federated import Answer
+from fedkd.strategies._federated import Sampling
 from fedkd.strategies._labelled import LabelledFedAvg, draw_labels, shares_of
 from fedkd.strategies.averaging import Averaging
 from fedkd.strategies.base import ServerSide
@@ -45,7 +45,7 @@ class FedGen(LabelledFedAvg):
         teachers: how the last layers of the clients teach it.
         diversity: weight of the term that keeps features apart.
         steps, batch_size, optimizer: how it is trained in each round.
-        clients_per_round, min_clients, num_clients, seed: as in `Federated`.
+        sampling: who takes part in a round.
     """
 
     def __init__(
@@ -57,17 +57,11 @@ class FedGen(LabelledFedAvg):
         steps: int = 100,
         batch_size: int = 64,
         optimizer: Optimizer | None = None,
-        clients_per_round: int | None = None,
-        min_clients: int = 1,
-        num_clients: int | None = None,
-        seed: int = 0,
+        sampling: Sampling | None = None,
     ) -> None:
         super().__init__(
             classes=sizes.classes,
-            clients_per_round=clients_per_round,
-            min_clients=min_clients,
-            num_clients=num_clients,
-            seed=seed,
+            sampling=sampling,
         )
         self.sizes, self.teachers, self.diversity = sizes, teachers, diversity
         self.steps, self.batch_size = steps, batch_size
@@ -75,7 +69,6 @@ class FedGen(LabelledFedAvg):
         with self.streams.initialising("generator"):
             self.generator = FeatureGenerator(sizes)
         self._counts = torch.zeros(sizes.classes, dtype=torch.long)
-        self._heard: dict[int, dict[str, Tensor]] = {}
 
     def beside(self, arrays: ArrayRecord) -> Package | None:
         """Return the generator with the label counts of those who taught it, once it has learned."""
@@ -85,25 +78,22 @@ class FedGen(LabelledFedAvg):
         weights = {name: tensor.detach().clone() for name, tensor in self.generator.state_dict().items()}
         return Package("generator", weights, counts=self._counts)
 
-    def note(self, answer: Answer[dict[str, npt.NDArray[Any]]]) -> None:
-        """Keep the last layer and the label counts of a client."""
-        kept = {name: torch.tensor(answer.said[name]) for name in (*_HEAD, "counts")}
-        self._heard[answer.client] = kept
+    def kept(self, said: Mapping[str, npt.NDArray[Any]]) -> dict[str, Tensor]:
+        """Return the last layer and the label counts of a client."""
+        return {name: torch.tensor(said[name]) for name in (*_HEAD, "counts")}
 
-    def aggregate_train(
-        self, server_round: int, replies: Iterable[Message]
-    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Average the weights, and let the last layers of the clients teach the generator."""
-        self._heard = {}
-        arrays, metrics = super().aggregate_train(server_round, replies)
-        clients = [self._heard[client] for client in sorted(self._heard)]
-        self._heard = {}
-        if clients:
-            counts = torch.stack([client["counts"] for client in clients])
-            heads = {name: torch.stack([client[name] for client in clients]) for name in _HEAD}
-            self._teach(heads, counts, self.streams.torch("generator", round=server_round))
-            self._counts = counts.sum(dim=0)
-        return arrays, metrics
+    def learn(
+        self,
+        server_round: int,
+        average: ArrayRecord,
+        heard: list[dict[str, Tensor]],
+        counts: Int[Tensor, "clients classes"],
+    ) -> ArrayRecord:
+        """Let the last layers of the clients teach the generator; the weights are the average."""
+        heads = {name: torch.stack([client[name] for client in heard]) for name in _HEAD}
+        self._teach(heads, counts, self.streams.torch("generator", round=server_round))
+        self._counts = counts.sum(dim=0)
+        return average
 
     def state(self) -> dict[str, Tensor]:
         """Return the generator and the label counts."""
@@ -200,5 +190,5 @@ class FeatureGeneration(Averaging):
             steps=self.steps,
             batch_size=self.batch_size,
             optimizer=self.optimizer,
-            **side.sampling,
+            sampling=side.sampling,
         )

@@ -28,6 +28,7 @@ from fedkd.data.samples import Samples
 from fedkd.distillation import Distiller
 from fedkd.knowledge.codecs.base import Codec
 from fedkd.models.base import predict
+from fedkd.strategies._federated import Sampling
 from fedkd.strategies._replies import MeanMetrics
 from fedkd.strategies.base import ServerSide, ServerStrategy
 from fedkd.strategies.codistillation import CoDistillationStrategy, Opinion
@@ -46,7 +47,7 @@ class FedGEMSStrategy(CoDistillationStrategy):
         task: what outputs mean.
         distiller: how the server learns; its `label_weight` is e.
         codec, codec_down, validation: as in `CoDistillationStrategy`.
-        clients_per_round, min_clients, num_clients, seed: as in `Federated`.
+        sampling: who takes part in a round.
     """
 
     default_distiller: ClassVar[Distiller | None] = Distiller(label_weight=0.75)
@@ -61,10 +62,7 @@ class FedGEMSStrategy(CoDistillationStrategy):
         codec: Codec | None = None,
         codec_down: Codec | None = None,
         validation: Samples | None = None,
-        clients_per_round: int | None = None,
-        min_clients: int = 1,
-        num_clients: int | None = None,
-        seed: int = 0,
+        sampling: Sampling | None = None,
     ) -> None:
         super().__init__(
             student=student,
@@ -75,10 +73,7 @@ class FedGEMSStrategy(CoDistillationStrategy):
             codec_down=codec_down,
             send="student",
             validation=validation,
-            clients_per_round=clients_per_round,
-            min_clients=min_clients,
-            num_clients=num_clients,
-            seed=seed,
+            sampling=sampling,
         )
         self._pool = torch.zeros(len(proxy), self._width)
         self._known = self._right = torch.zeros(len(proxy), dtype=torch.bool)
@@ -172,5 +167,5 @@ class FedGEMS(ServerStrategy):
             codec=side.codec,
             codec_down=side.codec_down,
             validation=side.validation,
-            **side.sampling,
+            sampling=side.sampling,
         )

@@ -18,14 +18,14 @@ both. Differs from the code: the generator takes one step for all clients in pla
 the number of classes. Differs from the paper: the generator has one hidden layer.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from flwr.app import ArrayRecord, Message, MetricRecord
+from flwr.app import ArrayRecord
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -34,7 +34,7 @@ from fedkd.foundation.seeding import drawing_from
 from fedkd.models._generator import SampleGenerator, Values
 from fedkd.models.base import run_network, run_with
 from fedkd.strategies._ensemble import tensors
-from fedkd.strategies._federated import Answer
+from fedkd.strategies._federated import Sampling
 from fedkd.strategies._labelled import LabelledFedAvg, draw_labels, shares_of
 from fedkd.strategies.averaging import Averaging
 from fedkd.strategies.base import ServerSide
@@ -44,21 +44,6 @@ from fedkd.training import Optimizer
 Discrepancy = Literal["divergence", "logits"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Contest:
-    """How generator and average play against each other; the options of `HardSamples` say what each is."""
-
-    discrepancy: Discrepancy = "divergence"
-    fidelity: float = 1.0
-    diversity: float = 1.0
-    batches: int = 10
-    generator_steps: int = 1
-    student_steps: int = 5
-    batch_size: int = 64
-    optimizer: Optimizer = field(default_factory=lambda: Optimizer(name="adam", lr=0.01))
-    student: Optimizer = field(default_factory=lambda: Optimizer(lr=0.05))
-
-
 class FedFTG(LabelledFedAvg):
     """FedAvg whose average learns from the clients' networks, all of which a round holds, on samples that a generator makes.
 
@@ -66,8 +51,8 @@ class FedFTG(LabelledFedAvg):
         student: the server's network.
         generator: makes inputs of the student out of noise and classes.
         classes: how many classes there are.
-        contest: how both are trained.
-        clients_per_round, min_clients, num_clients, seed: as in `Federated`.
+        options: how both are trained; by default those of the recipe's part.
+        sampling: who takes part in a round.
     """
 
     def __init__(
@@ -76,43 +61,33 @@ class FedFTG(LabelledFedAvg):
         student: nn.Module,
         generator: SampleGenerator,
         classes: int,
-        contest: Contest | None = None,
-        clients_per_round: int | None = None,
-        min_clients: int = 1,
-        num_clients: int | None = None,
-        seed: int = 0,
+        options: "HardSamples | None" = None,
+        sampling: Sampling | None = None,
     ) -> None:
         super().__init__(
             classes=classes,
-            clients_per_round=clients_per_round,
-            min_clients=min_clients,
-            num_clients=num_clients,
-            seed=seed,
+            sampling=sampling,
         )
-        self.student, self.generator, self.contest = student, generator, contest or Contest()
-        self._heard: dict[int, dict[str, Tensor]] = {}
+        self.student, self.generator, self.options = student, generator, options or HardSamples()
 
-    def note(self, answer: Answer[dict[str, npt.NDArray[Any]]]) -> None:
-        """Keep the network and the label counts of a client until the round ends."""
-        self._heard[answer.client] = tensors(answer.said)
+    def kept(self, said: Mapping[str, npt.NDArray[Any]]) -> dict[str, Tensor]:
+        """Return the network and the label counts of a client."""
+        return tensors(said)
 
-    def aggregate_train(
-        self, server_round: int, replies: Iterable[Message]
-    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Average the weights, let the clients teach the average, and return its weights."""
-        self._heard = {}
-        arrays, metrics = super().aggregate_train(server_round, replies)
-        teachers = [self._heard[client] for client in sorted(self._heard)]
-        self._heard = {}
-        if arrays is None or not teachers:
-            return arrays, metrics
-        counts = torch.stack([teacher.pop("counts") for teacher in teachers]).long()
-        self.student.load_state_dict(arrays.to_torch_state_dict())
+    def learn(
+        self,
+        server_round: int,
+        average: ArrayRecord,
+        heard: list[dict[str, Tensor]],
+        counts: Int[Tensor, "clients classes"],
+    ) -> ArrayRecord:
+        """Let the clients teach the average, and return its weights."""
+        self.student.load_state_dict(average.to_torch_state_dict())
         draw = self.streams.torch("hard-samples", round=server_round)
         # What dropout leaves out belongs to this round, as what is drawn for the generator does.
         with drawing_from(draw.initial_seed()):
-            self._play(teachers, counts, draw)
-        return ArrayRecord(self.student.state_dict()), metrics
+            self._play(heard, counts.long(), draw)
+        return ArrayRecord(self.student.state_dict())
 
     def state(self) -> dict[str, Tensor]:
         """Return the generator."""
@@ -125,31 +100,31 @@ class FedFTG(LabelledFedAvg):
     def _play(
         self, teachers: list[dict[str, Tensor]], counts: Int[Tensor, "clients classes"], draw: torch.Generator
     ) -> None:
-        contest, shares = self.contest, shares_of(counts)
+        options, shares = self.options, shares_of(counts)
         maker, learner = (
-            contest.optimizer.start(self.generator),
-            contest.student.start(self.student),
+            options.optimizer.start(self.generator),
+            options.student.start(self.student),
         )
         width = self.generator.noise
-        for _ in range(contest.batches):
-            labels = draw_labels(counts, contest.batch_size, draw)
-            noise = torch.randn(contest.batch_size, width, generator=draw)
+        for _ in range(options.batches):
+            labels = draw_labels(counts, options.batch_size, draw)
+            noise = torch.randn(options.batch_size, width, generator=draw)
             weights = shares[:, labels]
             self.student.eval()
-            for _ in range(contest.generator_steps):
+            for _ in range(options.generator_steps):
                 made = self.generator(noise, labels)
                 said = self._said(teachers, made)
-                apart = discrepancy(self._student_on(made), said, weights, contest.discrepancy)
-                loss = contest.fidelity * fidelity(said, labels, weights) - apart
-                loss = loss + contest.diversity * alikeness(noise, made.flatten(1))
-                _step(self.generator, maker, loss, contest.optimizer.clip_norm)
+                apart = discrepancy(self._student_on(made), said, weights, options.discrepancy)
+                loss = options.fidelity * fidelity(said, labels, weights) - apart
+                loss = loss + options.diversity * alikeness(noise, made.flatten(1))
+                _step(self.generator, maker, loss, options.optimizer.clip_norm)
             with torch.no_grad():
                 made = self.generator(noise, labels)
                 said = self._said(teachers, made)
             self.student.train()
-            for _ in range(contest.student_steps):
+            for _ in range(options.student_steps):
                 loss = discrepancy(self._student_on(made), said, weights)
-                _step(self.student, learner, loss, contest.student.clip_norm)
+                _step(self.student, learner, loss, options.student.clip_norm)
 
     def _student_on(self, made: Tensor) -> Tensor:
         return run_network(self.student, self._views(made)).logits
@@ -259,17 +234,10 @@ class HardSamples(Averaging):
                 hidden=self.hidden,
                 values=self.values,
             )
-        contest = Contest(
-            discrepancy=self.discrepancy,
-            fidelity=self.fidelity,
-            diversity=self.diversity,
-            batches=self.batches,
-            generator_steps=self.generator_steps,
-            student_steps=self.student_steps,
-            batch_size=self.batch_size,
-            optimizer=self.optimizer,
-            student=self.student,
-        )
         return FedFTG(
-            student=network, generator=generator, classes=side.num_outputs, contest=contest, **side.sampling
+            student=network,
+            generator=generator,
+            classes=side.num_outputs,
+            options=self,
+            sampling=side.sampling,
         )

@@ -42,4 +42,4 @@ class NoExchange(ServerStrategy):
 
     def create(self, side: ServerSide) -> Local:
         """Return the Flower strategy."""
-        return Local(**side.sampling)
+        return Local(side.sampling)

@@ -128,5 +128,5 @@ class Teaching(ServerStrategy):
             distiller=side.distiller,
             validation=side.validation,
             labelled=side.proxy_labelled,
-            **side.sampling,
+            sampling=side.sampling,
         )

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from fedkd.foundation.options import Count
 from fedkd.knowledge import Package
+from fedkd.strategies._federated import Sampling
 from fedkd.strategies.averaging import Averaging, FedAvg
 from fedkd.strategies.base import ServerSide
 
@@ -27,21 +28,16 @@ class FedGKD(FedAvg):
 
     Args:
         buffer: how many global networks are remembered, M; with 1 nothing is sent beside the newest one.
-        clients_per_round, min_clients, num_clients, seed: as in `Federated`.
+        sampling: who takes part in a round.
     """
 
     def __init__(
         self,
         *,
         buffer: int = 5,
-        clients_per_round: int | None = None,
-        min_clients: int = 1,
-        num_clients: int | None = None,
-        seed: int = 0,
+        sampling: Sampling | None = None,
     ) -> None:
-        super().__init__(
-            clients_per_round=clients_per_round, min_clients=min_clients, num_clients=num_clients, seed=seed
-        )
+        super().__init__(sampling)
         self.buffer = buffer
         self._past: list[dict[str, Tensor]] = []
 
@@ -85,7 +81,7 @@ class PastAverages(Averaging):
 
     def create(self, side: ServerSide) -> FedGKD:
         """Return the Flower strategy."""
-        return FedGKD(buffer=self.buffer, **side.sampling)
+        return FedGKD(buffer=self.buffer, sampling=side.sampling)
 
     def sent_beside(self, network: nn.Module, num_outputs: int) -> tuple[int, int]:
         """Return as much again as the network, from the second round on."""

@@ -28,7 +28,7 @@ from fedkd.foundation.options import Count, NonNegative, Positive
 from fedkd.knowledge import BadPackage, Package, from_records, to_records
 from fedkd.knowledge.codecs.base import Codec
 from fedkd.knowledge.codecs.float32 import Float32
-from fedkd.strategies._federated import Federated
+from fedkd.strategies._federated import Federated, Sampling
 from fedkd.strategies._replies import MeanMetrics
 from fedkd.strategies.base import ServerSide, ServerStrategy
 
@@ -39,13 +39,13 @@ class KTpFL(Federated):
     Args:
         proxy: the public samples, whose ids both sides know.
         num_classes: number of classes, C.
-        num_clients: number of clients, K, whose partitions are 0 to K - 1.
+        clients: number of clients, K, whose partitions are 0 to K - 1.
         rho: how strongly coefficients are drawn towards 1/K.
         lr: length of a step of the coefficients.
         steps: steps of the coefficients in a round.
         codec: how a consensus is sent.
         samples_per_round: how many proxy samples each round is about; none is all of them.
-        clients_per_round, min_clients, seed: as in `Federated`.
+        sampling: who takes part in a round.
     """
 
     def __init__(
@@ -53,22 +53,18 @@ class KTpFL(Federated):
         *,
         proxy: Samples,
         num_classes: int,
-        num_clients: int,
+        clients: int,
         rho: float = 0.7,
         lr: float = 0.1,
         steps: int = 1,
         codec: Codec | None = None,
         samples_per_round: int | None = None,
-        clients_per_round: int | None = None,
-        min_clients: int = 1,
-        seed: int = 0,
+        sampling: Sampling | None = None,
     ) -> None:
-        super().__init__(
-            clients_per_round=clients_per_round, min_clients=min_clients, num_clients=num_clients, seed=seed
-        )
+        super().__init__(sampling)
         self.proxy, self.num_classes, self.codec = proxy, num_classes, codec or Float32()
         self.rho, self.lr, self.steps, self.samples_per_round = rho, lr, steps, samples_per_round
-        self.coefficients = torch.full((num_clients, num_clients), 1.0 / num_clients, dtype=torch.float64)
+        self.coefficients = torch.full((clients, clients), 1.0 / clients, dtype=torch.float64)
         self._asked = torch.arange(len(proxy))
         self._clients = torch.empty(0, dtype=torch.long)  # who answered in the last round, and what
         self._said = torch.empty(0, 0, num_classes)
@@ -204,10 +200,11 @@ class PersonalConsensus(ServerStrategy):
         return KTpFL(
             proxy=side.proxy,
             num_classes=side.num_outputs,
+            clients=len(side.architecture_of),
             rho=self.rho,
             lr=self.lr,
             steps=self.steps,
             codec=side.codec,
             samples_per_round=self.samples_per_round,
-            **side.sampling,
+            sampling=side.sampling,
         )

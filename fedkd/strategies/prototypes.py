@@ -24,7 +24,7 @@ from fedkd.knowledge import BadPackage, Package, from_records, to_records
 from fedkd.knowledge.codecs.base import Codec
 from fedkd.knowledge.codecs.float32 import Float32
 from fedkd.models.base import observe
-from fedkd.strategies._federated import Federated
+from fedkd.strategies._federated import Federated, Sampling
 from fedkd.strategies._replies import MeanMetrics
 from fedkd.strategies.base import ServerSide, ServerStrategy
 
@@ -39,7 +39,7 @@ class FedProto(Federated):
         width: number of features, d, the same for all clients.
         mean: by `samples`, or over `clients` alike.
         codec: how prototypes are sent.
-        clients_per_round, min_clients, num_clients, seed: as in `Federated`.
+        sampling: who takes part in a round.
     """
 
     def __init__(
@@ -49,14 +49,9 @@ class FedProto(Federated):
         width: int,
         mean: Mean = "samples",
         codec: Codec | None = None,
-        clients_per_round: int | None = None,
-        min_clients: int = 1,
-        num_clients: int | None = None,
-        seed: int = 0,
+        sampling: Sampling | None = None,
     ) -> None:
-        super().__init__(
-            clients_per_round=clients_per_round, min_clients=min_clients, num_clients=num_clients, seed=seed
-        )
+        super().__init__(sampling)
         self.num_classes, self.width, self.mean, self.codec = num_classes, width, mean, codec or Float32()
         self._prototypes = torch.zeros(num_classes, width)
         self._known = torch.zeros(num_classes, dtype=torch.long)
@@ -126,5 +121,9 @@ class Prototypes(ServerStrategy):
         network = next(iter(side.students.values()))
         width = observe(network, side.validation.take(torch.arange(1)).inputs).features.shape[-1]
         return FedProto(
-            num_classes=side.num_outputs, width=width, mean=self.mean, codec=side.codec, **side.sampling
+            num_classes=side.num_outputs,
+            width=width,
+            mean=self.mean,
+            codec=side.codec,
+            sampling=side.sampling,
         )

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fedkd.knowledge import Package, from_records, to_records
 from fedkd.knowledge.codecs.float32 import Float32
-from fedkd.strategies import FD
+from fedkd.strategies import FD, Sampling
 
 GridMaker = Callable[..., Grid]
 
@@ -50,7 +50,7 @@ def test_each_client_hears_the_mean_of_the_others_that_have_the_label_and_never_
 def test_a_client_that_did_not_speak_in_the_last_round_hears_all_that_did(
     grid_saying: GridMaker, play: Any
 ) -> None:
-    strategy = FD(num_classes=2, clients_per_round=2, seed=0)
+    strategy = FD(num_classes=2, sampling=Sampling(clients_per_round=2))
     game = play(strategy, grid_saying(by_hand, 3))
     spoke = set(game.round().down)
     while (spoken := set(game.round().down)) == spoke:

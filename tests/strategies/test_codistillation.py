@@ -18,7 +18,7 @@ from fedkd.knowledge.codecs.float16 import Float16
 from fedkd.knowledge.codecs.float32 import Float32
 from fedkd.models.base import predict
 from fedkd.models.logistic import Logistic
-from fedkd.strategies import DSFL, CoDistillationStrategy, FedMD
+from fedkd.strategies import DSFL, CoDistillationStrategy, FedMD, Sampling
 from fedkd.training import Fit, Optimizer
 
 GridMaker = Callable[..., Grid]
@@ -139,7 +139,7 @@ def test_a_round_asks_about_samples_of_its_own_and_only_about_them(grid_saying: 
         ids = torch.from_numpy(content.array_records["ask"]["ids"].numpy().copy())
         return answer(torch.zeros(len(ids), 2), ids)
 
-    strategy = FedMD(student=student(), proxy=proxy(), samples_per_round=2, seed=1)
+    strategy = FedMD(student=student(), proxy=proxy(), samples_per_round=2, sampling=Sampling(seed=1))
     game = play(strategy, grid_saying(about_what_is_asked, 2), start(strategy))
     asked = [tuple(game.round().down[1].array_records["ask"]["ids"].numpy().tolist()) for _ in range(8)]
     assert all(len(set(ids)) == 2 and set(ids) <= set(IDS.tolist()) for ids in asked)

@@ -13,7 +13,7 @@ from flwr.serverapp import Grid
 from fedkd.foundation.errors import RoundFailed
 from fedkd.foundation.seeding import Streams
 from fedkd.runtime.inline import InlineGrid
-from fedkd.strategies import FedAvg, Federated, Local
+from fedkd.strategies import FedAvg, Federated, Local, Sampling
 
 GridMaker = Callable[..., Grid]
 CALM = RecordDict({"metrics": MetricRecord({"num-examples": 4, "train-loss": 1.0})})
@@ -30,29 +30,29 @@ def drawn(strategy: Federated, grid: Grid, rounds: int = 6) -> list[list[int]]:
 
 def test_clients_are_drawn_alike_whatever_node_ids_they_have(grid_saying: GridMaker) -> None:
     grids = [grid_saying(calm, 12), grid_saying(calm, 12, scattered=1), grid_saying(calm, 12, scattered=2)]
-    everyone = [drawn(Local(clients_per_round=4, seed=3), grid) for grid in grids]
+    everyone = [drawn(Local(Sampling(clients_per_round=4, seed=3)), grid) for grid in grids]
     assert everyone[0] == everyone[1] == everyone[2]
 
 
 def test_each_round_draws_anew_without_repetition_by_the_seed_alone(grid_saying: GridMaker) -> None:
     grid = grid_saying(calm, 12)
-    rounds = drawn(Local(clients_per_round=4, seed=3), grid)
+    rounds = drawn(Local(Sampling(clients_per_round=4, seed=3)), grid)
     assert all(len(set(clients)) == 4 and clients == sorted(clients) for clients in rounds)
     assert len({tuple(clients) for clients in rounds}) > 1
-    assert drawn(Local(clients_per_round=4, seed=4), grid) != rounds
-    late = Local(clients_per_round=4, seed=3)
+    assert drawn(Local(Sampling(clients_per_round=4, seed=4)), grid) != rounds
+    late = Local(Sampling(clients_per_round=4, seed=3))
     assert late.participants(5, grid) == rounds[4]
 
 
 def test_everyone_takes_part_where_no_number_is_given_or_it_is_larger_than_the_federation(
     grid_saying: GridMaker,
 ) -> None:
-    for strategy in (Local(), Local(clients_per_round=50)):
+    for strategy in (Local(), Local(Sampling(clients_per_round=50))):
         assert strategy.participants(1, grid_saying(calm, 5)) == [0, 1, 2, 3, 4]
 
 
 def test_every_client_is_drawn_about_as_often_as_any_other(grid_saying: GridMaker) -> None:
-    strategy, grid = Local(clients_per_round=3), grid_saying(calm, 10)
+    strategy, grid = Local(Sampling(clients_per_round=3)), grid_saying(calm, 10)
     counts = [0] * 10
     for clients in drawn(strategy, grid, 400):
         for client in clients:
@@ -61,8 +61,7 @@ def test_every_client_is_drawn_about_as_often_as_any_other(grid_saying: GridMake
 
 
 def test_nodes_that_do_not_come_end_the_run_with_a_word(grid_saying: GridMaker) -> None:
-    strategy = Local(num_clients=4)
-    strategy.patience = 0.0
+    strategy = Local(Sampling(num_clients=4, patience=0.0))
     with pytest.raises(RoundFailed, match="3 of 4 nodes connected within 0 s"):
         strategy.participants(1, grid_saying(calm, 3, scattered=0))
 
@@ -78,7 +77,7 @@ class Census(InlineGrid):
 
 
 def test_a_grid_of_very_many_nodes_is_asked_once_and_draws_as_a_small_one_does() -> None:
-    grid, strategy = Census(ClientApp(), 100_000, {}), Local(clients_per_round=100, seed=3)
+    grid, strategy = Census(ClientApp(), 100_000, {}), Local(Sampling(clients_per_round=100, seed=3))
     for number, clients in enumerate(drawn(strategy, grid), start=1):
         stream = Streams(3).numpy("sample-clients", round=number)
         assert clients == sorted(stream.choice(100_000, size=100, replace=False).tolist())
@@ -134,12 +133,12 @@ def test_failures_are_those_of_the_last_round(grid_saying: GridMaker, play: Any)
 def test_a_round_of_too_few_usable_answers_fails_and_names_the_first_reasons(
     grid_saying: GridMaker, play: Any
 ) -> None:
-    game = play(Local(min_clients=3), grid_saying(mixed, 9))
+    game = play(Local(Sampling(min_clients=3)), grid_saying(mixed, 9))
     with pytest.raises(
         RoundFailed, match=r"only 2 clients .* at least 3 are needed \(client 1: ValueError: no disk"
     ):
         game.round()
-    assert play(Local(min_clients=2), grid_saying(mixed, 9)).round().metrics is not None
+    assert play(Local(Sampling(min_clients=2)), grid_saying(mixed, 9)).round().metrics is not None
 
 
 def test_a_round_in_which_everyone_fails_fails(grid_saying: GridMaker, play: Any) -> None:
@@ -206,7 +205,7 @@ def echo(client: int, content: RecordDict) -> RecordDict:
 def test_what_crosses_in_a_round_of_fedavg_is_the_same_for_every_participant(
     grid_saying: GridMaker, play: Any
 ) -> None:
-    game = play(FedAvg(clients_per_round=2), grid_saying(echo, 5), weights(2.0)).round()
+    game = play(FedAvg(Sampling(clients_per_round=2)), grid_saying(echo, 5), weights(2.0)).round()
     assert len(game.down) == 2
     for content in game.down.values():
         assert content.config_records["config"]["server-round"] == 1

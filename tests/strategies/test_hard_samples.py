@@ -15,7 +15,7 @@ from fedkd.knowledge import Package, to_records
 from fedkd.knowledge.codecs.float32 import Float32
 from fedkd.models._generator import SampleGenerator
 from fedkd.strategies._labelled import draw_labels, shares_of
-from fedkd.strategies.hard_samples import Contest, FedFTG, discrepancy, fidelity
+from fedkd.strategies.hard_samples import FedFTG, HardSamples, discrepancy, fidelity
 from fedkd.training import Optimizer
 
 GridSaying = Callable[..., Grid]
@@ -96,8 +96,8 @@ def reply(sent: dict[str, Tensor], counts: list[int]) -> RecordDict:
 def server(**changed: Any) -> FedFTG:
     with Streams(0).initialising("generator"):
         generator = SampleGenerator((3,), classes=3, noise=4, hidden=16, values="unit")
-    contest = Contest(**({"batches": 5, "student": Optimizer(lr=0.5)} | changed))
-    return FedFTG(student=Linear(), generator=generator, classes=3, contest=contest)
+    options = HardSamples(**({"batches": 5, "student": Optimizer(lr=0.5)} | changed))
+    return FedFTG(student=Linear(), generator=generator, classes=3, options=options)
 
 
 EXPERTS = {0: ([6.0, -6.0, 0.0], [8, 0, 0]), 1: ([-6.0, 6.0, 0.0], [0, 8, 0])}

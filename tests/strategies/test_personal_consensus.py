@@ -12,6 +12,7 @@ from fedkd.aggregation.coefficients import learned
 from fedkd.data.samples import Samples
 from fedkd.knowledge import Package, from_records, to_records
 from fedkd.knowledge.codecs.float32 import Float32
+from fedkd.strategies import Sampling
 from fedkd.strategies.personal_consensus import KTpFL
 
 GridSaying = Callable[..., Grid]
@@ -21,7 +22,18 @@ SAID = torch.tensor([[[0.9, 0.1], [0.8, 0.2]], [[0.8, 0.2], [0.7, 0.3]], [[0.1, 
 
 
 def server(**changed: Any) -> KTpFL:
-    return KTpFL(**({"proxy": PROXY, "num_classes": 2, "num_clients": 3, "rho": 0.1, "seed": 1} | changed))
+    return KTpFL(
+        **(
+            {
+                "proxy": PROXY,
+                "num_classes": 2,
+                "clients": 3,
+                "rho": 0.1,
+                "sampling": Sampling(num_clients=3, seed=1),
+            }
+            | changed
+        )
+    )
 
 
 def reply(values: Tensor, ids: Tensor = PROXY.ids) -> RecordDict:
@@ -59,7 +71,10 @@ def test_clients_that_are_alike_come_to_teach_each_other(grid_saying: GridSaying
 def test_coefficients_for_those_who_are_silent_stay_and_the_others_share_the_word(
     grid_saying: GridSaying, play: Any
 ) -> None:
-    first = play(server(clients_per_round=2), grid_saying(lambda client, _: reply(SAID[client]), 3)).round()
+    first = play(
+        server(sampling=Sampling(clients_per_round=2, seed=1)),
+        grid_saying(lambda client, _: reply(SAID[client]), 3),
+    ).round()
     present = sorted(first.up)
     [absent] = {0, 1, 2} - set(present)
     rows = first.strategy.coefficients

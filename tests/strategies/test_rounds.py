@@ -43,7 +43,7 @@ from fedkd.knowledge.package import payload_of
 from fedkd.models.base import predict
 from fedkd.models.logistic import Logistic
 from fedkd.models.mlp import MLP
-from fedkd.strategies import STRATEGIES, Federated, ServerSide
+from fedkd.strategies import STRATEGIES, Federated, Sampling, ServerSide
 from fedkd.tasks import Classification
 from fedkd.training import Fit, Optimizer
 
@@ -134,9 +134,7 @@ def server_of(method: str, data: FederatedData, **changed: Any) -> Federated:
         "streams": streams,
         "task": Classification(),
         "num_outputs": 10,
-        "clients_per_round": 3,
-        "min_clients": 1,
-        "num_clients": 4,
+        "sampling": Sampling(clients_per_round=3, num_clients=4),
         "students": students,
         "architecture_of": {client: names[model] for client, model in enumerate(models)},
         "proxy": data.proxy,
@@ -206,7 +204,7 @@ def test_a_method_is_the_same_whatever_ids_nodes_have_and_whenever_their_replies
 def test_flowers_own_loop_runs_a_method_and_its_student_learns(
     method: str, client_side: Maker, digits: FederatedData, grid_of: GridMaker
 ) -> None:
-    strategy = server_of(method, digits, clients_per_round=4)
+    strategy = server_of(method, digits, sampling=Sampling(num_clients=4))
     first = start(method, digits)
     result = strategy.start(
         grid=grid_of(clients_of(method, client_side), scattered=3), initial_arrays=first, num_rounds=4
@@ -283,7 +281,11 @@ def test_what_crosses_in_a_round_has_the_size_of_the_papers_formula(
     method: str, up: int, down: int, client_side: Maker, digits: FederatedData, grid_of: GridMaker, play: Any
 ) -> None:
     grid = grid_of(clients_of(method, client_side))
-    game = play(server_of(method, digits, clients_per_round=4), grid, start(method, digits)).round().round()
+    game = (
+        play(server_of(method, digits, sampling=Sampling(num_clients=4)), grid, start(method, digits))
+        .round()
+        .round()
+    )
     assert {payload_of(content) for content in game.up.values()} == {up}
     assert {payload_of(content) for content in game.down.values()} == {down}
 
@@ -297,7 +299,7 @@ def test_a_client_without_samples_neither_counts_nor_fails(
     )
     for method in METHODS:
         side = replace(clients_of(method, client_side), data=data)
-        strategy = server_of(method, data, clients_per_round=4)
+        strategy = server_of(method, data, sampling=Sampling(num_clients=4))
         game = play(strategy, grid_of(side), start(method, data)).round().round()
         assert strategy.failures == []
         asked = strategy.configure_evaluate(2, game.arrays, ConfigRecord(), game.grid)

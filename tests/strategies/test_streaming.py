@@ -20,7 +20,7 @@ from fedkd.foundation.errors import RoundFailed
 from fedkd.knowledge import Package, to_records
 from fedkd.knowledge.codecs.float32 import Float32
 from fedkd.models.logistic import Logistic
-from fedkd.strategies import DSFL, FD, FedAvg, FedDF, Federated, FedMD, Local
+from fedkd.strategies import DSFL, FD, FedAvg, FedDF, Federated, FedMD, Local, Sampling
 from fedkd.training import Fit
 
 GridMaker = Callable[..., Grid]
@@ -215,7 +215,7 @@ def test_one_network_of_each_architecture_takes_the_weights_of_one_teacher_after
 
 
 def test_too_few_usable_replies_are_noticed_when_all_have_come(grid: Grid) -> None:
-    strategy = Local(min_clients=2)
+    strategy = Local(Sampling(min_clients=2))
     messages = asked(strategy, grid)
     come = iter([Message(say("local", client), reply_to=messages[client]) for client in (3,)])
     stream = strategy.sift(come, lambda _: None)

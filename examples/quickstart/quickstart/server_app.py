@@ -5,7 +5,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from fedkd.distillation import Distiller
 from fedkd.foundation.seeding import Streams
-from fedkd.strategies import DSFL
+from fedkd.strategies import DSFL, Sampling
 from fedkd.training import Fit, Optimizer
 from quickstart.task import Net, accuracy, public_data, test_data
 
@@ -29,7 +29,7 @@ def main(grid: Grid, context: Context) -> None:
         student=student,
         proxy=public_data(),
         distiller=Distiller(fit=Fit(epochs=20, optimizer=Optimizer(lr=0.1, momentum=0.9))),
-        num_clients=int(context.run_config["num-clients"]),
+        sampling=Sampling(num_clients=int(context.run_config["num-clients"])),
     )
     strategy.start(
         grid=grid,
