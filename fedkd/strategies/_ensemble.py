@@ -19,6 +19,14 @@ class Sent(NamedTuple):
     evidence: Mapping[str, Tensor]
 
 
+class Heard(NamedTuple):
+    """What a network says about the proxy samples: its outputs, the layers that were asked for, its score where that is wanted."""
+
+    outputs: Tensor
+    layers: Mapping[str, Tensor]
+    score: float | None
+
+
 class Ensemble:
     """The clients that count in a round: their mean weights by architecture, what they say together, their metrics.
 
@@ -31,21 +39,16 @@ class Ensemble:
         self.means: dict[str, RunningMean] = {}
         self.layers: dict[str, RunningMean] = {}
 
-    def add(
-        self,
-        answer: Answer[Sent],
-        architecture: str,
-        outputs: Tensor,
-        layers: Mapping[str, Tensor],
-        score: float | None = None,
-    ) -> None:
-        """Count a client, with its score on validation data if that is known."""
+    def add(self, answer: Answer[Sent], architecture: str, heard: Heard) -> None:
+        """Count a client and what its network said."""
         said = answer.said
-        self.folding.add(answer.client, outputs, size=answer.size, score=score, sent=said.evidence)
+        self.folding.add(
+            answer.client, heard.outputs, size=answer.size, score=heard.score, sent=said.evidence
+        )
         self.means.setdefault(architecture, RunningMean()).add(said.weights, answer.size)
-        if layers:
-            heard = {name: layer.numpy() for name, layer in layers.items()}
-            self.layers.setdefault(architecture, RunningMean()).add(heard, 1)
+        if heard.layers:
+            layers = {name: layer.numpy() for name, layer in heard.layers.items()}
+            self.layers.setdefault(architecture, RunningMean()).add(layers, 1)
         self.metrics.add(answer.content)
 
     def layers_for(self, architecture: str) -> dict[str, Tensor]:

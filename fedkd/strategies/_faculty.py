@@ -10,14 +10,14 @@ from flwr.app import ArrayRecord, Message
 from torch import Tensor, nn
 
 from fedkd.aggregation.evidence import read_evidence
-from fedkd.aggregation.folding import Folding
+from fedkd.aggregation.folding import Folding, Fused
 from fedkd.aggregation.fusions.base import Fusion, Relations
 from fedkd.aggregation.weightings.base import Weighting
 from fedkd.data.samples import Samples
 from fedkd.models._layout import lay_out
 from fedkd.models.base import predict
 from fedkd.objectives import predict_with_layers
-from fedkd.strategies._ensemble import Sent, tensors
+from fedkd.strategies._ensemble import Heard, Sent, tensors
 from fedkd.strategies._federated import Answer
 from fedkd.strategies._replies import MeanMetrics, Shapes, read_weights, shapes_of
 from fedkd.tasks import Task
@@ -74,17 +74,40 @@ class Faculty:
         self._task, self._validation = task, validation
         self.metrics, self.weights = MeanMetrics(), dict[int, float]()
 
+    def architecture(self, client: int) -> str:
+        """Return the name of a client's architecture."""
+        return self._architecture_of.get(client, self._first)
+
+    @property
+    def chance(self) -> float:
+        """The score on validation data of the best network that does not look at its input; 0 without such data."""
+        return 0.0 if self._validation is None else self._task.chance(self._validation.targets)
+
+    def folding(self) -> Folding:
+        """Return what fuses the answers of a round, in which nobody counts yet."""
+        labels = self._proxy.targets if "labels" in self._weighting.needs else None
+        return Folding(
+            self._fusion, self._weighting, samples=len(self._proxy), labels=labels, chance=self.chance
+        )
+
     def read(self, client: int, message: Message) -> Sent:
         """Return what a client sent.
 
         Raises:
             BadPackage: it cannot be used.
         """
-        weights = read_weights(message.content, self._shapes[self._architecture(client)])
-        samples, outputs = len(self._proxy), self._width
-        return Sent(
-            weights, read_evidence(message.content, self._weighting, samples=samples, outputs=outputs)
-        )
+        weights = read_weights(message.content, self._shapes[self.architecture(client)])
+        if not self._weighting.sends:
+            return Sent(weights, {})
+        sizes = {"samples": len(self._proxy), "outputs": self._width}
+        return Sent(weights, read_evidence(message.content, self._weighting, **sizes))
+
+    def listen(self, answer: Answer[Sent], layers: tuple[str, ...]) -> Heard:
+        """Return what a client's network says, and what its layers do; the next one takes over its network."""
+        network = self._networks[self.architecture(answer.client)]
+        network.load_state_dict(tensors(answer.said.weights))
+        outputs, tapped = predict_with_layers(network, layers, self._proxy.inputs)
+        return Heard(outputs, tapped, self.score(network) if "validation" in self._weighting.needs else None)
 
     def hear(
         self,
@@ -101,38 +124,30 @@ class Faculty:
             student: the student before it learns, for weightings that look at it.
             generator: for fusions that draw.
         """
-        self.metrics = MeanMetrics()
-        judged = self._validation
-        chance = 0.0 if judged is None else self._task.chance(judged.targets)
-        labels = self._proxy.targets if "labels" in self._weighting.needs else None
-        folding = Folding(
-            self._fusion, self._weighting, samples=len(self._proxy), labels=labels, chance=chance
-        )
+        self.metrics, folding = MeanMetrics(), self.folding()
         heard: dict[str, Tensor] = {}
         for answer in answers:
-            network = self._networks[self._architecture(answer.client)]
-            network.load_state_dict(tensors(answer.said.weights))
-            outputs, tapped = predict_with_layers(network, layers, self._proxy.inputs)
-            score = self.score(network) if "validation" in self._weighting.needs else None
+            outputs, tapped, score = self.listen(answer, layers)
             folding.add(answer.client, outputs, size=answer.size, score=score, sent=answer.said.evidence)
             heard |= {f"{answer.client}/{name}": layer for name, layer in tapped.items()}
             self.metrics.add(answer.content)
             del answer  # else it would be held until the next one is there
-        said = predict(student, self._proxy.inputs) if "student" in self._weighting.needs else None
-        fused = folding.result(student=said, generator=generator)
+        fused = self.fused(folding, student, generator)
         self.weights = dict(sorted(fused.weights.items()))
         whole = sum(self.weights.values())
         shares = {str(client): weight / whole for client, weight in self.weights.items()}
         return Lesson(fused.scores, heard, shares, fused.relations)
+
+    def fused(self, folding: Folding, student: nn.Module, generator: torch.Generator) -> Fused:
+        """Return what all that were counted say together; the student is asked where the weighting looks at it."""
+        said = predict(student, self._proxy.inputs) if "student" in self._weighting.needs else None
+        return folding.result(student=said, generator=generator)
 
     def score(self, network: nn.Module) -> float:
         """Return a network's score on validation data."""
         assert self._validation is not None
         said = predict(network, self._validation.inputs)
         return self._task.metrics(said, self._validation.targets)[self._task.score]
-
-    def _architecture(self, client: int) -> str:
-        return self._architecture_of.get(client, self._first)
 
     @functools.cached_property
     def _width(self) -> int:

@@ -166,8 +166,9 @@ class OfflineDistillation(Federated):
         return self._weights
 
     def accounts(self, server_round: int) -> Mapping[str, float]:
-        """Return the privacy that the votes of all rounds so far have spent, where they are noisy."""
-        return self.fusion.accounts((1 if self.generations else server_round) * len(self.proxy))
+        """Return the privacy that noisy votes have spent in all rounds so far, or noise on what clients say of themselves."""
+        votes = (1 if self.generations else server_round) * len(self.proxy)
+        return {**self.weighting.accounts(), **self.fusion.accounts(votes)}
 
     def _rests(self, server_round: int) -> bool:
         return self.generations and server_round > 1

@@ -131,7 +131,7 @@ class FedBE(FedDF):
                 scores,
                 task=self.task,
                 generator=self.streams.torch(f"distil/{cycle}", round=server_round),
-                validate=self._validate if self.validation is not None else None,
+                validate=self._faculty.score if self.validation is not None else None,
             )
             ends.add({name: weight.numpy().copy() for name, weight in self.student.state_dict().items()}, 1)
         self.student.load_state_dict(tensors(ends.result()))

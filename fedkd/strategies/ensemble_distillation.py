@@ -14,38 +14,28 @@ round with the same weights, so that their channels correspond.
 Differs from the paper: passes over the whole proxy set in place of random batches up to 10,000 steps.
 """
 
-import copy
-import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from torch import Tensor, nn
 
-from fedkd.aggregation.evidence import read_evidence
-from fedkd.aggregation.folding import FUSION, Folding
+from fedkd.aggregation.folding import FUSION
 from fedkd.aggregation.fusions.base import Fusion
 from fedkd.aggregation.fusions.mean_logits import MeanLogits
-from fedkd.aggregation.sums import Array
 from fedkd.aggregation.teachers import Need
 from fedkd.aggregation.weightings.base import Weighting
 from fedkd.aggregation.weightings.uniform import Uniform
 from fedkd.data.samples import Samples
 from fedkd.distillation import Distiller
 from fedkd.knowledge import ARRAYS
-from fedkd.models._layout import lay_out
-from fedkd.models.base import predict
-from fedkd.objectives import predict_with_layers
 from fedkd.strategies._ensemble import Ensemble, Sent, tensors
+from fedkd.strategies._faculty import Faculty
 from fedkd.strategies._federated import Federated, Sampling
 from fedkd.strategies._replies import (
-    Shapes,
-    read_weights,
     require_known,
-    shapes_of,
 )
 from fedkd.strategies.base import ServerSide, ServerStrategy
 from fedkd.tasks import Classification, Task
@@ -89,9 +79,15 @@ class FedDF(Federated):
         self.fusion, self.weighting = fusion or MeanLogits(), weighting or Uniform()
         self.distiller = distiller or Distiller()
         require_known(self.weighting, labels=labelled, validation=validation is not None)
-        self._labels = proxy.targets if "labels" in self.weighting.needs else None
-        self._teachers: dict[str, nn.Module] = {}
-        self._shapes: dict[str, Shapes] = {}
+        self._faculty = Faculty(
+            self.students,
+            self.architecture_of,
+            proxy=proxy,
+            fusion=self.fusion,
+            weighting=self.weighting,
+            task=self.task,
+            validation=validation,
+        )
         self._weights: Mapping[int, float] = {}
 
     def configure_train(
@@ -104,10 +100,10 @@ class FedDF(Federated):
         clients = self.participants(server_round, grid)
         contents = {
             name: RecordDict({ARRAYS: ArrayRecord(self.students[name].state_dict()), "config": options})
-            for name in sorted({self._architecture(client) for client in clients})
+            for name in sorted({self._faculty.architecture(client) for client in clients})
         }
         return self.messages(
-            {client: contents[self._architecture(client)] for client in clients}, MessageType.TRAIN
+            {client: contents[self._faculty.architecture(client)] for client in clients}, MessageType.TRAIN
         )
 
     def aggregate_train(
@@ -117,11 +113,8 @@ class FedDF(Federated):
         ensemble = self._hear(replies)
         for name, mean in ensemble.means.items():
             self.students[name].load_state_dict(tensors(mean.result()))
-        said = None
-        if "student" in self.weighting.needs:
-            said = predict(self.students[self._reported], self.proxy.inputs)
         generator = self.streams.torch(FUSION, round=server_round)
-        fused = ensemble.folding.result(student=said, generator=generator)
+        fused = self._faculty.fused(ensemble.folding, self.students[self._reported], generator)
         self._weights = fused.weights
         for name, student in self.students.items():
             self.distiller.distil(
@@ -130,7 +123,7 @@ class FedDF(Federated):
                 fused.scores,
                 task=self.task,
                 generator=self.streams.torch(f"distil/{name}", round=server_round),
-                validate=self._validate if self.validation is not None else None,
+                validate=self._faculty.score if self.validation is not None else None,
                 targets=self.proxy.targets,
                 layers=ensemble.layers_for(name),
                 relations=fused.relations,
@@ -167,67 +160,25 @@ class FedDF(Federated):
 
     def judged(self, client: int, arrays: ArrayRecord) -> Mapping[str, ArrayRecord]:
         """Return the weights of the client's architecture."""
-        name = self._architecture(client)
+        name = self._faculty.architecture(client)
         return {ARRAYS: arrays if name == self._reported else ArrayRecord(self.students[name].state_dict())}
-
-    def _architecture(self, client: int) -> str:
-        return self.architecture_of.get(client, self._reported)
 
     def _hear(self, replies: Iterable[Message]) -> Ensemble:
         """Let each network that comes say what it has to say, and let it go; return those that count."""
-        validation, chance = self.validation, 0.0
-        if validation is not None:
-            chance = self.task.chance(validation.targets)
-        everyone, better = self._nobody(chance), self._nobody(chance)
-        drops, found = self.weighting.leaves_out, False
-        tapped = self.distiller.teacher_layers
+        everyone, better = Ensemble(self._faculty.folding()), Ensemble(self._faculty.folding())
+        drops, found, chance = self.weighting.leaves_out, False, self._faculty.chance
         for answer in self.sift(replies, self._read):
-            name = self._architecture(answer.client)
-            teacher = self._teacher(name, answer.said.weights)
-            outputs, layers = predict_with_layers(teacher, tapped, self.proxy.inputs)
-            score = self._validate(teacher) if "validation" in self.weighting.needs else None
-            everyone.add(answer, name, outputs, layers, score)
-            if drops and score is not None and score > chance:
-                better.add(answer, name, outputs, layers, score)
+            name = self._faculty.architecture(answer.client)
+            heard = self._faculty.listen(answer, self.distiller.teacher_layers)
+            everyone.add(answer, name, heard)
+            if drops and heard.score is not None and heard.score > chance:
+                better.add(answer, name, heard)
                 found = True
             del answer  # else it would be held until the next one is there
         return better if found else everyone
 
-    def _nobody(self, chance: float) -> Ensemble:
-        """Return an ensemble that nobody counts in yet."""
-        folding = Folding(
-            self.fusion, self.weighting, samples=len(self.proxy), labels=self._labels, chance=chance
-        )
-        return Ensemble(folding)
-
     def _read(self, message: Message) -> Sent:
-        name = self._architecture(self.client_of(message.metadata.src_node_id))
-        if name not in self._shapes:
-            self._shapes[name] = shapes_of(ArrayRecord(self.students[name].state_dict()))
-        weights = read_weights(message.content, self._shapes[name])
-        if not self.weighting.sends:
-            return Sent(weights, {})
-        samples, outputs = len(self.proxy), self._width
-        return Sent(weights, read_evidence(message.content, self.weighting, samples=samples, outputs=outputs))
-
-    @functools.cached_property
-    def _width(self) -> int:
-        some = self.proxy.take(torch.arange(1)).inputs
-        return predict(self.students[self._reported], some).shape[-1]
-
-    def _teacher(self, name: str, weights: Mapping[str, Array]) -> nn.Module:
-        """Return a network with a client's weights; there is one of each architecture, which the next client takes over."""
-        if name not in self._teachers:
-            self._teachers[name] = copy.deepcopy(self.students[name])
-            lay_out(self._teachers[name], self.proxy.inputs)
-        self._teachers[name].load_state_dict(tensors(weights))
-        return self._teachers[name]
-
-    def _validate(self, network: nn.Module) -> float:
-        assert self.validation is not None
-        return self.task.metrics(predict(network, self.validation.inputs), self.validation.targets)[
-            self.task.score
-        ]
+        return self._faculty.read(self.client_of(message.metadata.src_node_id), message)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -208,7 +208,7 @@ def test_one_network_of_each_architecture_takes_the_weights_of_one_teacher_after
     strategy.aggregate_train(
         1, (Message(say("feddf", client), reply_to=message) for client, message in enumerate(messages))
     )
-    (teacher,) = strategy._teachers.values()
+    (teacher,) = strategy._faculty._networks.values()
     assert teacher is not student
     assert isinstance(teacher, Forwards)
     assert teacher.times == CLIENTS
