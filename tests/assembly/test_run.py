@@ -47,6 +47,14 @@ def test_ray_gives_the_bytes_of_inline_with_any_number_of_actors(
     assert outcome(ray.folder) == outcome(uninterrupted("method=dsfl"))
 
 
+def test_compiled_steps_give_the_same_bytes_in_actors_as_in_one_process(
+    small: tuple[str, ...], uninterrupted: Uninterrupted, outcome: Outcome, tmp_path: Path
+) -> None:
+    compiled = ("method=dsfl", "rounds=2", "engine=vectorised", "engine.compile=true")
+    ray = fedkd.run(*small, *compiled, "runtime=ray", "runtime.num_actors=2", output=tmp_path / "ray")
+    assert outcome(ray.folder) == outcome(uninterrupted(*compiled))
+
+
 @under_flower
 @pytest.mark.usefixtures("nothing_left")
 @pytest.mark.parametrize("method", ["dsfl", "feddf"])
