@@ -146,5 +146,5 @@ class ZerosForAbsent(class_means.ClassMeans):
     def create(self, side: ServerSide) -> class_means.FD:
         """Return the Flower strategy."""
         return _ZerosForAbsent(
-            num_classes=side.num_outputs, codec=side.codec_down or side.codec, **side.sampling
+            num_classes=side.num_outputs, codec=side.codec_down or side.codec, sampling=side.sampling
         )
