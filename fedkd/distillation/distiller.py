@@ -38,11 +38,13 @@ class Taught:
         loss: mean loss over the last pass.
         epochs: passes that were made.
         best_score: the score on validation data of the weights that were kept; none without early stopping.
+        shares: how much each teacher counted on average over the batches, by its name, where a term weighs them itself.
     """
 
     loss: float
     epochs: int
     best_score: float | None
+    shares: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +154,7 @@ class Distiller(Part):
             )
         trained: nn.Module = student
         minimised: Callable[[Tensor], Tensor] = loss
+        lessons = None
         if self.terms and not self.hard:
             objective = self.objective()
             lessons = Lessons(
@@ -176,7 +179,8 @@ class Distiller(Part):
                 trained, minimised, size=len(teacher), plan=self.fit, generator=generator, after_epoch=watch
             )
             watch.restore()
-        return Taught(last, watch.epochs, watch.best_score)
+        shares_of = {} if lessons is None else lessons.criterion.shares()
+        return Taught(last, watch.epochs, watch.best_score, shares_of)
 
 
 def triplet(
