@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor
 
 from fedkd.aggregation.teachers import Need, Teachers
@@ -20,8 +18,8 @@ class Best(Weighting):
         """The teachers' scores."""
         return frozenset({"validation"})
 
-    def weigh(self, teachers: Teachers) -> Float[Tensor, "teachers n"]:
-        """Return 1 for the best teacher, 0 for the others."""
+    def weigh(self, teachers: Teachers) -> Tensor:
+        """Return 1 for the best teacher, 0 for the others [teachers, n]."""
         assert teachers.scores is not None
         best = F.one_hot(teachers.scores.argmax(), len(teachers.scores))
         return teachers.each(best.to(teachers.outputs.dtype))

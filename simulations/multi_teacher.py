@@ -11,10 +11,10 @@ in place of the teachers (`late softening`), AEKD's weights found once for the f
 in the student's raw features (`triplets of answers`).
 """
 
-import fedkd
 import pandas as pd
 from matplotlib.figure import Figure
 
+import fedkd
 from simulations.study import Interval, Study, seeds_from_command_line
 
 CORRUPT, NARROW = 1, 2

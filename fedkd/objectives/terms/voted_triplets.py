@@ -59,7 +59,7 @@ class VotedTriplets(Term):
         del learned
         layers = lesson.teacher_layers
         names = teachers_in(layers, self.teacher_layer, term=self.name())
-        votes = sum(torch.sign(_further(squared_distances(layers[name]))) for name in names)
+        votes = torch.stack([torch.sign(_further(squared_distances(layers[name]))) for name in names]).sum(0)
         apart = squared_distances(lesson.student_layers[self.student_layer])
         if self.scaled:
             apart = apart / apart.detach().mean().clamp_min(torch.finfo(apart.dtype).tiny)
@@ -70,7 +70,8 @@ class VotedTriplets(Term):
         lacking = (self.margin - decided * _further(apart)[:, first, second]).clamp_min(0.0)
         anchors = torch.arange(many, device=apart.device)[:, None]
         counts = (decided != 0) & (anchors != first) & (anchors != second)
-        return torch.where(counts, lacking, 0.0).sum() / counts.sum().clamp_min(1)
+        total: Tensor = torch.where(counts, lacking, 0.0).sum()
+        return total / counts.sum().clamp_min(1)
 
 
 def squared_distances(layer: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch batch"]:

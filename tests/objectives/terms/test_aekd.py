@@ -30,7 +30,9 @@ def taught(student: Tensor, *teachers: Tensor, **options: object) -> tuple[Tenso
 
 
 @pytest.mark.parametrize("gradients", ["batch", "samples"])
-def test_weights_are_the_smallest_combination_of_the_gradients_of_each_teachers_own_loss(gradients: str) -> None:
+def test_weights_are_the_smallest_combination_of_the_gradients_of_each_teachers_own_loss(
+    gradients: str,
+) -> None:
     generator = torch.Generator().manual_seed(0)
     student, *teachers = (torch.randn(8, CLASSES, generator=generator, dtype=torch.float64) for _ in range(4))
     rows = []
@@ -47,7 +49,9 @@ def test_weights_are_the_smallest_combination_of_the_gradients_of_each_teachers_
     assert loss.item() == pytest.approx(sum(a * b.item() for a, b in zip(shares.values(), each, strict=True)))
 
 
-def test_the_one_that_contradicts_all_others_counts_half_before_a_fresh_student_and_nothing_before_one_that_follows_them() -> None:
+def test_the_one_that_contradicts_all_others_counts_half_before_a_fresh_student_and_nothing_before_one_that_follows_them() -> (
+    None
+):
     """So weights that are found once, before the student has learned, are those of the worst moment."""
     right, wrong = answers(TRUE, 6.0), answers((TRUE + 1) % CLASSES, 6.0)
     teachers = (right, 0.9 * right, wrong)

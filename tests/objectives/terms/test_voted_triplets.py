@@ -19,9 +19,7 @@ def loss(student: Tensor, *teachers: Tensor, **options: float | bool) -> Tensor:
     shapes = {name: tuple(layer.shape[1:]) for name, layer in layers.items()}
     criterion = objective.begin(student={"features": student.shape[1:]}, teacher=shapes, outputs=2)
     said = torch.zeros(len(student), 2, dtype=torch.float64)
-    value: Tensor = criterion(
-        Lesson(said, said, student_layers={"features": student}, teacher_layers=layers)
-    )
+    value: Tensor = criterion(Lesson(said, said, student_layers={"features": student}, teacher_layers=layers))
     return value
 
 
@@ -30,12 +28,12 @@ def by_hand(student: Tensor, *teachers: Tensor, margin: float) -> float:
         return float((rows[one] - rows[other]).square().sum())
 
     lacking = []
-    for i, (j, l) in itertools.product(range(len(student)), itertools.combinations(range(len(student)), 2)):
-        if i in (j, l):
+    for i, (j, k) in itertools.product(range(len(student)), itertools.combinations(range(len(student)), 2)):
+        if i in (j, k):
             continue
-        votes = sum(1 if apart(rows, i, l) > apart(rows, i, j) else -1 for rows in teachers)
+        votes = sum(1 if apart(rows, i, k) > apart(rows, i, j) else -1 for rows in teachers)
         if votes:
-            near, far = (j, l) if votes > 0 else (l, j)
+            near, far = (j, k) if votes > 0 else (k, j)
             lacking.append(max(0.0, apart(student, i, near) - apart(student, i, far) + margin))
     return sum(lacking) / len(lacking)
 
