@@ -7,8 +7,8 @@ of the runs the second wide network was taught the next class in place of the tr
 teachers, the student's initial weights, the order of samples. Each method's options are its recipe's.
 
 Beside them: the best teacher alone (chosen on validation data), labels alone, and three forms whose difference says where accuracy is lost: softening the mean
-in place of the teachers (`late softening`), AEKD's weights found once for the fresh student (`weighed once`), triplets on which the teachers' answers vote,
-in the student's raw features (`triplets of answers`).
+in place of the teachers (`late softening`), AEKD's weights found once for the fresh student (`weighed once`), triplets on which the teachers' answers vote
+(`triplets of answers`).
 """
 
 import pandas as pd
@@ -137,7 +137,7 @@ def _listed(names: list[str]) -> str:
 def _picture(honest: Scores, wrong: Scores, weights: dict[str, float]) -> Figure:
     figure = Figure(figsize=(10, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 1))
-    order = sorted(wrong, key=lambda name: float(wrong[name].mean()))
+    order = sorted((name for name in wrong if name not in FORMS), key=lambda name: float(wrong[name].mean()))
     for scores, label, marker, color, up in (
         (honest, "all honest", "o", "C0", 0.15),
         (wrong, "one is wrong", "s", "C3", -0.15),
@@ -155,7 +155,7 @@ def _picture(honest: Scores, wrong: Scores, weights: dict[str, float]) -> Figure
     shown = [place for place, name in enumerate(order) if name != LABELS]
     right.barh(shown, [weights[order[place]] for place in shown], color="C3", height=0.5)
     right.axvline(0.2, color="grey", linewidth=1)
-    right.set(xlabel="weight of the wrong one (line: 1/5)")
+    right.set(xlabel="weight of the wrong one")
     for axes in (left, right):
         axes.grid(visible=True, axis="x", alpha=0.3)
     return figure

@@ -190,8 +190,12 @@ def triplet(
     *,
     margin: float,
 ) -> Float[Tensor, ""]:
-    """Return the mean of `max(0, |a - near|^2 - |a - far|^2 + margin)`, which is 0 where the order is kept."""
-    distances = [(anchor - other).square().sum(dim=-1) for other in (near, far)]
+    """Return the mean of `max(0, |a - near|^2 - |a - far|^2 + margin)`, which is 0 where the order is kept.
+
+    Distances are divided by their mean, so that the margin, and the weight beside another loss, do not depend on the scale of the features.
+    """
+    distances = torch.stack([(anchor - other).square().sum(dim=-1) for other in (near, far)])
+    distances = distances / distances.detach().mean().clamp_min(torch.finfo(distances.dtype).tiny)
     return (distances[0] - distances[1] + margin).clamp_min(0.0).mean()
 
 
