@@ -2,7 +2,7 @@
 
 import pytest
 
-from simulations.survey import PAGE, Item, Section, Survey, file_of, page, result
+from simulations.survey import PAGE, ROOT, Item, Section, Survey, file_of, page, result
 
 
 def test_the_page_is_what_its_source_and_the_results_make() -> None:
@@ -42,5 +42,5 @@ def test_what_is_not_there_is_said(item: Item, said: str) -> None:
 def test_a_result_is_the_cell_of_the_first_row_that_is_named_so() -> None:
     assert result("codecs", "1 bit", "times fewer bytes") == "32.0"
     assert result("online_and_self", "PS", "method") == "PS-KD"  # a row may be named by how it begins
-    assert file_of("term/kd").is_file()
+    assert (ROOT / file_of("term/kd")).is_file()
     assert file_of("loss/kd").name == "response.py"
