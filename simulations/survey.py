@@ -4,7 +4,6 @@ The items stand in `docs/survey.yaml`. Every name, file, test and row of a resul
 of what was found; `python -m simulations.survey` writes it to `docs/survey.md`.
 """
 
-import inspect
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -83,7 +82,7 @@ def file_of(part: str) -> Path:
         found = getattr(losses, name, None)
         if found is None:
             raise LookupError(f"{part}: fedkd.losses has no {name}")
-        return Path(inspect.getfile(found)).resolve().relative_to(ROOT)
+        return Path(f"{found.__module__.replace('.', '/')}.py")
     if family not in FOLDERS:
         raise LookupError(f"{part}: families are loss, {', '.join(FOLDERS)}")
     path = Path(FOLDERS[family].format(name))
