@@ -7,7 +7,7 @@ import torch
 from fedkd.foundation.errors import IllegalCombination
 from fedkd.foundation.seeding import Streams
 from fedkd.models._generator import head_logits
-from fedkd.models.base import Model, observe, predict
+from fedkd.models.base import Model, Signature, observe, predict
 
 if TYPE_CHECKING:
     from fedkd.assembly.experiment import Experiment
@@ -19,14 +19,14 @@ def check_networks(experiment: "Experiment") -> None:
     Raises:
         IllegalCombination: with a way out.
     """
-    shape = next(iter(experiment.data.views.values()))
+    signature = Signature.of(experiment.data)
     architectures = experiment.model.architectures()
     students = {} if experiment.student is None else experiment.student.architectures()
     for key, models in (("model", architectures), ("student", students)):
         for name, model in models.items():
-            _check_shapes(f"{key}={name}", model, shape, experiment.data.num_outputs)
+            _check_shapes(f"{key}={name}", model, signature)
     for key, model in experiment.method.strategy.further_models().items():
-        _check_shapes(key, model, shape, experiment.data.num_outputs)
+        _check_shapes(key, model, signature)
     if len(students) > 1:
         raise IllegalCombination(
             "student=mixed is several architectures; the student is one: name it with student=NAME"
@@ -68,11 +68,11 @@ def _check_features(experiment: "Experiment") -> None:
     kind, data = experiment.method.knowledge, experiment.data
     if kind is None or not kind.equal_features:
         return
-    shape, widths = next(iter(data.views.values())), {}
+    signature, widths = Signature.of(data), {}
     for name, model in experiment.model.architectures().items():
         with Streams(0).initialising("shape check"):
-            network = model.network(shape, data.num_outputs)
-        widths[name] = observe(network, {"sample": torch.zeros(1, *shape)}).features.shape[-1]
+            network = model.build(signature)
+        widths[name] = observe(network, signature.blank(1)).features.shape[-1]
     if len(set(widths.values())) > 1:
         said = ", ".join(f"{name} {width}" for name, width in widths.items())
         raise IllegalCombination(
@@ -85,11 +85,15 @@ def _check_heads(experiment: "Experiment") -> None:
     """Refuse networks whose last layer is not a linear one from features to outputs, called `head`, where that is looked at."""
     if not experiment.method.strategy.needs_head:
         return
-    shape = next(iter(experiment.data.views.values()))
+    signature = Signature.of(experiment.data)
     for name, model in experiment.model.architectures().items():
         with Streams(0).initialising("shape check"):
-            network = model.network(shape, experiment.data.num_outputs)
-            said = observe(network, {"sample": torch.rand(2, *shape)})
+            network = model.build(signature)
+            inputs = {
+                view: torch.rand(x.shape) if x.is_floating_point() else x
+                for view, x in signature.blank(2).items()
+            }
+            said = observe(network, inputs)
         weights = network.state_dict()
         if not {"head.weight", "head.bias"} <= weights.keys() or not torch.allclose(
             head_logits(weights, said.features), said.logits, atol=1e-5
@@ -100,12 +104,12 @@ def _check_heads(experiment: "Experiment") -> None:
             )
 
 
-def _check_shapes(called: str, model: Model, shape: tuple[int, ...], num_outputs: int) -> None:
+def _check_shapes(called: str, model: Model, signature: Signature) -> None:
     """Let one sample of zeros pass through a network."""
     with Streams(0).initialising("shape check"):
-        network = model.network(shape, num_outputs)
+        network = model.build(signature)
         try:
-            logits = predict(network, {"sample": torch.zeros(1, *shape)})
+            logits = predict(network, signature.blank(1))
         except (
             RuntimeError,
             TypeError,
@@ -113,9 +117,13 @@ def _check_shapes(called: str, model: Model, shape: tuple[int, ...], num_outputs
         ) as error:  # whatever PyTorch says of shapes that do not fit
             reason = " ".join(str(error).split())[:200]
             raise IllegalCombination(
-                f"{called} cannot take inputs of shape {list(shape)} with these options: {reason}"
+                f"{called} cannot take inputs of shape {_shape(model, signature)} with these options: {reason}"
             ) from error
-    if tuple(logits.shape) != (1, num_outputs):
+    if tuple(logits.shape) != (1, signature.num_outputs):
         raise IllegalCombination(
-            f"{called} gives outputs of shape {list(logits.shape[1:])} a sample, this data needs [{num_outputs}]"
+            f"{called} gives outputs of shape {list(logits.shape[1:])} a sample, this data needs [{signature.num_outputs}]"
         )
+
+
+def _shape(model: Model, signature: Signature) -> list[int]:
+    return list(signature.views[model.view or next(iter(signature.views))])

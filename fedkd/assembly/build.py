@@ -15,9 +15,9 @@ from fedkd.data.lending import Shareable, restored, shareable
 from fedkd.engine import ClientSide
 from fedkd.engine.client import initial_network
 from fedkd.foundation.seeding import Streams
-from fedkd.models.base import Model
+from fedkd.models.base import Model, identity
 from fedkd.strategies import Federated, Sampling, ServerSide
-from fedkd.tasks import Classification, Regression, Task
+from fedkd.tasks import TASKS, Task
 
 _DATA: dict[str, FederatedData] = {}
 """The data that this process has loaded, or was lent, last."""
@@ -57,9 +57,7 @@ def _data_key(experiment: Experiment) -> str:
 
 def task_of(data: FederatedData) -> Task:
     """Return the task that a data set's targets make."""
-    if data.info.task == "classification":
-        return Classification()
-    return Regression(mean=data.info.target_mean, std=data.info.target_std)
+    return TASKS[data.info.task].of(data.info)
 
 
 def client_side(experiment: Experiment, data: FederatedData) -> ClientSide:
@@ -82,7 +80,7 @@ def server_side(experiment: Experiment, data: FederatedData) -> tuple[Federated,
     """Return the server's strategy and the student that it reports, with its initial weights."""
     settings, method = experiment.settings, experiment.method
     students = _students(experiment, data)
-    names = {repr(model): name for name, model in experiment.model.architectures().items()}
+    names = {identity(model): name for name, model in experiment.model.architectures().items()}
     num_clients = len(data.assignments)
     side = ServerSide(
         streams=Streams(settings.seed),
@@ -96,7 +94,7 @@ def server_side(experiment: Experiment, data: FederatedData) -> tuple[Federated,
         ),
         students=students,
         architecture_of={
-            client: names[repr(model)]
+            client: names[identity(model)]
             for client, model in enumerate(experiment.model.per_client(num_clients))
         },
         proxy=data.proxy,

@@ -22,6 +22,7 @@ from fedkd.engine.engines.base import TrainingEngine
 from fedkd.engine.engines.sequential import Sequential
 from fedkd.engine.engines.vectorised import LARGEST, Vectorised
 from fedkd.engine.mail import CONFIG, Mail
+from fedkd.models.base import identity
 
 REPEATS = 5
 
@@ -57,9 +58,7 @@ def calibrate(experiment: Experiment) -> Iterator[Measured]:
     shape = next(iter(data.info.views.values()))
     for name, model in client_architectures(experiment).items():
         clients = [
-            client
-            for client, own in enumerate(side.models)
-            if repr(own) == repr(model) and len(data.assignments[client])
+            client for client, own in enumerate(side.models) if own == model and len(data.assignments[client])
         ][:LARGEST]
         plain, at_once = [], []
         _seconds(side, Sequential(), clients[:2])  # what is only slow once
@@ -69,7 +68,7 @@ def calibrate(experiment: Experiment) -> Iterator[Measured]:
             at_once.append(_seconds(side, Vectorised(), clients))
         measured = Measured(name, tuple(plain), tuple(at_once))
         batch = experiment.method.client.fit.batch_size
-        remember(repr(model), shape, batch, side.device, vectorised=measured.ratio > 1.0)
+        remember(identity(model), shape, batch, side.device, vectorised=measured.ratio > 1.0)
         yield measured
 
 

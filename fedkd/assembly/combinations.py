@@ -11,6 +11,7 @@ from fedkd.data import federated
 from fedkd.engine.engines.vectorised import Vectorised
 from fedkd.foundation.errors import IllegalCombination, InvalidOption, RuntimeUnavailable
 from fedkd.runtime.runtimes.ray import Ray
+from fedkd.tasks import TASKS
 
 if TYPE_CHECKING:
     from fedkd.assembly.experiment import Experiment
@@ -190,30 +191,20 @@ def _check_weighting(experiment: "Experiment") -> None:
 
 
 def _check_task(experiment: "Experiment") -> None:
-    if experiment.data.task == "classification":
-        return
-    if experiment.data.task != "regression":
-        raise IllegalCombination(
-            f"data={experiment.resolved['data']['name']} is for {experiment.data.task}, and runs know classification and regression"
-        )
-    method = experiment.method
+    method, kind = experiment.method, experiment.data.task
     data = experiment.resolved["data"]["name"]
-    about_classes: dict[str, bool] = {
-        slot: part is not None and part.needs_classes
-        for slot, part in (
-            ("strategy", method.strategy),
-            ("client", method.client),
-            ("knowledge", method.knowledge),
-            ("weighting", method.weighting),
-            ("fusion", method.fusion),
-        )
-    }
-    about_classes["weighting"] |= "labels" in method.weighting.needs
-    for slot, refused in about_classes.items():
-        if refused:
+    if kind not in TASKS:
+        raise IllegalCombination(f"data={data} is for {kind}, and runs know {' and '.join(TASKS)}")
+    task = TASKS[kind]
+    for slot in ("strategy", "client", "knowledge", "weighting", "fusion"):
+        part = getattr(method, slot)
+        by_class = getattr(part, "by_class", False) or (slot == "weighting" and "labels" in part.needs)
+        if part is not None and (
+            (part.needs_classes and not task.probabilistic) or (by_class and not task.one_class)
+        ):
             raise IllegalCombination(
-                f"method.{slot}={experiment.named(slot)} is about classes, data={data} is a {experiment.data.task}; "
-                "fedavg, fedprox, fedmd, feddf, local and pooled work on numbers"
+                f"method.{slot}={experiment.named(slot)} is about classes, data={data} is a {kind}; "
+                "fedavg, fedprox, fedmd, feddf, local and pooled work on every task"
             )
 
 

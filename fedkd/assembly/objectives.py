@@ -10,9 +10,9 @@ from fedkd.clients.codistillation import CoDistillation
 from fedkd.distillation.lessons import Lessons
 from fedkd.foundation.errors import FedkdError, IllegalCombination
 from fedkd.foundation.seeding import Streams
-from fedkd.models.base import Model
+from fedkd.models.base import Model, Signature
 from fedkd.objectives import Objective, Term, over, predict_with_layers
-from fedkd.tasks import Classification, Regression
+from fedkd.tasks import TASKS
 
 if TYPE_CHECKING:
     from fedkd.assembly.experiment import Experiment
@@ -54,11 +54,12 @@ def _check(
 
 def _check_needs(experiment: "Experiment", term: Term, key: str) -> None:
     data, task = experiment.resolved["data"]["name"], experiment.data.task
-    if term.needs_classes and task != "classification":
+    probabilistic, one_class = TASKS[task].probabilistic, TASKS[task].one_class
+    if (term.needs_classes and not probabilistic) or (term.by_class and not one_class):
         raise IllegalCombination(
             f"{key} is about classes, data={data} is a {task}; take divergence, bounded_regression, or a term on layers"
         )
-    if term.needs_numbers and task == "classification":
+    if term.needs_numbers and probabilistic:
         raise IllegalCombination(f"{key} is about numbers, data={data} is a {task}; take kd or another term")
     if term.needs_targets and not getattr(experiment.proxy, "labelled", False):
         raise IllegalCombination(
@@ -87,13 +88,12 @@ def _pairs(experiment: "Experiment") -> Iterator[tuple[Model, Model]]:
 
 def _try(experiment: "Experiment", term: Term, student: Model, teacher: Model) -> None:
     """Let two samples of zeros pass through both networks and the term."""
-    shape, outputs = next(iter(experiment.data.views.values())), experiment.data.num_outputs
-    inputs, numbers = {"sample": torch.zeros(2, *shape)}, torch.zeros(2, outputs)
-    classes = experiment.data.task == "classification"
+    signature, task = Signature.of(experiment.data), TASKS[experiment.data.task]()
+    inputs = signature.blank(2)
     objective = Objective([term])
     with Streams(0).initialising("shape check"):
-        networks = [model.network(shape, outputs) for model in (student, teacher)]
-        _, layers = predict_with_layers(networks[1], objective.teacher_layers, inputs)
+        networks = [model.build(signature) for model in (student, teacher)]
+        said, layers = predict_with_layers(networks[1], objective.teacher_layers, inputs)
         if experiment.method.strategy.teachers_apart:
             layers = {f"0/{name}": layer for name, layer in layers.items()}
             objective = over(objective, {"0": 1.0})
@@ -101,11 +101,11 @@ def _try(experiment: "Experiment", term: Term, student: Model, teacher: Model) -
             objective,
             networks[0],
             inputs,
-            numbers,
-            task=Classification() if classes else Regression(),
+            torch.zeros_like(said),
+            task=task,
             generator=torch.Generator().manual_seed(0),
             steps=1,
-            targets=torch.zeros(2, dtype=torch.long) if classes else numbers,
+            targets=task.harden(torch.zeros_like(said)),
             layers=layers,
         )
         lessons.loss(torch.arange(2))

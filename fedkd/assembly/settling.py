@@ -9,6 +9,7 @@ from fedkd.engine.engines.base import Question
 from fedkd.foundation.parts import dump
 from fedkd.foundation.seeding import Streams
 from fedkd.foundation.threads import available_threads
+from fedkd.models.base import Signature, identity
 
 if TYPE_CHECKING:
     from fedkd.assembly.experiment import Experiment
@@ -42,9 +43,9 @@ def _questions(experiment: "Experiment") -> Iterator[Question]:
     shape = next(iter(data.views.values()))
     for model in client_architectures(experiment).values():
         with Streams(0).initialising("engine"):
-            network = model.network(shape, data.num_outputs)
+            network = model.build(Signature.of(data))
         yield Question(
-            architecture=repr(model),
+            architecture=identity(model),
             network=network,
             shape=shape,
             batch_size=experiment.method.client.fit.batch_size,

@@ -18,7 +18,7 @@ from fedkd.cli.payload import Ground, payload_of
 from fedkd.clients import Situation
 from fedkd.foundation.seeding import Streams
 from fedkd.knowledge import Package
-from fedkd.models.base import Model, count_parameters
+from fedkd.models.base import Model, Signature, count_parameters
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def _total(rounds: tuple[int, ...], count: int) -> int:
 
 def _network(experiment: Experiment, model: Model) -> nn.Module:
     with Streams(experiment.settings.seed).initialising("estimate"):
-        return model.network(next(iter(experiment.data.views.values())), experiment.data.num_outputs)
+        return model.build(Signature.of(experiment.data))
 
 
 def _asked(experiment: Experiment) -> int:

@@ -14,6 +14,7 @@ class Credible(ClientStrategy):
     """Asks the received network about the client's own samples, and remembers how far to believe it (`memory["credibility"]`)."""
 
     needs_classes: ClassVar[bool] = True
+    by_class: ClassVar[bool] = True
     receives: ClassVar[tuple[str, ...]] = ("credibility",)
 
     def remember(self, situation: Situation) -> Mapping[str, Tensor]:

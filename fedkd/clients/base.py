@@ -126,7 +126,10 @@ class ClientStrategy(Part, ABC):
     """Whether it also works on what each exit sees (`Outputs.exit_features`)."""
 
     needs_classes: ClassVar[bool] = False
-    """Whether it makes sense for classes only."""
+    """Whether it makes sense only for outputs that are distributions: over classes, symbols or items."""
+
+    by_class: ClassVar[bool] = False
+    """Whether it makes sense only where a sample is of one class."""
 
     receives: ClassVar[tuple[str, ...]] = ("logits", "probabilities", "class_means")
     """Kinds of knowledge that may come down to it; what it cannot use among them does no harm."""

@@ -32,6 +32,7 @@ class FD(ClientStrategy):
 
     persistent: ClassVar[bool] = True
     needs_classes: ClassVar[bool] = True
+    by_class: ClassVar[bool] = True
 
     @samplewise
     def train_loss(self, step: Step) -> Float[Tensor, ""]:

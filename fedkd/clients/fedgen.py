@@ -35,6 +35,7 @@ class FedGen(ClientStrategy):
     """Features that are generated in a round."""
 
     needs_classes: ClassVar[bool] = True
+    by_class: ClassVar[bool] = True
     receives: ClassVar[tuple[str, ...]] = ("generator",)
 
     @samplewise

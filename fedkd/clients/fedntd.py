@@ -30,6 +30,7 @@ class FedNTD(ClientStrategy):
     """Softens the received network and the client's own alike."""
 
     needs_classes: ClassVar[bool] = True
+    by_class: ClassVar[bool] = True
 
     @samplewise
     def train_loss(self, step: Step) -> Float[Tensor, ""]:

@@ -37,6 +37,7 @@ class FedProto(ClientStrategy):
 
     persistent: ClassVar[bool] = True
     needs_classes: ClassVar[bool] = True
+    by_class: ClassVar[bool] = True
     receives: ClassVar[tuple[str, ...]] = ("prototypes",)
 
     def train_loss(self, step: Step) -> Float[Tensor, ""]:

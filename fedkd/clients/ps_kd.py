@@ -32,6 +32,7 @@ class PSKD(ClientStrategy):
     """Rounds over which that grows, linearly, to `alpha`."""
 
     needs_classes: ClassVar[bool] = True
+    by_class: ClassVar[bool] = True
 
     @samplewise
     def train_loss(self, step: Step) -> Float[Tensor, ""]:

@@ -38,6 +38,7 @@ class TfKD(ClientStrategy):
     """Softens teacher and network alike."""
 
     needs_classes: ClassVar[bool] = True
+    by_class: ClassVar[bool] = True
 
     @samplewise
     def train_loss(self, step: Step) -> Float[Tensor, ""]:

@@ -21,7 +21,7 @@ from fedkd.knowledge.codecs.base import Codec
 from fedkd.knowledge.kinds.base import Kind
 from fedkd.models._beside import Beside, carried_by, carrying
 from fedkd.models._layout import lay_out
-from fedkd.models.base import Model, Outputs, observe, run_network
+from fedkd.models.base import Model, Outputs, Signature, identity, observe, run_network
 from fedkd.tasks import Task
 
 
@@ -77,7 +77,7 @@ class ClientSide:
 
     def template(self, model: Model) -> nn.Module:
         """Return this process's network of an architecture; whoever uses it gives it weights first."""
-        key = repr(model)
+        key = identity(model)
         if key not in self._templates:
             network = initial_network(model, self.data, self.streams).to(self.device)
             # The layout that training uses, from the start: else it would depend on what this process did before.
@@ -87,7 +87,7 @@ class ClientSide:
 
     def layout(self, model: Model) -> Layout:
         """Return the names and shapes of an architecture's weights."""
-        key = repr(model)
+        key = identity(model)
         if key not in self._layouts:
             network = self.template(model)
             shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
@@ -98,14 +98,14 @@ class ClientSide:
         """Return the weights and buffers that a client's network begins with; not to be written to."""
         if self.strategy.own_initialisation:
             return self.network(client).state_dict()
-        key = repr(self.models[client])
+        key = identity(self.models[client])
         if key not in self._initial:
             self._initial[key] = self.network(client).state_dict()
         return self._initial[key]
 
     def drops(self, model: Model) -> bool:
         """Return whether dropout is at work in networks of this architecture while they train."""
-        key = repr(model)
+        key = identity(model)
         if key not in self._drops:
             network = self.template(model).train()
             some = self._some()
@@ -187,8 +187,8 @@ def initial_network(
     model: Model, data: FederatedData, streams: Streams, *, client: int = -1, owner: str = "client"
 ) -> nn.Module:
     """Build a network with weights from the stream of its owner and architecture."""
-    with streams.initialising(f"initialise/{owner}/{model!r}", client=client):
-        return model.network(next(iter(data.info.views.values())), data.info.num_outputs)
+    with streams.initialising(f"initialise/{owner}/{identity(model)}", client=client):
+        return model.build(Signature.of(data.info))
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,7 +22,7 @@ class Beside(Model):
     """The network that the server shares with all clients."""
 
     def network(self, shape: tuple[int, ...], num_outputs: int) -> nn.Module:
-        """Build both networks."""
+        """Build both networks, which read the same."""
         return _Both(self.own.network(shape, num_outputs), self.carried.network(shape, num_outputs))
 
 

@@ -1,15 +1,16 @@
 """What a model is: a recipe for a network, which states the input it takes and returns logits and features."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fedkd.foundation.errors import IllegalCombination
+from fedkd.foundation.errors import IllegalCombination, InvalidOption, nearest
 from fedkd.foundation.parts import Part
 
 
@@ -36,9 +37,39 @@ class Outputs(NamedTuple):
         return Outputs(*(None if said is None else change(said) for said in self))  # type: ignore[arg-type]
 
 
+@dataclass(frozen=True)
+class Signature:
+    """What goes into a network, and how much comes out.
+
+    Args:
+        views: view name -> shape of one sample, the main view first.
+        num_outputs: classes, symbols, or numbers to say of a sample.
+        symbols: view name -> how many symbols there are, for views of int64 symbols; other views are float32.
+    """
+
+    views: Mapping[str, tuple[int, ...]]
+    num_outputs: int
+    symbols: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, data: Any) -> "Signature":
+        """Return the signature of a data set, or of what is known of one that is loaded."""
+        return cls(dict(data.views), data.num_outputs, dict(data.symbols))
+
+    def blank(self, count: int) -> dict[str, Tensor]:
+        """Return the inputs of so many samples, all zeros."""
+        return {
+            name: torch.zeros(count, *shape, dtype=torch.int64 if name in self.symbols else torch.float32)
+            for name, shape in self.views.items()
+        }
+
+
 @dataclass(frozen=True, kw_only=True)
 class Model(Part, ABC):
     """A recipe for a network."""
+
+    view: str | None = None
+    """View of the samples that the network reads; empty takes the main one."""
 
     gives_exits: ClassVar[bool] = False
     """Whether its networks answer at several places (`Outputs.exits`)."""
@@ -58,6 +89,23 @@ class Model(Part, ABC):
             IllegalCombination: the network cannot take such inputs.
         """
 
+    def build(self, signature: Signature) -> nn.Module:
+        """Build the network for the view that it reads; a network that reads several states them as `views`, and overrides this.
+
+        Raises:
+            InvalidOption: the data has no such view.
+            IllegalCombination: the network cannot take such inputs.
+        """
+        if self.view is None:
+            return self.network(next(iter(signature.views.values())), signature.num_outputs)
+        if self.view not in signature.views:
+            raise InvalidOption(
+                "model.view", self.view, ", ".join(signature.views), nearest(self.view, signature.views)
+            )
+        network = self.network(signature.views[self.view], signature.num_outputs)
+        network.view = self.view  # type: ignore[assignment]
+        return network
+
     def per_client(self, clients: int) -> "tuple[Model, ...]":
         """Return the model of each client; one model gives all clients the same."""
         return (self,) * clients
@@ -76,28 +124,34 @@ def require_image(name: str, shape: tuple[int, ...], *, least: int) -> None:
         )
 
 
+def identity(model: Model) -> str:
+    """Return what tells architectures apart: the model with its options, and its view where it names one."""
+    return re.sub(r"\bview=None(, )?", "", repr(model))
+
+
 def count_parameters(network: nn.Module) -> int:
     """Return how many numbers the network learns."""
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
 
 
 def run_network(network: nn.Module, inputs: Mapping[str, Tensor]) -> Outputs:
-    """Apply a network to a sample's views: its own `view` if it names one, else the only or the first one.
+    """Apply a network to a sample's views: its own `views` or `view` if it names them, else the only or the first one.
 
     A network that returns a bare tensor is taken to return logits, which then also serve as features.
     """
-    said = network(inputs[_view(network, inputs)])
+    said = network(*_read(network, inputs))
     return said if isinstance(said, Outputs) else Outputs(said, said)
 
 
 def run_with(network: nn.Module, weights: Mapping[str, Tensor], inputs: Mapping[str, Tensor]) -> Outputs:
     """Apply a network as `run_network` does, with other parameters and buffers than its own."""
-    said = torch.func.functional_call(network, dict(weights), (inputs[_view(network, inputs)],))
+    said = torch.func.functional_call(network, dict(weights), _read(network, inputs))
     return said if isinstance(said, Outputs) else Outputs(said, said)
 
 
-def _view(network: nn.Module, inputs: Mapping[str, Tensor]) -> str:
-    return getattr(network, "view", None) or next(iter(inputs))
+def _read(network: nn.Module, inputs: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+    views = getattr(network, "views", None) or (getattr(network, "view", None) or next(iter(inputs)),)
+    return tuple(inputs[view] for view in views)
 
 
 def batch_size_on(device: torch.device) -> int:

@@ -35,7 +35,13 @@ class Peers(Model):
             raise InvalidOption(
                 "model.speaks", self.speaks, f"the place of a network, at most {len(self.of) - 1}"
             )
-        self.models()
+        for place, model in enumerate(self.models()):
+            if model.view is not None:
+                raise InvalidOption(
+                    f"model.of[{place}].view",
+                    model.view,
+                    "no view: networks side by side read the same, model.view",
+                )
 
     def models(self) -> tuple[Model, ...]:
         """Return the model of each network."""

@@ -69,7 +69,10 @@ class ServerStrategy(Part, ABC):
     """Whether it works on a public proxy set."""
 
     needs_classes: ClassVar[bool] = False
-    """Whether it makes sense for classes only."""
+    """Whether it makes sense only for outputs that are distributions: over classes, symbols or items."""
+
+    by_class: ClassVar[bool] = False
+    """Whether it makes sense only where a sample is of one class."""
 
     needs_fusion: ClassVar[bool] = False
     """Whether it fuses the outputs of teachers."""

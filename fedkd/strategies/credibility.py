@@ -67,6 +67,7 @@ class Credibility(Averaging):
 
     takes: ClassVar[tuple[str | None, ...]] = ("weights",)
     needs_classes: ClassVar[bool] = True
+    by_class: ClassVar[bool] = True
 
     def create(self, side: ServerSide) -> FedCredible:
         """Return the Flower strategy."""

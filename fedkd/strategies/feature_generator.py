@@ -171,6 +171,7 @@ class FeatureGeneration(Averaging):
 
     takes: ClassVar[tuple[str | None, ...]] = ("labelled_weights",)
     needs_classes: ClassVar[bool] = True
+    by_class: ClassVar[bool] = True
     needs_head: ClassVar[bool] = True
 
     def sent_beside(self, network: nn.Module, num_outputs: int) -> tuple[int, int]:

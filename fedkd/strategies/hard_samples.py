@@ -220,6 +220,7 @@ class HardSamples(Averaging):
 
     takes: ClassVar[tuple[str | None, ...]] = ("labelled_weights",)
     needs_classes: ClassVar[bool] = True
+    by_class: ClassVar[bool] = True
 
     def create(self, side: ServerSide) -> FedFTG:
         """Return the Flower strategy."""

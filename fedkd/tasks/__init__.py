@@ -1,7 +1,12 @@
 """Tasks: on what output a teacher-student system works. Everything that knows what an output means is here."""
 
+from collections.abc import Mapping
+
 from fedkd.tasks.base import DEAD, Divergence, Task
 from fedkd.tasks.classification import Classification
 from fedkd.tasks.regression import Regression
 
-__all__ = ["DEAD", "Classification", "Divergence", "Regression", "Task"]
+__all__ = ["DEAD", "TASKS", "Classification", "Divergence", "Regression", "Task"]
+
+TASKS: Mapping[str, type[Task]] = {"classification": Classification, "regression": Regression}
+"""The tasks by the name that a data set gives its own (`DataSet.task`)."""

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
+from fedkd.data.datasets.base import DataInfo
 from fedkd.losses import mae, mse
 
 Divergence = Literal["task", "mae", "mse"]
@@ -39,7 +40,16 @@ class Task(ABC):
     """Names of the metrics that grow with quality; the others are errors."""
 
     probabilistic: ClassVar[bool]
-    """Whether an output is a distribution over classes, so that probabilities and labels can be shared."""
+    """Whether an output is a distribution over its last axis, so that probabilities can be shared and named."""
+
+    one_class: ClassVar[bool] = False
+    """Whether a target is one class a sample, by which samples can be sorted and counted."""
+
+    @classmethod
+    def of(cls, data: DataInfo) -> "Task":
+        """Return the task of a data set that is loaded; by default there is nothing to know of it."""
+        del data
+        return cls()
 
     @abstractmethod
     def supervised(

@@ -18,6 +18,7 @@ class Classification(Task):
     metric_names: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1", "loss", "ece")
     larger_is_better: ClassVar[frozenset[str]] = frozenset({"accuracy", "macro_f1"})
     probabilistic: ClassVar[bool] = True
+    one_class: ClassVar[bool] = True
 
     def supervised(
         self, outputs: Float[Tensor, "n classes"], targets: Int[Tensor, " n"]

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from fedkd.data.datasets.base import DataInfo
 from fedkd.losses import mse
 from fedkd.tasks.base import Task
 
@@ -30,6 +31,11 @@ class Regression(Task):
     metric_names: ClassVar[tuple[str, ...]] = ("r2", "rmse", "mae", "loss")
     larger_is_better: ClassVar[frozenset[str]] = frozenset({"r2"})
     probabilistic: ClassVar[bool] = False
+
+    @classmethod
+    def of(cls, data: DataInfo) -> "Regression":
+        """Return the task with the mean and deviation of the data's targets."""
+        return cls(mean=data.target_mean, std=data.target_std)
 
     def supervised(
         self, outputs: Float[Tensor, "n numbers"], targets: Float[Tensor, "n numbers"]

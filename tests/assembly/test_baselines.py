@@ -138,7 +138,7 @@ def test_where_weights_are_averaged_a_mixture_becomes_the_students_architecture(
     assert _other_method("fedavg", same)[0].resolved["model"]["hidden"] == [8]
     assert _other_method("local_only", same)[0].resolved["model"] == same.resolved["model"]
     named = experiment(*mixed, "student=logistic")
-    assert _other_method("fedavg", named)[0].resolved["model"] == {"name": "logistic"}
+    assert _other_method("fedavg", named)[0].resolved["model"] == {"name": "logistic", "view": None}
 
 
 def test_the_cache_key_knows_what_a_result_depends_on_and_nothing_else() -> None:

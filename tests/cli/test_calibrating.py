@@ -6,6 +6,7 @@ from fedkd.assembly.compose import compose
 from fedkd.assembly.experiment import Experiment
 from fedkd.cli.main import main
 from fedkd.engine.calibration import remember, verdict
+from fedkd.models.base import identity
 from fedkd.models.mlp import MLP
 
 OPTIONS = ["method=fedavg", "data.samples=300", "clients=6", "model.hidden=[8]", "partition=iid"]
@@ -15,7 +16,7 @@ def test_what_is_measured_here_is_kept_and_engine_auto_goes_by_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("FEDKD_CACHE", str(tmp_path))
-    asked = (repr(MLP(hidden=(8,))), (1, 8, 8), 32, "cpu")
+    asked = (identity(MLP(hidden=(8,))), (1, 8, 8), 32, "cpu")
     assert verdict(*asked) is None
     assert main(["calibrate", *OPTIONS]) == 0
     said = capsys.readouterr().out

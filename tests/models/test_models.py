@@ -7,7 +7,9 @@ from torch import Tensor, nn
 from fedkd.foundation.errors import IllegalCombination, InvalidOption
 from fedkd.foundation.seeding import Streams
 from fedkd.models import MODELS
-from fedkd.models.base import Outputs, count_parameters, predict, run_network
+from fedkd.models.base import Outputs, Signature, count_parameters, identity, predict, run_network
+from fedkd.models.logistic import Logistic
+from fedkd.models.mlp import MLP
 
 IMAGE, TABLE = (1, 8, 8), (10,)
 SINGLE = [name for name in MODELS.names() if name != "mixed"]
@@ -145,3 +147,22 @@ def test_one_model_is_that_of_every_client() -> None:
     model = MODELS.create("mlp", key="model")
     assert model.per_client(3) == (model,) * 3
     assert model.architectures() == {"mlp": model}
+
+
+def test_a_model_reads_the_view_that_it_names_and_an_unknown_one_is_refused() -> None:
+    signature = Signature({"pixels": (4,), "shape": (3,)}, 2)
+    network = MODELS.create({"name": "logistic", "view": "shape"}, key="model").build(signature)
+    samples = {"pixels": torch.zeros(5, 4), "shape": torch.rand(5, 3)}
+    assert torch.equal(run_network(network, samples).logits, network(samples["shape"]).logits)
+    assert network(samples["shape"]).logits.shape == (5, 2)
+    assert run_network(Logistic().build(signature), samples).logits.shape == (5, 2)
+    with pytest.raises(
+        InvalidOption, match=r"model.view: got 'shap', allowed is pixels, shape; did you mean 'shape'"
+    ):
+        Logistic(view="shap").build(signature)
+
+
+def test_a_view_that_is_not_named_does_not_tell_architectures_apart() -> None:
+    assert identity(Logistic()) == "Logistic()"
+    assert identity(MLP(hidden=(8,))) == "MLP(hidden=(8,))"
+    assert identity(Logistic(view="shape")) == "Logistic(view='shape')"

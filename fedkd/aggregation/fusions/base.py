@@ -32,7 +32,7 @@ class Fusion(Part, ABC):
     """Makes one target for each proxy sample of what the teachers say."""
 
     needs_classes: ClassVar[bool] = True
-    """Whether it makes sense for classes only."""
+    """Whether it makes sense only for outputs that are distributions: over classes, symbols or items."""
 
     gives: ClassVar[Literal["logits", "probabilities"]] = "probabilities"
     """The form in which its result is sent to clients."""

@@ -22,7 +22,10 @@ class Weighting(Part, ABC):
     """How much each teacher counts."""
 
     needs_classes: ClassVar[bool] = False
-    """Whether it makes sense for classes only."""
+    """Whether it makes sense only for outputs that are distributions: over classes, symbols or items."""
+
+    by_class: ClassVar[bool] = False
+    """Whether it makes sense only where a sample is of one class."""
 
     leaves_out: ClassVar[bool] = False
     """Whether teachers that score no better than chance on validation data count in no average of weights either."""

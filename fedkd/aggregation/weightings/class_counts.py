@@ -32,6 +32,7 @@ class ClassCounts(Weighting):
     """Where the class of a sample is known from: the labels of the proxy set, or the mean of the teachers' probabilities."""
 
     needs_classes: ClassVar[bool] = True
+    by_class: ClassVar[bool] = True
 
     @property
     def needs(self) -> frozenset[Need]:

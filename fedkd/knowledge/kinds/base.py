@@ -44,7 +44,10 @@ class Kind(Part, ABC):
     """Whether it is about a public proxy set."""
 
     needs_classes: ClassVar[bool] = False
-    """Whether it makes sense for classes only."""
+    """Whether it makes sense only for outputs that are distributions: over classes, symbols or items."""
+
+    by_class: ClassVar[bool] = False
+    """Whether it makes sense only where a sample is of one class."""
 
     mixed_models: ClassVar[bool] = True
     """Whether clients of different architectures can share it."""

@@ -16,6 +16,7 @@ class ClassMeans(Kind):
     """For each label the mean logit vector of the client's own samples, with how many there were."""
 
     needs_classes: ClassVar[bool] = True
+    by_class: ClassVar[bool] = True
     axes: ClassVar[tuple[Axis, Axis] | None] = ("outputs", "outputs")
 
     def extract(self, client: TrainedClient, ids: Int[Tensor, " n"] | None) -> Package:

@@ -17,6 +17,7 @@ class LabelledWeights(Weights):
     """The network itself, and how many samples of each class it has learned from."""
 
     needs_classes: ClassVar[bool] = True
+    by_class: ClassVar[bool] = True
 
     def extract(self, client: TrainedClient, ids: Int[Tensor, " n"] | None) -> Package:
         """Return every array of the network by name, and counts [classes]."""

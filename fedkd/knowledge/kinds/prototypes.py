@@ -16,6 +16,7 @@ class Prototypes(Kind):
     """For each class the mean of what the last layer sees of the client's own samples, with how many there were."""
 
     needs_classes: ClassVar[bool] = True
+    by_class: ClassVar[bool] = True
     equal_features: ClassVar[bool] = True
     axes: ClassVar[tuple[Axis, Axis] | None] = ("outputs", "features")
 

@@ -134,7 +134,10 @@ class Term(Part, ABC):
     """Whether it looks at the layers of all teachers' networks at once, by their full names `<teacher>/<layer>`."""
 
     needs_classes: ClassVar[bool] = False
-    """Whether it makes sense for classes only."""
+    """Whether it makes sense only for outputs that are distributions: over classes, symbols or items."""
+
+    by_class: ClassVar[bool] = False
+    """Whether it makes sense only where a sample is of one class."""
 
     needs_numbers: ClassVar[bool] = False
     """Whether it makes sense for numbers only."""
