@@ -61,7 +61,9 @@ def verification(
     return torch.stack((area, equal, let_in), dim=-1)
 
 
-def rank_one(similar: Float[Tensor, "clients n n"], identities: Int[Tensor, " n"]) -> Float[Tensor, " clients"]:
+def rank_one(
+    similar: Float[Tensor, "clients n n"], identities: Int[Tensor, " n"]
+) -> Float[Tensor, " clients"]:
     """Return how often the nearest of the other samples is of the same person, over the samples that have another one of their person.
 
     Among equally near ones each counts by its share. NaN where nobody has another sample, or all samples are of one person.

@@ -50,7 +50,9 @@ def test_where_there_are_axes_enough_the_cosines_are_the_weighted_mean_of_the_te
 
 def test_a_pair_is_judged_by_those_who_have_seen_both_samples() -> None:
     first = torch.tensor([[1.0, 0.0, 0.0], [0.6, 0.8, 0.0], [9.0, 9.0, 9.0]], dtype=torch.float64)
-    second = torch.tensor([[9.0, 9.0, 9.0], [0.0, 1.0, 0.0], [0.0, 0.5, math.sqrt(0.75)]], dtype=torch.float64)
+    second = torch.tensor(
+        [[9.0, 9.0, 9.0], [0.0, 1.0, 0.0], [0.0, 0.5, math.sqrt(0.75)]], dtype=torch.float64
+    )
     weights = torch.tensor([[1.0, 0.3, 0.0], [0.0, 0.7, 1.0]], dtype=torch.float64)
     fused = cosines(FUSION.fuse(torch.stack([first, second]), weights))
     # nobody has seen the first and the last one

@@ -32,7 +32,9 @@ def by_hand(similar: Tensor, who: Tensor) -> list[float]:
     good, bad = scores[right], scores[~right]
     order = [1.0 if a > b else 0.5 if a == b else 0.0 for a in good for b in bad]
     points = [(1.0, 0.0)]  # turned away of the right pairs, accepted of the wrong ones
-    points += [(float((good < at).mean()), float((bad >= at).mean())) for at in sorted(set(scores), reverse=True)]
+    points += [
+        (float((good < at).mean()), float((bad >= at).mean())) for at in sorted(set(scores), reverse=True)
+    ]
     for (miss_before, wrong_before), (miss, wrong) in zip(points, points[1:], strict=False):
         if wrong >= miss:
             share = (miss_before - wrong_before) / ((miss_before - wrong_before) - (miss - wrong))
@@ -69,7 +71,9 @@ def test_metrics_of_many_are_those_of_scikit_learn_and_of_counting_ties_included
     who = torch.cat([torch.tensor([0, 0, 1]), torch.randint(people, (n - 3,), generator=generator)])
     similar = rounded_cosines(embeddings)
     measured = verification(similar, who, far=0.1)
-    for each, values_of, first in zip(similar, measured.tolist(), rank_one(similar, who).tolist(), strict=True):
+    for each, values_of, first in zip(
+        similar, measured.tolist(), rank_one(similar, who).tolist(), strict=True
+    ):
         assert values_of == pytest.approx(by_scikit_learn(each, who, 0.1), abs=1e-9)
         assert values_of == pytest.approx(by_hand(each, who), abs=1e-12)
         assert first == pytest.approx(rank_one_by_hand(each, who), abs=1e-12)
@@ -102,7 +106,11 @@ def test_one_person_alone_or_nobody_twice_gives_nan(who: list[int]) -> None:
 
 def test_the_nearest_others_are_never_oneself() -> None:
     similar = torch.tensor([[[1.0, 0.2, 0.2], [0.2, 1.0, 0.1], [0.2, 0.1, 1.0]]])
-    assert nearest_others(similar)[0].tolist() == [[False, True, True], [True, False, False], [True, False, False]]
+    assert nearest_others(similar)[0].tolist() == [
+        [False, True, True],
+        [True, False, False],
+        [True, False, False],
+    ]
 
 
 def test_pseudo_identities_are_chains_of_nearest_samples() -> None:

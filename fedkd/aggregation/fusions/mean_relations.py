@@ -28,6 +28,7 @@ class MeanRelations(Fusion):
     """Mean of the angles between samples, for embeddings of teachers that were trained apart; holds a square of the number of samples."""
 
     needs_classes: ClassVar[bool] = False
+    needs_embeddings: ClassVar[bool] = True
     gives: ClassVar[Literal["logits", "probabilities"]] = "logits"
 
     def fuse(
@@ -44,4 +45,3 @@ class MeanRelations(Fusion):
             total += counts * cosines(said)
             shared += counts
         return from_cosines(total / nonzero(shared), outputs.shape[2]).to(outputs.dtype)
-

@@ -57,7 +57,7 @@ class JapaneseVowels(Identities):
     """
 
     views: ClassVar[Mapping[str, tuple[int, ...]]] = {"series": (CHANNELS, LONGEST), "length": ()}
-    num_outputs = SPEAKERS
+    num_outputs = people = SPEAKERS
     rows = 640
     test_rows = 370
     each = 54
