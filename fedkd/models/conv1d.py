@@ -1,5 +1,6 @@
 """Convolutions over time, and the mean over the steps that there are (time-delay networks: Waibel et al., 1989)."""
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -57,7 +58,7 @@ class _Conv1d(nn.Module):
         widths = (depth, *options.channels)
         self.body = nn.ModuleList(
             nn.Conv1d(before, after, options.kernel, padding=options.kernel // 2)
-            for before, after in zip(widths, widths[1:], strict=False)
+            for before, after in itertools.pairwise(widths)
         )
         self.head = nn.Linear(widths[-1], num_outputs)
 

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import hypothesis.strategies as st
@@ -35,7 +36,7 @@ def by_hand(similar: Tensor, who: Tensor) -> list[float]:
     points += [
         (float((good < at).mean()), float((bad >= at).mean())) for at in sorted(set(scores), reverse=True)
     ]
-    for (miss_before, wrong_before), (miss, wrong) in zip(points, points[1:], strict=False):
+    for (miss_before, wrong_before), (miss, wrong) in itertools.pairwise(points):
         if wrong >= miss:
             share = (miss_before - wrong_before) / ((miss_before - wrong_before) - (miss - wrong))
             equal = wrong_before + share * (wrong - wrong_before)
