@@ -80,7 +80,7 @@ def _verdict(runs: Runs) -> str:
     return (
         f"Change by each arm, in points. {'; '.join(said)}. On how many samples at least one client is right: {oracle}. A class that one or two of ten clients know is "
         "outvoted in the consensus by those who never saw it, and Cronus leaves out its few advocates as outliers; those advocates then learn in the digest that the class is another one, and vote for it "
-        "less in the next round. Own data, which a client trains on last, does not bring the class back where it has hardly any."
+        "less in the next round. What a client trains on last, its own data, does not undo that here: it takes about ten steps, the digest 26. ERA's sharpening is not to blame."
     )
 
 
@@ -103,7 +103,7 @@ def _picture(runs: Runs) -> Figure:
     axes.invert_yaxis()
     axes.set(xlabel="test data, %")
     axes.grid(visible=True, alpha=0.3)
-    axes.legend()
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=len(columns))
     return figure
 
 

@@ -195,7 +195,7 @@ def triplet(
     Distances are divided by their mean, so that the margin, and the weight beside another loss, do not depend on the scale of the features.
     """
     distances = torch.stack([(anchor - other).square().sum(dim=-1) for other in (near, far)])
-    distances = distances / distances.detach().mean().clamp_min(torch.finfo(distances.dtype).tiny)
+    distances = distances / distances.mean().clamp_min(torch.finfo(distances.dtype).tiny)
     return (distances[0] - distances[1] + margin).clamp_min(0.0).mean()
 
 

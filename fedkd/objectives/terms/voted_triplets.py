@@ -5,7 +5,7 @@ keep that order by a margin. With features h of the student, over the triplets (
 
     loss = mean max(0, |h_i - h_j|^2 - |h_i - h_l|^2 + margin),   j the one that more teachers put nearer to i
 
-Not in the paper, as far as known: features are divided by the root of their mean squared distance in the batch, so that margin and weight do not
+Not in the paper: features are divided by the root of their mean squared distance in the batch, so that margin and weight do not
 depend on their scale.
 """
 
@@ -62,7 +62,7 @@ class VotedTriplets(Term):
         votes = torch.stack([torch.sign(_further(squared_distances(layers[name]))) for name in names]).sum(0)
         apart = squared_distances(lesson.student_layers[self.student_layer])
         if self.scaled:
-            apart = apart / apart.detach().mean().clamp_min(torch.finfo(apart.dtype).tiny)
+            apart = apart / apart.mean().clamp_min(torch.finfo(apart.dtype).tiny)
         # Each unordered pair (j, l) once; a triplet has three samples.
         many = len(apart)
         first, second = torch.triu_indices(many, many, offset=1, device=apart.device)
@@ -70,8 +70,8 @@ class VotedTriplets(Term):
         lacking = (self.margin - decided * _further(apart)[:, first, second]).clamp_min(0.0)
         anchors = torch.arange(many, device=apart.device)[:, None]
         counts = (decided != 0) & (anchors != first) & (anchors != second)
-        total: Tensor = torch.where(counts, lacking, 0.0).sum()
-        return total / counts.sum().clamp_min(1)
+        value: Tensor = torch.where(counts, lacking, 0.0).sum() / counts.sum().clamp_min(1)
+        return value
 
 
 def squared_distances(layer: Float[Tensor, "batch *shape"]) -> Float[Tensor, "batch batch"]:
