@@ -1,4 +1,7 @@
-"""Local structure preserving: Yang et al. (CVPR 2020); `fedkd.losses.lsp`, on the data's graph, or on that in which all samples are neighbours."""
+"""Local structure preserving; `fedkd.losses.lsp`, on the data's graph, or on that in which all samples of a batch are neighbours.
+
+Yang et al., "Distilling Knowledge from Graph Convolutional Networks" (CVPR 2020).
+"""
 
 from dataclasses import dataclass
 
