@@ -60,8 +60,10 @@ def _check_needs(experiment: "Experiment", term: Term, key: str) -> None:
         raise IllegalCombination(
             f"{key} is about classes, data={data} is a {task}; take divergence, bounded_regression, or a term on layers"
         )
-    if term.needs_numbers and probabilistic:
-        raise IllegalCombination(f"{key} is about numbers, data={data} is a {task}; take kd or another term")
+    if term.needs_numbers and (probabilistic or TASKS[task].embeds):
+        raise IllegalCombination(
+            f"{key} is about numbers, data={data} is a {task}; take divergence or another term"
+        )
     for view in term.of_inputs:
         if view not in (known := experiment.data.views):
             allowed = f"a view of data={data}: {', '.join(known)}"

@@ -33,7 +33,7 @@ class Noise(Part):
     def apply(
         self, inputs: Mapping[str, Shaped[Tensor, "batch ..."]], generator: torch.Generator
     ) -> dict[str, Shaped[Tensor, "batch ..."]]:
-        """Return the views of a batch with noise; symbols stay as they are."""
+        """Return the views of a batch with noise; symbols stay what they are."""
         return {
             view: self._changed(x, generator) if x.is_floating_point() else x for view, x in inputs.items()
         }
