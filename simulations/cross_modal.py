@@ -59,20 +59,14 @@ def main() -> None:
         scores = {name: _scores(frame, f"{view} {name}", REPORT) for name in CONTROLS}
         teacher = Interval.of(list(_scores(frame, f"{view} taught", MEAN.format("test"))))
         gains[view] = {name: Interval.of(list(own - labels)) for name, own in scores.items()}
-        rows.append(
-            [
-                view,
-                Interval.of(list(labels)).percent(),
-                *(Interval.of(list(own)).percent() for own in scores.values()),
-            ]
-        )
-        rows.append(["", "", *(gain.points() for gain in gains[view].values())])
+        accuracy = [Interval.of(list(own)).percent() for own in (labels, scores["taught"])]
+        rows.append([view, *accuracy, *(gain.points() for gain in gains[view].values())])
     federated, verdict = _federated(study)
     study.picture(_picture(gains))
     study.show(
-        f"A student of another view than its teacher's, {len(study.seeds)} paired seeds, test accuracy in %, below it the difference to the same "
-        "student on labels alone in points [95 % interval]",
-        ["student reads", "labels alone", *CONTROLS],
+        f"A student of another view than its teacher's, {len(study.seeds)} paired seeds, test accuracy in %, and differences to the same student on "
+        "labels alone in points [95 % interval]",
+        ["student reads", "labels alone", "taught", *(f"{name}: gain, points" for name in CONTROLS)],
         rows,
         f"The teacher, which reads pixels, reaches {teacher.percent()} %. {_verdict(gains)} {verdict}",
         further=[federated],
