@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from fedkd.data.datasets.base import DataInfo, DataSet, Indices
+from fedkd.data.proxies._pairs import check_shuffled, shuffled
 from fedkd.data.proxies.base import Proxy, ProxyDraw
 from fedkd.data.samples import Samples
 from fedkd.foundation.errors import IllegalCombination, InvalidOption
@@ -28,12 +29,16 @@ class Heldout(Proxy):
     "Number of classes that the set covers, drawn at random; fewer are a part of more. None is all."
     label_noise: Share = 0.0
     "Share of its labels that are wrong: in their place stands one of the other classes, each as likely as the next."
+    shuffled_views: bool = False
+    "Deal each view anew among the samples, so that views of one sample no longer belong together: the control of cross-modal distillation."
 
     def check(self, data: DataSet, pool: int) -> None:
-        """Refuse a size of more than half of the pool, classes that do not exist, and wrong labels that nobody may look at."""
+        """Refuse a size of more than half of the pool, classes that do not exist, wrong labels that nobody may look at, and views that cannot be shuffled."""
         if not 1 <= self.count(pool) <= pool // 2:
             allowed = f"at most {pool // 2}, half of the training pool of data={data.name()}"
             raise InvalidOption("proxy.size", self.count(pool), allowed)
+        if self.shuffled_views:
+            check_shuffled(data, labelled=self.labelled)
         if self.label_noise and not self.labelled:
             raise IllegalCombination(
                 f"proxy.label_noise={self.label_noise} has no effect with proxy.labelled=false; leave one of them out"
@@ -60,7 +65,8 @@ class Heldout(Proxy):
     def draw(self, info: DataInfo, pool: Samples, streams: Streams) -> ProxyDraw:
         """Take a random part of the pool, in the order of ids.
 
-        Which classes are covered is drawn from the stream `proxy/classes`, which labels are wrong from `proxy/labels`.
+        Which classes are covered is drawn from the stream `proxy/classes`, which labels are wrong from `proxy/labels`, whose view stands with
+        whose from `proxy/views`.
 
         Raises:
             InvalidOption: the classes that are covered have fewer samples in the pool than the set shall have.
@@ -72,6 +78,8 @@ class Heldout(Proxy):
         samples = pool.take(taken)
         if self.label_noise:
             samples = self._mislabelled(samples, info, streams)
+        if self.shuffled_views:
+            samples = shuffled(samples, streams)
         return ProxyDraw(samples, self.labelled, taken)
 
     def _covered(self, order: Indices, info: DataInfo, pool: Samples, streams: Streams) -> Indices:
