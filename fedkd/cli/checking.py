@@ -73,8 +73,7 @@ def _payload_words(rounds: tuple[int, ...] | None, total: int | None, *, exact: 
 
 
 def _data_words(experiment: Experiment) -> str:
-    archive = experiment.data.archive
-    here = archive is None or is_cached(archive)
+    here = all(is_cached(archive) for archive in experiment.data.archives())
     return f"  data            {experiment.data.name()}, " + (
         "on this machine" if here else "to be fetched first"
     )

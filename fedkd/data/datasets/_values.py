@@ -28,6 +28,7 @@ class DataInfo:
         class_names: names of the classes, identities or symbols in the order of their numbers; empty for numbers.
         symbols: view name -> how many symbols there are, for the views that hold int64 symbols from 0.
         owners: number of owners of samples (speakers, users); 0 where the data set does not know them.
+        target_owner: the owner whose samples the test data is of, as none of the clients' are; none where all owners are alike.
     """
 
     name: str
@@ -39,6 +40,7 @@ class DataInfo:
     class_names: tuple[str, ...] = ()
     symbols: Mapping[str, int] = field(default_factory=dict)
     owners: int = 0
+    target_owner: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
