@@ -42,9 +42,10 @@ QUICK = ("data.samples=800", "method.distiller.fit.epochs=20", "runtime=inline")
 # ## The runs
 
 # %%
-for name, fusion in FUSIONS.items():
+for fusion in FUSIONS.values():
     if not (RUNS / fusion / "summary.json").exists():
-        fedkd.run("method=enhancement", *QUICK, f"method.fusion={fusion}", output=str(RUNS / fusion))
+        parts = [f"method.fusion={fusion}", *(["method.weighting=uniform"] if fusion != "union" else [])]
+        fedkd.run("method=enhancement", *QUICK, *parts, output=str(RUNS / fusion))
 
 # %% [markdown]
 # ## Who knows what

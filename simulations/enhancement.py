@@ -25,8 +25,8 @@ SPLITS = {
     "5 of 2 classes": [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]],
 }
 ARMS = {
-    "mean of probabilities": ["method.fusion=mean_probabilities"],
-    "mean of logits": ["method.fusion=mean_logits"],
+    "mean of probabilities": ["method.fusion=mean_probabilities", "method.weighting=uniform"],
+    "mean of logits": ["method.fusion=mean_logits", "method.weighting=uniform"],
     "labels": ["proxy.labelled=true", "method.distiller.label_weight=1"],
 }
 UNION, CENTRED = "union, masked", ("false", "true")
