@@ -84,7 +84,7 @@ class Heldout(Proxy):
 
     def _of_target(self, order: Indices, info: DataInfo, pool: Samples) -> Indices:
         assert pool.owners is not None, "the check before loading asks for a target"
-        own = order[pool.owners.numpy()[order] == info.target_owner]
+        own: Indices = order[pool.owners.numpy()[order] == info.target_owner]
         if len(own) < (size := self.count(len(pool))):
             raise InvalidOption("proxy.size", size, f"at most {len(own)}, the samples of the target domain")
         return own
