@@ -20,6 +20,7 @@ from fedkd.foundation.seeding import Streams
 from fedkd.knowledge import Package
 from fedkd.models._costs import Costs, costs_of
 from fedkd.models.base import Model, Signature
+from fedkd.tasks import TASKS
 
 
 @dataclass(frozen=True)
@@ -180,5 +181,5 @@ def _once(experiment: Experiment) -> int:
     data = experiment.data
     sample = sum(4 * math.prod(shape) for shape in data.views.values()) + 8
     if getattr(experiment.proxy, "labelled", False):
-        sample += 8 if data.task == "classification" else 4 * data.num_outputs
+        sample += 8 if TASKS[data.task].probabilistic or TASKS[data.task].embeds else 4 * data.num_outputs
     return sample * experiment.proxy.count(data.sizes().train)
