@@ -4,9 +4,14 @@ from collections.abc import Mapping
 
 from fedkd.tasks.base import DEAD, Divergence, Task
 from fedkd.tasks.classification import Classification
+from fedkd.tasks.generation import Generation
 from fedkd.tasks.regression import Regression
 
-__all__ = ["DEAD", "TASKS", "Classification", "Divergence", "Regression", "Task"]
+__all__ = ["DEAD", "TASKS", "Classification", "Divergence", "Generation", "Regression", "Task"]
 
-TASKS: Mapping[str, type[Task]] = {"classification": Classification, "regression": Regression}
+TASKS: Mapping[str, type[Task]] = {
+    "classification": Classification,
+    "generation": Generation,
+    "regression": Regression,
+}
 """The tasks by the name that a data set gives its own (`DataSet.task`)."""

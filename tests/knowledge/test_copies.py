@@ -19,10 +19,10 @@ def test_copies_are_kept_by_id_and_the_last_one_counts() -> None:
     copies = Copies.none().updated(torch.tensor([9, 2]), first.values)
     copies = copies.updated(torch.tensor([5, 9]), said([5, 9], [0.5, 1.9]).values)
     assert copies.ids.tolist() == [2, 5, 9]
-    held = copies.at(torch.tensor([9, 7, 2]), 2)
+    held = copies.at(torch.tensor([9, 7, 2]), (2,))
     assert held.known.tolist() == [True, False, True]
     assert held.values[[0, 2], 0].tolist() == pytest.approx([1.9, 0.2])
-    assert not copies.at(torch.tensor([9]), 3).known.any()
+    assert not copies.at(torch.tensor([9]), (3,)).known.any()
     assert Copies.of(copies.record()).digest() == copies.digest() != Copies.none().digest()
 
 

@@ -68,6 +68,8 @@ class DataSet(Part, ABC):
     "View name -> number of symbols, for views that hold symbols."
     owners: ClassVar[int] = 0
     "Number of owners of samples; 0 where the set does not know them."
+    prompt: ClassVar[int] = 0
+    "In generation, how many symbols of each sequence are given, before what is asked for; 0 asks for every next one."
     split_is_fixed: ClassVar[bool] = False
     "Whether every seed gives the same validation and test part."
     shares_with: ClassVar[frozenset[str]] = frozenset()
@@ -218,6 +220,7 @@ class DataSet(Part, ABC):
             self.class_names,
             dict(self.symbols),
             self.owners,
+            prompt=self.prompt,
         )
         return Loaded(info, part(rows.train), part(rows.validation), part(rows.test))
 

@@ -30,5 +30,5 @@ class Dist(Term):
         """Return what correlation lacks."""
         del learned
         return losses.dist(
-            lesson.student, lesson.teacher, beta=self.beta, gamma=self.gamma, temperature=self.temperature
+            *lesson.responses, beta=self.beta, gamma=self.gamma, temperature=self.temperature
         )

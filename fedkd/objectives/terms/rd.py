@@ -30,5 +30,5 @@ class RD(Term):
         """Return the mean over the users."""
         del learned
         return losses.rd(
-            lesson.student, lesson.teacher, top=self.top, decay=self.decay, discrepancy=self.discrepancy
+            *lesson.responses, top=self.top, decay=self.decay, discrepancy=self.discrepancy
         )
