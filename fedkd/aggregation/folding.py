@@ -137,7 +137,7 @@ class Folding:
         if not self._places:
             return fused
         each = self._places.numel()
-        scores = fused.scores.unflatten(0, (-1, *self._places))
+        scores = fused.scores.reshape(-1, *self._places, fused.scores.shape[-1])
         return fused._replace(scores=scores, heard=fused.heard[::each] // each)
 
     @property
@@ -145,9 +145,7 @@ class Folding:
         """The way to fuse, which begins with the first answer: that says how many answers a sample has."""
         if self._begun is None:
             each, labels = self._places.numel(), self._labels
-            ground = _Ground(
-                self._samples * each, None if labels is None else labels.flatten(), self._chance
-            )
+            ground = _Ground(self._samples * each, None if labels is None else labels.flatten(), self._chance)
             self._begun = (
                 _Summed(self._fusion, self._weighting, ground)
                 if isinstance(self._fusion, MeanFusion)

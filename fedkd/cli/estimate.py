@@ -123,7 +123,9 @@ def _payload(
     shape, outputs = next(iter(experiment.data.views.values())), experiment.data.num_outputs
     places = math.prod(TASKS[experiment.data.task].answer(shape, outputs)[:-1])
     each = {
-        model: payload_of(experiment.method, Ground(_network(experiment, model), shape, asked, outputs, places))
+        model: payload_of(
+            experiment.method, Ground(_network(experiment, model), shape, asked, outputs, places)
+        )
         for model in set(models)
     }
     payloads = [payload for model in models if (payload := each[model]) is not None]
@@ -160,7 +162,9 @@ def _once(experiment: Experiment) -> int:
     if experiment.proxy is None or not experiment.method.strategy.needs_proxy:
         return 0
     data = experiment.data
-    sizes = {view: (8 if view in data.symbols else 4) * math.prod(shape) for view, shape in data.views.items()}
+    sizes = {
+        view: (8 if view in data.symbols else 4) * math.prod(shape) for view, shape in data.views.items()
+    }
     sample = sum(sizes.values()) + 8
     if getattr(experiment.proxy, "labelled", False):
         task = TASKS[data.task]

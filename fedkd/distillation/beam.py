@@ -34,11 +34,13 @@ def beam_search(
     count = len(prompts)
     kept, probability = prompts[:, None], prompts.new_zeros(count, 1, dtype=torch.float64)
     for _ in range(length):
-        said = F.log_softmax(score_next(kept.flatten(0, 1)).double(), dim=-1).unflatten(0, kept.shape[:2])
+        said = F.log_softmax(score_next(kept.flatten(0, 1)).double(), dim=-1).view(*kept.shape[:2], -1)
         whole = (probability[..., None] + said).flatten(1)
         # Sorting is stable, a selection of the largest is not.
         best, where = whole.sort(dim=1, descending=True, stable=True)
         probability, where = best[:, :width], where[:, :width]
         before, symbol = where // said.shape[-1], where % said.shape[-1]
-        kept = torch.cat([kept.gather(1, before[..., None].expand(-1, -1, kept.shape[2])), symbol[..., None]], dim=2)
+        kept = torch.cat(
+            [kept.gather(1, before[..., None].expand(-1, -1, kept.shape[2])), symbol[..., None]], dim=2
+        )
     return kept[:, 0], probability[:, 0]

@@ -103,7 +103,9 @@ class Model(Part, ABC):
         main = self.view or next(iter(signature.views))
         if (main in signature.symbols) != self.reads_symbols and main in signature.views:
             reads, holds, takes = (
-                ("symbols", "numbers", "mlp") if self.reads_symbols else ("numbers", "symbols", "gru or model=transformer")
+                ("symbols", "numbers", "mlp")
+                if self.reads_symbols
+                else ("numbers", "symbols", "gru or model=transformer")
             )
             raise IllegalCombination(
                 f"model={type(self).__module__.rpartition('.')[2]} reads {reads}, and the view {main!r} of this data holds {holds}; take model={takes}"

@@ -58,12 +58,15 @@ class _Attention(nn.Module):
         self.outward = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        each = [part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.inward(x).chunk(3, dim=-1)]
+        each = [
+            part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.inward(x).chunk(3, dim=-1)
+        ]
         queries, keys, values = each  # [batch, heads, places, numbers of a head]
         scores = queries @ keys.mT / math.sqrt(queries.shape[-1])
         later = torch.ones(scores.shape[-2:], dtype=torch.bool, device=x.device).triu(1)
         said = scores.masked_fill(later, -math.inf).softmax(dim=-1) @ values
-        return self.outward(said.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+        mixed: Tensor = self.outward(said.transpose(1, 2).flatten(2))
+        return mixed
 
 
 class _Block(nn.Module):
@@ -77,8 +80,9 @@ class _Block(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attention(self.attention_norm(x))
-        return x + self.dense(self.dense_norm(x))
+        attended: Tensor = x + self.attention(self.attention_norm(x))
+        said: Tensor = attended + self.dense(self.dense_norm(attended))
+        return said
 
 
 class _Decoder(nn.Module):

@@ -142,7 +142,7 @@ def refuse_idle(part: Part, options: Iterable[str], *, key: str, beside: str = "
         if getattr(part, option) != type(part).__dataclass_fields__[option].default:
             own = ", and set the term's own (`fedkd list terms`)" if beside == "terms" else ""
             raise IllegalCombination(
-                f"{key}.{option} has no effect where there are {beside}; leave it at its default{own}"
+                f"{key}.{option} has no effect beside {beside}; leave it at its default{own}"
             )
 
 

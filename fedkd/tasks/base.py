@@ -89,7 +89,10 @@ class Task(ABC):
 
     @abstractmethod
     def natural_divergence(
-        self, student: Float[Tensor, "rows outputs"], teacher: Float[Tensor, "rows outputs"], temperature: float
+        self,
+        student: Float[Tensor, "rows outputs"],
+        teacher: Float[Tensor, "rows outputs"],
+        temperature: float,
     ) -> Float[Tensor, " rows"]:
         """Return how far each row of the student is from the teacher's, in the task's own measure."""
 
@@ -122,7 +125,9 @@ class Task(ABC):
         """Return the targets that a teacher would name: pseudo-labels."""
 
     @abstractmethod
-    def agreement(self, first: Float[Tensor, "n ... outputs"], second: Float[Tensor, "n ... outputs"]) -> float:
+    def agreement(
+        self, first: Float[Tensor, "n ... outputs"], second: Float[Tensor, "n ... outputs"]
+    ) -> float:
         """Return how often (or how much) two models say the same, at most 1."""
 
     @abstractmethod

@@ -57,7 +57,7 @@ class Generation(Task):
 
     def of_samples(self, values: Float[Tensor, " rows"], count: int) -> Float[Tensor, " n"]:
         """Return the mean over the places of each sample."""
-        return values.unflatten(0, (count, -1)).mean(dim=-1)
+        return values.reshape(count, -1).mean(dim=-1)
 
     def supervised(
         self, outputs: Float[Tensor, "n places symbols"], targets: Int[Tensor, "n places"]
@@ -69,7 +69,10 @@ class Generation(Task):
         return _mean_of_known(losses, true >= 0)
 
     def natural_divergence(
-        self, student: Float[Tensor, "rows symbols"], teacher: Float[Tensor, "rows symbols"], temperature: float
+        self,
+        student: Float[Tensor, "rows symbols"],
+        teacher: Float[Tensor, "rows symbols"],
+        temperature: float,
     ) -> Float[Tensor, " rows"]:
         """Return `T^2 KL(teacher_T || student_T)` of each place in nats: word-level distillation (Kim & Rush, 2016, section 3.1)."""
         return kd(student, teacher, temperature=temperature, reduction="none")
@@ -144,8 +147,6 @@ class Generation(Task):
         return said[:, max(self.prompt - 1, 0) :]
 
 
-def _mean_of_known(
-    losses: Float[Tensor, "n places"], known: Bool[Tensor, "n places"]
-) -> Float[Tensor, " n"]:
+def _mean_of_known(losses: Float[Tensor, "n places"], known: Bool[Tensor, "n places"]) -> Float[Tensor, " n"]:
     counted = torch.where(known, losses, 0.0).sum(dim=-1)
     return counted / known.sum(dim=-1).clamp_min(1)

@@ -26,6 +26,21 @@ def test_copies_are_kept_by_id_and_the_last_one_counts() -> None:
     assert Copies.of(copies.record()).digest() == copies.digest() != Copies.none().digest()
 
 
+def test_of_texts_the_places_whose_answers_moved_are_sent_again() -> None:
+    values = torch.arange(12.0).view(2, 3, 2)
+    moved = values.clone()
+    moved[1, 2] += 1.0
+    here = there = Copies.none()
+    for said_now, rows in ((values, 6), (moved, 1)):
+        package = Package("logits", {"values": said_now}, ids=torch.tensor([8, 4]))
+        records, here = send(package, Delta(), here)
+        content = RecordDict({**records})
+        got, there = receive(content, there)
+        assert torch.equal(got.values, said_now)
+        assert here.digest() == there.digest()
+        assert payload_of(content) == 1 + rows * 8
+
+
 def test_the_first_message_says_everything_and_the_next_one_what_is_new() -> None:
     here = there = Copies.none()
     sizes = []
