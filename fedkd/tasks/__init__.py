@@ -5,13 +5,15 @@ from collections.abc import Mapping
 from fedkd.tasks.base import DEAD, Divergence, Task
 from fedkd.tasks.classification import Classification
 from fedkd.tasks.generation import Generation
+from fedkd.tasks.recognition import Recognition
 from fedkd.tasks.regression import Regression
 
-__all__ = ["DEAD", "TASKS", "Classification", "Divergence", "Generation", "Regression", "Task"]
+__all__ = ["DEAD", "TASKS", "Classification", "Divergence", "Generation", "Recognition", "Regression", "Task"]
 
 TASKS: Mapping[str, type[Task]] = {
     "classification": Classification,
     "generation": Generation,
+    "recognition": Recognition,
     "regression": Regression,
 }
 """The tasks by the name that a data set gives its own (`DataSet.task`)."""

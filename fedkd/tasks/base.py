@@ -15,10 +15,10 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from fedkd.data.datasets.base import DataInfo
-from fedkd.losses import mae, mse
+from fedkd.losses import cosine, mae, mse
 
-Divergence = Literal["task", "mae", "mse"]
-"""How a student is compared with a teacher: the task's own way, or the error of the raw outputs."""
+Divergence = Literal["task", "mae", "mse", "cosine"]
+"""How a student is compared with a teacher: the task's own way, the error of the raw outputs, or one minus their cosine."""
 
 DEAD = "dead"
 """Name under which `Task.measure` says whether a network has died: 1 if so, else 0."""
@@ -54,6 +54,12 @@ class Task(ABC):
 
     prompt: int = 0
     """How many symbols of each sample are given, where samples are sequences that go on."""
+
+    embeds: ClassVar[bool] = False
+    """Whether an output is an embedding, which is known but for a rotation that all samples share."""
+
+    samplewise: ClassVar[bool] = True
+    """Whether loss and divergence of a sample are its own; no where samples of a batch are compared with each other."""
 
     @classmethod
     def of(cls, data: DataInfo) -> "Task":
@@ -192,6 +198,8 @@ class Task(ABC):
                 values = mae(mine, theirs, reduction="none")
             case "mse":
                 values = mse(mine, theirs, reduction="none")
+            case "cosine":
+                values = cosine(mine, theirs, reduction="none")
         return self.of_samples(values, len(student))
 
 

@@ -37,6 +37,9 @@ class Fusion(Part, ABC):
     by_class: ClassVar[bool] = False
     """Whether it makes sense only where a sample is of one class."""
 
+    needs_embeddings: ClassVar[bool] = False
+    """Whether it makes sense only for embeddings, of which it gives some with the right angles between samples: axes are arbitrary."""
+
     gives: ClassVar[Literal["logits", "probabilities"]] = "probabilities"
     """The form in which its result is sent to clients."""
 
