@@ -83,7 +83,7 @@ class Distiller(Part):
         if self.terms:
             refuse_idle(self, ("divergence", "temperature", "label_weight"), key="method.distiller")
         if self.sequences.beam:
-            idle = ("divergence", "temperature", "label_weight", "terms", "hard")
+            idle = ("divergence", "temperature", "label_weight", "terms")
             refuse_idle(self, idle, key="method.distiller", beside="a beam (method.distiller.sequences)")
 
     def objective(self) -> Objective:
@@ -131,11 +131,11 @@ class Distiller(Part):
         Raises:
             IllegalCombination: a term needs what is not given, or samples are weighed and there are terms.
         """
-        taught = task.harden(teacher) if self.hard else teacher
-        if self.sequences.beam:
+        names, taught = self.hard, task.harden(teacher) if self.hard else teacher
+        if self.sequences.beam and not self.hard:
             assert speak is not None
             inputs, taught = self.sequences.continued(inputs, speak, prompt=task.prompt)
-        names = self.hard or self.sequences.beam > 0
+            names = True
         of_labels = torch.full((len(teacher),), self.label_weight) if label_weights is None else label_weights
         learns_labels = bool((of_labels > 0).any())
 

@@ -59,7 +59,7 @@ def test_a_method_runs_on_texts_and_reports_what_is_asked_of_them(method: str, t
 def test_whole_continuations_are_learned_from_one_teacher_and_from_an_ensemble(
     method: str, tmp_path: Path
 ) -> None:
-    own = ("rounds=1", "clients=1") if method == "sequence_kd" else MIXED
+    own = ("rounds=1", "clients=1", "baselines=all") if method == "sequence_kd" else MIXED
     options = (f"method={method}", "method.distiller.sequences.beam=2", "method.distiller.fit.epochs=2", *own)
     first, again = (fedkd.run(*TINY, *options, output=tmp_path / name).folder for name in ("first", "again"))
     assert (first / "metrics.jsonl").read_bytes() == (again / "metrics.jsonl").read_bytes()
