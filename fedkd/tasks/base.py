@@ -204,6 +204,6 @@ class Task(ABC):
 
 
 def _parts(outputs: Float[Tensor, "clients n ... outputs"]) -> Iterator[Float[Tensor, "some n ... outputs"]]:
-    together = max(_AT_ONCE // max(outputs[0].numel(), 1), 1)
+    together = max(_AT_ONCE // max(outputs.shape[1:].numel(), 1), 1)
     for start in range(0, len(outputs), together):
         yield outputs[start : start + together]

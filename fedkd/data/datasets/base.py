@@ -227,7 +227,7 @@ class DataSet(Part, ABC):
             self.class_names,
             dict(self.symbols),
             self.owners,
-            self.identities,
+            identities=self.identities,
             prompt=self.prompt,
         )
         return Loaded(info, part(rows.train), part(rows.validation), part(rows.test))
