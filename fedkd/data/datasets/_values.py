@@ -30,6 +30,7 @@ class DataInfo:
         prompt: how many symbols of each sequence are given in generation, before what is asked for; 0 asks for every next one.
         identities: number of identities in recognition, those of test data included; 0 elsewhere.
         owners: number of owners of samples (speakers, users); 0 where the data set does not know them.
+        target_owner: the owner whose samples the test data is of, as none of the clients' are; none where all owners are alike.
     """
 
     name: str
@@ -43,6 +44,7 @@ class DataInfo:
     owners: int = 0
     prompt: int = 0
     identities: int = 0
+    target_owner: int | None = None
 
     @property
     def num_labels(self) -> int:
