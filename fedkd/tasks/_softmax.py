@@ -33,9 +33,9 @@ class Softmax(NamedTuple):
         return self.exponentials.mul_(self.confidence[..., None])
 
     def losses(
-        self, outputs: Float[Tensor, "*clients n classes"], targets: Int[Tensor, " n"]
+        self, outputs: Float[Tensor, "*clients n classes"], targets: Int[Tensor, "... n"]
     ) -> Float[Tensor, "*clients n"]:
-        """Return the cross-entropy of each sample."""
+        """Return the cross-entropy of each sample; networks may share the targets, or each have its own."""
         columns = targets.expand(outputs.shape[:-1])[..., None]
         return self.total.log() - (outputs.gather(-1, columns)[..., 0].double() - self.peak)
 

@@ -16,27 +16,29 @@ TINY = (
     "data.length=3",
     "partition=iid",
     "proxy.size=6",
-    "model=gru",
-    "model.hidden=8",
     "clients=2",
     "rounds=2",
     "runtime=inline",
     "threads=1",
     "method.client.fit.epochs=1",
 )
+GRU = ("model=gru", "model.hidden=8")
 MIXED = ("model=mixed", "model.shares={gru:1,transformer:1}", "model.models={gru:{name:gru,hidden:8}}")
 RUNS: Mapping[str, tuple[str, ...]] = {
-    "fedavg": (),
-    "fedprox": (),
-    "local": (),
-    "pooled": (),
+    "fedavg": GRU,
+    "fedprox": GRU,
+    "local": GRU,
+    "pooled": GRU,
     "fedmd": MIXED,
     "feddf": (*MIXED, "method.distiller.fit.epochs=1"),
     "dsfl": ("model=transformer", "method.codec={name: entropy, of: delta}", "method.weighting=entropy"),
-    "aver": ("rounds=1", "partition=shared", "partition.noise=[]", "proxy=train", *MIXED, "student=gru"),
-    "fedbe": ("method.distiller.fit.epochs=1",),
-    "fedgkd": (),
-    "fml": ("student=gru", "student.hidden=4"),
+    "aver": ("rounds=1", "partition=shared", "partition.noise=0", "proxy=train", *MIXED, "student=gru"),
+    "fedbe": (
+        *GRU,
+        "method.distiller.fit.epochs=1",
+    ),
+    "fedgkd": GRU,
+    "fml": (*GRU, "student=gru", "student.hidden=4"),
 }
 
 
@@ -59,7 +61,7 @@ def test_a_method_runs_on_texts_and_reports_what_is_asked_of_them(method: str, t
 def test_whole_continuations_are_learned_from_one_teacher_and_from_an_ensemble(
     method: str, tmp_path: Path
 ) -> None:
-    own = ("rounds=1", "clients=1", "baselines=all") if method == "sequence_kd" else MIXED
+    own = (*GRU, "rounds=1", "clients=1", "baselines=all") if method == "sequence_kd" else MIXED
     options = (f"method={method}", "method.distiller.sequences.beam=2", "method.distiller.fit.epochs=2", *own)
     first, again = (fedkd.run(*TINY, *options, output=tmp_path / name).folder for name in ("first", "again"))
     assert (first / "metrics.jsonl").read_bytes() == (again / "metrics.jsonl").read_bytes()
@@ -97,8 +99,8 @@ def test_classes_have_no_continuations() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["method.fusion=era", "method.fusion=power", "method.fusion=median", "method.weighting=confidence"],
+    ["method.fusion=era", "method.fusion=power", "method.fusion=median", "method.weighting=variance"],
 )
 def test_fusions_and_weightings_of_distributions_go_with_texts(line: str) -> None:
-    experiment = Experiment.from_config(compose([*TINY, "method=feddf", line]))
+    experiment = Experiment.from_config(compose([*TINY, *GRU, "method=feddf", line]))
     assert line.rpartition("=")[2] in {experiment.named("fusion"), experiment.named("weighting")}

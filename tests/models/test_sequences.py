@@ -71,7 +71,7 @@ def strings() -> FederatedData:
 
 def answers(strings: FederatedData, model: Model, engine: Sequential | Vectorised) -> list[torch.Tensor]:
     """Train four clients on strings, then on what they were told of the proxy set, and let them speak about it."""
-    fit = Fit(batch_size=8, optimizer=Optimizer(name="adam", lr=0.01))
+    fit = Fit(batch_size=8, optimizer=Optimizer(lr=0.05, momentum=0.9))
     side = ClientSide(
         data=strings,
         models=(model,) * 4,
