@@ -7,6 +7,7 @@ federations, and every sample has one triplet in each round in place of all trip
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +21,8 @@ from fedkd.foundation.options import NonNegative
 @dataclass(frozen=True, kw_only=True)
 class VotedTriplets(Fusion):
     """The mean of probabilities, and for each sample which of two others the teachers' votes put nearer to it."""
+
+    by_class: ClassVar[bool] = True
 
     weight: NonNegative = 1.0
     """Weight of the triplet loss on the student's features beside the distillation loss."""
