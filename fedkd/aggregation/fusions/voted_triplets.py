@@ -8,6 +8,7 @@ far away, so that most votes are about next to nothing; where the server has the
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +22,8 @@ from fedkd.foundation.options import NonNegative
 @dataclass(frozen=True, kw_only=True)
 class VotedTriplets(Fusion):
     """The mean of probabilities, and for each sample which of two others the teachers' votes put nearer to it."""
+
+    by_class: ClassVar[bool] = True
 
     weight: NonNegative = 1.0
     """Weight of the triplet loss on the student's features beside the distillation loss."""

@@ -43,6 +43,7 @@ class AMTML(Term):
     plain: ClassVar[bool] = False
     together: ClassVar[bool] = True
     needs_classes: ClassVar[bool] = True
+    by_class: ClassVar[bool] = True
 
     @property
     def needs_targets(self) -> bool:
