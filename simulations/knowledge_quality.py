@@ -9,6 +9,7 @@ the ten teachers, with its interval over seeds.
 
 import copy
 import json
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -234,7 +235,12 @@ def _picture(frame: pd.DataFrame, ranks: Mapping[str, Interval], order: list[str
     liars = frame[frame["client"] == 0]
     right.plot(liars[best], 100 * liars[WORTH], "x", color="black", markersize=9, label="the liar")
     right.axhline(0.0, color="grey", linewidth=1)
-    right.set(xlabel=f"{best}: {SCORES[best]}", ylabel="worth: loss of the student without it, points", title="the best score")  # fmt: skip
+    right.set(
+        xlabel=textwrap.fill(f"{best}: {SCORES[best]}", 55),
+        ylabel="worth: loss of the student without it, points",
+    )
+    right.set_title("the best score")
+    right.locator_params(axis="x", nbins=6)
     right.legend(fontsize=8)
     for axes in (left, right):
         axes.grid(visible=True, alpha=0.3)

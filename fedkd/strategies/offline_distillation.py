@@ -1,7 +1,8 @@
 """Offline distillation: clients are teachers that are trained first, and a student of any architecture learns from them.
 
 One teacher: Hinton, Vinyals & Dean, "Distilling the Knowledge in a Neural Network" (2015). Several: You et al., "Learning from Multiple Teacher
-Networks" (KDD 2017). With p_k what teacher k says at temperature T, w_k its weight, y the label where the proxy set has one:
+Networks" (KDD 2017). With p_k what teacher k says at temperature T (which the fusion, if it is a mean of probabilities, has to be told too), w_k its
+weight, y the label where the proxy set has one:
 
     L = (1 - a) T^2 KL(sum_k w_k p_k || p) + a CE(y, p)
 
