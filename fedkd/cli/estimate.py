@@ -160,5 +160,5 @@ def _once(experiment: Experiment) -> int:
     data = experiment.data
     sample = sum(4 * math.prod(shape) for shape in data.views.values()) + 8
     if getattr(experiment.proxy, "labelled", False):
-        sample += 8 if data.task == "classification" else 4 * data.num_outputs
+        sample += 8 if data.task == "classification" else 4 * data.target_width
     return sample * experiment.proxy.count(data.sizes().train)

@@ -45,6 +45,9 @@ class Task(ABC):
     one_class: ClassVar[bool] = False
     """Whether a target is one class a sample, by which samples can be sorted and counted."""
 
+    gaussian: ClassVar[bool] = False
+    """Whether an output is a normal distribution of each number: all means, then all log variances."""
+
     @classmethod
     def of(cls, data: DataInfo) -> "Task":
         """Return the task of a data set that is loaded; by default there is nothing to know of it."""

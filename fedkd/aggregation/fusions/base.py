@@ -34,6 +34,9 @@ class Fusion(Part, ABC):
     needs_classes: ClassVar[bool] = True
     """Whether it makes sense only for outputs that are distributions: over classes, symbols or items."""
 
+    needs_gaussians: ClassVar[bool] = False
+    """Whether it makes sense only where outputs are normal distributions: all means, then all log variances."""
+
     gives: ClassVar[Literal["logits", "probabilities"]] = "probabilities"
     """The form in which its result is sent to clients."""
 

@@ -9,7 +9,10 @@ import numpy.typing as npt
 
 from fedkd.data.samples import Samples
 
-Task = Literal["classification", "recognition", "regression", "generation", "ranking"]
+Task = Literal["classification", "recognition", "regression", "gaussian_regression", "generation", "ranking"]
+"""What a target is; in a `gaussian_regression` it is a number too, and networks say a mean and a log variance of it."""
+
+REGRESSIONS: frozenset[Task] = frozenset({"regression", "gaussian_regression"})
 Numbers = npt.NDArray[Any]
 Indices = npt.NDArray[np.int64]
 
@@ -22,7 +25,8 @@ class DataInfo:
         name: name of the data set.
         task: what a target is: a class, an identity, a number, the next symbols, or a score.
         views: view name -> shape of one sample.
-        num_outputs: number of classes, of identities (those of test data included), of symbols, or of numbers to predict.
+        num_outputs: number of classes, of identities (those of test data included), of symbols, or of numbers that networks say: those to predict, or twice as many
+            where their variances are said too.
         target_mean: mean of the numbers in the training pool, in their own unit; 0 for anything else.
         target_std: their standard deviation; prediction x std + mean is in the own unit again. 1 for anything else.
         class_names: names of the classes, identities or symbols in the order of their numbers; empty for numbers.
@@ -39,6 +43,11 @@ class DataInfo:
     class_names: tuple[str, ...] = ()
     symbols: Mapping[str, int] = field(default_factory=dict)
     owners: int = 0
+
+    @property
+    def target_width(self) -> int:
+        """How many numbers a target has, where targets are numbers."""
+        return numbers_of(self.task, self.num_outputs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,3 +95,8 @@ class Sizes:
     train: int
     validation: int
     test: int
+
+
+def numbers_of(task: Task, num_outputs: int) -> int:
+    """Return how many numbers a target has, for this many outputs of a network."""
+    return num_outputs // 2 if task == "gaussian_regression" else num_outputs

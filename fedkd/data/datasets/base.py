@@ -16,6 +16,7 @@ from torch import Tensor
 
 from fedkd.data.archive import Archive
 from fedkd.data.datasets._values import (
+    REGRESSIONS,
     DataInfo,
     Indices,
     Loaded,
@@ -24,6 +25,7 @@ from fedkd.data.datasets._values import (
     Sizes,
     Split,
     Task,
+    numbers_of,
 )
 from fedkd.data.samples import Samples
 from fedkd.foundation.errors import InvalidOption
@@ -31,7 +33,18 @@ from fedkd.foundation.options import Count, OpenFraction
 from fedkd.foundation.parts import Part
 from fedkd.foundation.seeding import Streams
 
-__all__ = ["DataInfo", "DataSet", "Indices", "Loaded", "Numbers", "Raw", "Sizes", "Split", "Task"]
+__all__ = [
+    "REGRESSIONS",
+    "DataInfo",
+    "DataSet",
+    "Indices",
+    "Loaded",
+    "Numbers",
+    "Raw",
+    "Sizes",
+    "Split",
+    "Task",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +70,7 @@ class DataSet(Part, ABC):
     views: ClassVar[Mapping[str, tuple[int, ...]]]
     "View name -> shape of one sample."
     num_outputs: ClassVar[int]
-    "Number of classes, identities, symbols, or numbers to predict."
+    "Number of classes, identities, symbols, or numbers that networks say."
     rows: ClassVar[int]
     "Number of samples, the authors' test part included."
     test_rows: ClassVar[int] = 0
@@ -98,6 +111,11 @@ class DataSet(Part, ABC):
     def name(cls) -> str:
         """Return the name of the data set: that of its module."""
         return cls.__module__.rpartition(".")[2]
+
+    @property
+    def target_width(self) -> int:
+        """How many numbers a target has, where targets are numbers."""
+        return numbers_of(self.task, self.num_outputs)
 
     def sizes(self) -> Sizes:
         """Return the size of each split, known before anything is loaded.
@@ -190,7 +208,7 @@ class DataSet(Part, ABC):
             if name not in self.symbols
         }
         mean, std = 0.0, 1.0
-        if self.task == "regression":
+        if self.task in REGRESSIONS:
             known = raw.targets[rows.train].astype(np.float64)
             mean, std = float(known.mean()), float(known.std()) or 1.0
 
@@ -222,7 +240,7 @@ class DataSet(Part, ABC):
         return Loaded(info, part(rows.train), part(rows.validation), part(rows.test))
 
 
-_NUMBERS = frozenset({"regression", "ranking"})
+_NUMBERS = REGRESSIONS | {"ranking"}
 
 
 def _scale(view: Numbers, train: Indices, raw: Raw) -> tuple[Numbers, Numbers]:

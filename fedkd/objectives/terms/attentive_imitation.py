@@ -28,6 +28,5 @@ class AttentiveImitation(Term):
     def loss(self, lesson: Lesson, learned: nn.Module | None) -> Float[Tensor, ""]:
         """Return the mean over the batch."""
         del learned
-        return losses.attentive_imitation(
-            lesson.student, lesson.teacher, lesson.labels("proxy"), alpha=self.alpha
-        )
+        student, teacher = lesson.numbers()
+        return losses.attentive_imitation(student, teacher, lesson.labels("proxy"), alpha=self.alpha)

@@ -63,6 +63,10 @@ class Lesson:
             return self.teacher_layers[name]
         return F.log_softmax(self.teacher, dim=-1) if self.task.probabilistic else self.teacher
 
+    def numbers(self) -> tuple[Float[Tensor, "batch numbers"], Float[Tensor, "batch numbers"]]:
+        """Return the numbers that the student and the teachers name; of normal distributions the means."""
+        return self.task.harden(self.student), self.task.harden(self.teacher)
+
     def drawing(self) -> torch.Generator:
         """Return the generator.
 

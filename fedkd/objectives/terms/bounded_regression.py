@@ -31,6 +31,7 @@ class BoundedRegression(Term):
     def loss(self, lesson: Lesson, learned: nn.Module | None) -> Float[Tensor, ""]:
         """Return the mean over the batch."""
         del learned
+        student, teacher = lesson.numbers()
         return losses.bounded_regression(
-            lesson.student, lesson.teacher, lesson.labels("proxy"), nu=self.nu, margin=self.margin
+            student, teacher, lesson.labels("proxy"), nu=self.nu, margin=self.margin
         )
