@@ -35,6 +35,8 @@ class GaussianRegression(Regression):
         "coverage_90",
         "miscalibration",
     )
+    # The worst client is the one that covers least.
+    larger_is_better: ClassVar[frozenset[str]] = Regression.larger_is_better | {"coverage_90"}
     gaussian: ClassVar[bool] = True
 
     def supervised(

@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, Normal
 
 from fedkd.aggregation import FUSIONS
@@ -74,11 +73,12 @@ def test_the_precision_fusion_is_the_normalised_geometric_mean_of_the_densities(
     teachers, weights = ((0.3, 0.2), (-1.0, 1.5), (2.5, 0.7)), (0.2, 0.3, 0.5)
     mean, variance = fused(Precision(), *teachers, weights=weights)
     x = torch.linspace(-3.0, 3.0, 7, dtype=torch.float64)
-    logs = sum(
-        share * Normal(m, math.sqrt(v)).log_prob(x) for share, (m, v) in zip(weights, teachers, strict=True)
-    )
-    assert isinstance(logs, Tensor)
-    constant = logs - Normal(mean, math.sqrt(variance)).log_prob(x)
+    scales = [
+        tuple(torch.tensor(x, dtype=torch.float64) for x in pair) for pair in (*teachers, (mean, variance))
+    ]
+    *logs, fused_log = (Normal(m, v.sqrt()).log_prob(x) for m, v in scales)
+    pooled = torch.stack([share * log for share, log in zip(weights, logs, strict=True)]).sum(dim=0)
+    constant = pooled - fused_log
     assert float(constant.max() - constant.min()) < 1e-12
 
 

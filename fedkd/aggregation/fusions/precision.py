@@ -2,9 +2,9 @@
 
     1/s^2 = sum_k a_k / s_k^2,   m = s^2 sum_k a_k m_k / s_k^2
 
-a_k is the weight of teacher k, m_k(x) and s_k^2(x) its mean and variance. Sources: Cao & Fleet, "Generalized Product of Experts for
-Automatic and Principled Fusion of Gaussian Process Predictions" (2014), equation 2 with weights that sum to 1, which is the logarithmic
-opinion pool (Heskes, 1998); the mean alone is the inverse-variance weighting of meta-analysis.
+a_k is the weight of teacher k, m_k(x) and s_k^2(x) its mean and variance. With weights that sum to 1 it is
+the logarithmic opinion pool (Heskes, 1998); the mean alone is the inverse-variance weighting of meta-analysis. Source: Cao & Fleet,
+"Generalized Product of Experts for Automatic and Principled Fusion of Gaussian Process Predictions" (arXiv 1410.7827, 2014).
 """
 
 from dataclasses import dataclass

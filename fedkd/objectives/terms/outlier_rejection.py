@@ -1,4 +1,11 @@
-"""Teacher outlier rejection: Takamoto, Morishita & Imaoka (MIPR 2020); `fedkd.losses.outlier_rejection`, with the deviation of the batch."""
+"""Teacher outlier rejection: `fedkd.losses.outlier_rejection`, with s, t and y what student, teachers and label say of a sample.
+
+    L = |s - y|^2 [|t - y| <= c r],   r = 1.4826 median |t - y|
+
+c is `deviations`, r is taken over the batch. Differs from the paper: a fixed multiple of the robust deviation in place of a bound that depends on
+the number of samples, and no second output that learns what the teacher says (add `divergence`). Source: Takamoto, Morishita & Imaoka, "An
+Efficient Method of Training Small Models for Regression Problems with Knowledge Distillation" (MIPR 2020).
+"""
 
 from dataclasses import dataclass
 from typing import ClassVar
