@@ -5,12 +5,23 @@ from collections.abc import Mapping
 from fedkd.tasks.base import DEAD, Divergence, Task
 from fedkd.tasks.classification import Classification
 from fedkd.tasks.gaussian_regression import GaussianRegression
+from fedkd.tasks.recognition import Recognition
 from fedkd.tasks.regression import Regression
 
-__all__ = ["DEAD", "TASKS", "Classification", "Divergence", "GaussianRegression", "Regression", "Task"]
+__all__ = [
+    "DEAD",
+    "TASKS",
+    "Classification",
+    "Divergence",
+    "GaussianRegression",
+    "Recognition",
+    "Regression",
+    "Task",
+]
 
 TASKS: Mapping[str, type[Task]] = {
     "classification": Classification,
+    "recognition": Recognition,
     "regression": Regression,
     "gaussian_regression": GaussianRegression,
 }

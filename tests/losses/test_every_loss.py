@@ -17,6 +17,8 @@ from fedkd.losses import (
     bounded_regression,
     cc,
     cckd,
+    cosine,
+    cosine_relations,
     crd,
     dist,
     dkd,
@@ -40,6 +42,7 @@ from fedkd.losses import (
     rkd_distance,
     rrd,
     sp,
+    supervised_contrastive,
     vid,
 )
 
@@ -108,6 +111,10 @@ def _gaussian_nll(student: Tensor, teacher: Tensor, *, reduction: str = "mean") 
     return gaussian_nll(student, teacher.detach()[:, :3], reduction=reduction)  # type: ignore[arg-type]
 
 
+def _supervised_contrastive(student: Tensor, teacher: Tensor, *, reduction: str = "mean") -> Tensor:
+    return supervised_contrastive(student, Y[: len(teacher)] // 2, reduction=reduction)  # type: ignore[arg-type]
+
+
 def _with(loss: Loss, **options: object) -> Loss:
     def called(student: Tensor, teacher: Tensor, *, reduction: str = "mean") -> Tensor:
         return loss(student, teacher, reduction=reduction, **options)
@@ -150,6 +157,9 @@ CASES = {
     "rd": Case(_with(rd, top=3), ZS, ZT, same=False),
     "rrd": Case(rrd, ZS[:, :3], ZT[:, :3], 20.9094109406 / 4, same=False),
     "bounded_regression": Case(_with_targets(bounded_regression, TRUE), FS, FT, same=False),
+    "supervised_contrastive": Case(_supervised_contrastive, FS, FT, same=False),
+    "cosine": Case(cosine, FS, FT),
+    "cosine_relations": Case(cosine_relations, FS, FT),
     "attentive_imitation": Case(_with_targets(attentive_imitation, TRUE), FS, FT, same=False),
     "outlier_rejection": Case(_with_targets(outlier_rejection, TRUE), FS, FT, same=False),
     "gaussian_nll": Case(_gaussian_nll, FS, FT, same=False),

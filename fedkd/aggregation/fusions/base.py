@@ -34,6 +34,9 @@ class Fusion(Part, ABC):
     needs_classes: ClassVar[bool] = True
     """Whether it makes sense only for outputs that are distributions: over classes, symbols or items."""
 
+    needs_embeddings: ClassVar[bool] = False
+    """Whether it makes sense only for embeddings, of which it gives some with the right angles between samples: axes are arbitrary."""
+
     needs_gaussians: ClassVar[bool] = False
     """Whether it makes sense only where outputs are normal distributions: all means, then all log variances."""
 

@@ -25,12 +25,13 @@ class DataInfo:
         name: name of the data set.
         task: what a target is: a class, an identity, a number, the next symbols, or a score.
         views: view name -> shape of one sample.
-        num_outputs: number of classes, of identities (those of test data included), of symbols, or of numbers that networks say: those to predict, or twice as many
-            where their variances are said too.
+        num_outputs: number of classes, of symbols, or of numbers that networks say: those to predict, or twice as many where their variances
+            are said too; in recognition, the width of an embedding.
         target_mean: mean of the numbers in the training pool, in their own unit; 0 for anything else.
         target_std: their standard deviation; prediction x std + mean is in the own unit again. 1 for anything else.
         class_names: names of the classes, identities or symbols in the order of their numbers; empty for numbers.
         symbols: view name -> how many symbols there are, for the views that hold int64 symbols from 0.
+        identities: number of identities in recognition, those of test data included; 0 elsewhere.
         owners: number of owners of samples (speakers, users); 0 where the data set does not know them.
     """
 
@@ -43,6 +44,12 @@ class DataInfo:
     class_names: tuple[str, ...] = ()
     symbols: Mapping[str, int] = field(default_factory=dict)
     owners: int = 0
+    identities: int = 0
+
+    @property
+    def num_labels(self) -> int:
+        """Number of classes or identities that a target may be."""
+        return self.identities or self.num_outputs
 
     @property
     def target_width(self) -> int:
