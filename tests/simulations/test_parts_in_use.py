@@ -41,8 +41,10 @@ RUNS = (
     ["method=feddf", "data=diabetes", "data.predicts=gaussian"],
     ["method=feddf", "model=lenet", "model.kernel=3"],
     ["method=voted_triplets", "method.distiller={}"],
+    ["method=enhancement"],
 )
-"""Runs to which a line may be added: weights cross, answers cross, numbers are predicted, with their variances too, layers are maps, teachers are apart."""
+"""Runs to which a line may be added: weights cross, answers cross, numbers are predicted, with their variances too, layers are maps, teachers are apart,
+clients send class counts."""
 
 
 @pytest.mark.parametrize(

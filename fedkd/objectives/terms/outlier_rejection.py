@@ -3,7 +3,9 @@
     L = |s - y|^2 [|t - y| <= c r],   r = 1.4826 median |t - y|
 
 c is `deviations`, r is taken over the batch. Differs from the paper: a fixed multiple of the robust deviation in place of a bound that depends on
-the number of samples, and no second output that learns what the teacher says (add `divergence`). Source: Takamoto, Morishita & Imaoka, "An
+the number of samples, and no second output that learns what the teacher says (add `divergence`).
+
+Source: Takamoto, Morishita & Imaoka, "An
 Efficient Method of Training Small Models for Regression Problems with Knowledge Distillation" (MIPR 2020).
 """
 
