@@ -14,6 +14,7 @@ from torch.func import vmap
 
 from fedkd.clients import Step
 from fedkd.engine.dropout import Call, playing
+from fedkd.engine.linear import narrow_layers
 from fedkd.engine.precision import Precision, in_precision
 from fedkd.models.base import Outputs, run_with
 from fedkd.objectives import Taps
@@ -47,6 +48,11 @@ class Batches:
         return {name: dict(getattr(self, name)) for name in self.__dataclass_fields__}
 
 
+def gathered(rows: Tensor, at: Tensor) -> Tensor:
+    """Return `rows[at]`, in half the time: whole rows are copied, and not number by number."""
+    return rows.index_select(0, at.flatten()).view(*at.shape, *rows.shape[1:])
+
+
 @dataclass(frozen=True)
 class ClientLoss:
     """The loss of one client's batch.
@@ -74,11 +80,11 @@ class ClientLoss:
         """
         at, said = given.batch["at"], given.batch.get("said")
         batch: dict[str, Any] = {
-            "inputs": {view: x[at] for view, x in given.inputs.items()},
-            "targets": given.batch["targets"][at],
+            "inputs": {view: gathered(x, at) for view, x in given.inputs.items()},
+            "targets": gathered(given.batch["targets"], at),
         }
         if said is not None:
-            batch["teacher"] = given.batch["teacher"][said]
+            batch["teacher"] = gathered(given.batch["teacher"], said)
         if "share" in given.batch:
             batch["share"] = given.batch["share"]
         learning = {name: weight.detach().requires_grad_() for name, weight in given.trained.items()}
@@ -105,6 +111,7 @@ class ClientLoss:
             if self.calls:
                 stack.enter_context(playing(list(zip(self.calls, kept, strict=True))))
             stack.enter_context(in_precision(self.precision, batch["targets"].device.type))
+            stack.enter_context(narrow_layers())
             layers = stack.enter_context(Taps(self.template, self.taps))
             outputs = run_with(self.template, {**parameters, **buffers}, batch["inputs"])
         if self.precision != "float32":

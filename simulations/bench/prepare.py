@@ -64,7 +64,7 @@ def prepare(overrides: Sequence[str], *, rounds: int, folder: Path) -> Material:
 
 
 def _network(experiment: Experiment, data: FederatedData) -> dict[str, Any]:
-    options = dict(experiment.resolved["model"])
+    options = {name: value for name, value in experiment.resolved["model"].items() if name != "view"}
     if isinstance(options.get("hidden"), int):
         options["hidden"] = (options["hidden"],)
     return {
