@@ -50,6 +50,7 @@ format: $(READY)
 docs: $(READY)
 	$(BIN)/fedkd list methods --markdown > docs/methods.md.new
 	mv docs/methods.md.new docs/methods.md
+	$(BIN)/python -m simulations.survey
 	REWRITE=1 $(BIN)/pytest tests/docs/test_fusion.py
 
 notebook: $(READY)

@@ -206,6 +206,11 @@ def _check_task(experiment: "Experiment") -> None:
                 f"method.{slot}={experiment.named(slot)} is about classes, data={data} is a {kind}; "
                 "fedavg, fedprox, fedmd, feddf, local and pooled work on every task"
             )
+        if getattr(part, "needs_embeddings", False) and not task.embeds:
+            raise IllegalCombination(
+                f"method.{slot}={experiment.named(slot)} is about embeddings, which networks give in recognition, and data={data} is a {kind}; "
+                "take mean_logits, or data=orl_faces"
+            )
 
 
 def _check_proxy(experiment: "Experiment") -> None:

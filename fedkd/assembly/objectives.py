@@ -59,8 +59,10 @@ def _check_needs(experiment: "Experiment", term: Term, key: str) -> None:
         raise IllegalCombination(
             f"{key} is about classes, data={data} is a {task}; take divergence, bounded_regression, or a term on layers"
         )
-    if term.needs_numbers and probabilistic:
-        raise IllegalCombination(f"{key} is about numbers, data={data} is a {task}; take kd or another term")
+    if term.needs_numbers and (probabilistic or TASKS[task].embeds):
+        raise IllegalCombination(
+            f"{key} is about numbers, data={data} is a {task}; take divergence or another term"
+        )
     if term.needs_targets and not getattr(experiment.proxy, "labelled", False):
         raise IllegalCombination(
             f"{key} learns from true targets, and this proxy set has none; take proxy=heldout proxy.labelled=true"

@@ -19,6 +19,7 @@ from fedkd.clients import Situation
 from fedkd.foundation.seeding import Streams
 from fedkd.knowledge import Package
 from fedkd.models.base import Model, Signature, count_parameters
+from fedkd.tasks import TASKS
 
 
 @dataclass(frozen=True)
@@ -160,5 +161,5 @@ def _once(experiment: Experiment) -> int:
     data = experiment.data
     sample = sum(4 * math.prod(shape) for shape in data.views.values()) + 8
     if getattr(experiment.proxy, "labelled", False):
-        sample += 8 if data.task == "classification" else 4 * data.num_outputs
+        sample += 8 if TASKS[data.task].probabilistic or TASKS[data.task].embeds else 4 * data.num_outputs
     return sample * experiment.proxy.count(data.sizes().train)

@@ -43,7 +43,7 @@ class CoDistillation(ClientStrategy):
     """Learning from the consensus on the proxy set."""
 
     divergence: Divergence = "task"
-    """How the consensus is matched: the task's own measure (KL, squared error), or `mae` / `mse` of raw outputs."""
+    """How the consensus is matched: the task's own measure (KL, squared error), `mae` / `mse` of raw outputs, or their `cosine`."""
 
     temperature: Positive = 1.0
     """Softens consensus and client alike, where the measure is KL."""

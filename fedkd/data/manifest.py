@@ -84,9 +84,10 @@ def _targets(info: DataInfo, train: Samples, dealt: Dealt, sizes: Indices) -> di
     if info.task in {"generation", "ranking"}:
         return {}
     if info.task != "regression":
-        counts = np.bincount(owners * info.num_outputs + targets, minlength=len(sizes) * info.num_outputs)
-        names = list(info.class_names) or [str(number) for number in range(info.num_outputs)]
-        return {"class_names": names, "counts": counts.reshape(len(sizes), info.num_outputs).tolist()}
+        labels = info.num_labels
+        counts = np.bincount(owners * labels + targets, minlength=len(sizes) * labels)
+        names = list(info.class_names) or [str(number) for number in range(labels)]
+        return {"class_names": names, "counts": counts.reshape(len(sizes), labels).tolist()}
     sums = np.bincount(owners, weights=targets[:, 0].astype(np.float64), minlength=len(sizes))
     means = sums / np.maximum(sizes, 1) * info.target_std + info.target_mean
     return {"target_means": [float(mean) if size else None for mean, size in zip(means, sizes, strict=True)]}

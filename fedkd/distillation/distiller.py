@@ -56,7 +56,7 @@ class Distiller(Part):
     """Softens teacher and student alike; the loss is multiplied by its square."""
 
     divergence: Divergence = "task"
-    """What is minimised: the task's own (KL for classes, squared error for numbers), `mae` or `mse` of the raw outputs."""
+    """What is minimised: the task's own (KL for classes, squared error for numbers), `mae` or `mse` of the raw outputs, or their `cosine`."""
 
     hard: bool = False
     """Learn the label that the teachers name (pseudo-labels) in place of their soft answer, whatever else is chosen: the control of every claim."""
@@ -122,7 +122,7 @@ class Distiller(Part):
         Raises:
             IllegalCombination: a term needs what is not given, or samples are weighed and there are terms.
         """
-        pseudo_labels = task.harden(teacher)
+        taught = task.harden(teacher) if self.hard else teacher
         of_labels = torch.full((len(teacher),), self.label_weight) if label_weights is None else label_weights
         learns_labels = bool((of_labels > 0).any())
 
@@ -132,10 +132,10 @@ class Distiller(Part):
 
         def of_samples(outputs: Tensor, rows: Tensor) -> Tensor:
             if self.hard:
-                apart = task.supervised(outputs, pseudo_labels[rows])
+                apart = task.supervised(outputs, taught[rows])
             else:
                 apart = task.divergence(
-                    outputs, teacher[rows], measure=self.divergence, temperature=self.temperature
+                    outputs, taught[rows], measure=self.divergence, temperature=self.temperature
                 )
             if not learns_labels:
                 return apart.mean()

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from fedkd.foundation.options import Index, NonNegative, OpenFraction
@@ -31,10 +31,12 @@ class Noise(Part):
     """Most pixels by which each image is moved along either axis; what comes in is 0. Tables stay where they are."""
 
     def apply(
-        self, inputs: Mapping[str, Float[Tensor, "batch ..."]], generator: torch.Generator
-    ) -> dict[str, Float[Tensor, "batch ..."]]:
-        """Return the views of a batch with noise."""
-        return {view: self._changed(x, generator) for view, x in inputs.items()}
+        self, inputs: Mapping[str, Shaped[Tensor, "batch ..."]], generator: torch.Generator
+    ) -> dict[str, Shaped[Tensor, "batch ..."]]:
+        """Return the views of a batch with noise; symbols stay what they are."""
+        return {
+            view: self._changed(x, generator) if x.is_floating_point() else x for view, x in inputs.items()
+        }
 
     def _changed(
         self, x: Float[Tensor, "batch ..."], generator: torch.Generator

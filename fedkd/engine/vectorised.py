@@ -103,6 +103,7 @@ class _Cohort:
         self._said = torch.tensor([source.said[client] if source.said else 0 for client in order])
         self._memory, self._task, self._order = memory, task, order
         self._dropout, self._precision, self._compiles = dropout, precision, compiles
+        self._samplewise = stage.samplewise and task.samplewise
         self._calls: dict[int, tuple[Call, ...]] = {}
 
     def train(self, schedule: Schedule) -> list[float]:
@@ -126,12 +127,12 @@ class _Cohort:
         """Return each client's gradients and loss on its batch, of which the first `counts` rows count."""
         everyone = torch.arange(len(rows))
         full = bool((counts == rows.shape[1]).all())
-        if self._compiles and (full or self._stage.samplewise):
+        if self._compiles and (full or self._samplewise):
             return self._compiled(rows, None if full else counts)
         width = int(counts.max())
         if bool((counts == width).all()):
             return self._together(everyone, rows[:, :width])
-        if self._stage.samplewise and not self._dropout:
+        if self._samplewise and not self._dropout:
             return self._together(everyone, rows[:, :width], counts)
         gradients: dict[str, Tensor] = {}
         losses: Tensor | None = None

@@ -5,11 +5,12 @@ tensor(...)
 
 By the kind of knowledge: responses (`kd, dkd, dist, jsd, mae, mse`), features (`hint, at, nst, fsp, factor_transfer,
 activation_boundary`), relations (`sp, cc, cckd, rkd_distance, rkd_angle, irg, lsp`), information (`vid, crd, pkt`), rankings
-(`rd, rrd, de`) and numbers (`bounded_regression, attentive_imitation`). What a loss learns itself is a module: `Regressor`, `VID`, `CRD`,
-`Paraphraser`, `Translator`, `Experts`.
+(`rd, rrd, de`), numbers (`bounded_regression, attentive_imitation`) and embeddings (`supervised_contrastive, cosine, cosine_relations`). What a
+loss learns itself is a module: `Regressor`, `VID`, `CRD`, `Paraphraser`, `Translator`, `Experts`.
 """
 
 from fedkd.losses.contrast import CRD
+from fedkd.losses.embeddings import cosine, cosine_relations, supervised_contrastive
 from fedkd.losses.experts import Experts, de
 from fedkd.losses.factors import Paraphraser, Translator
 from fedkd.losses.features import activation_boundary, at, factor_transfer, fsp, hint, nst
@@ -30,5 +31,6 @@ __all__ = [
     "vid", "crd", "pkt",
     "rd", "rrd", "rrd_items", "de",
     "bounded_regression", "attentive_imitation",
+    "supervised_contrastive", "cosine", "cosine_relations",
     "Regressor", "VID", "CRD", "Paraphraser", "Translator", "Experts", "Reduction",
 ]  # fmt: skip

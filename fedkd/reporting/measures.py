@@ -28,7 +28,7 @@ SCOPES = {
 BASELINES = ("local_only", "proxy_labels", "pseudo_labels", "fedavg", "pooled")
 """Scopes that are trained beside the run, on the same budget."""
 
-_PRIMARY = ("accuracy", "r2", "ndcg_10", "rmse", "loss")
+_PRIMARY = ("accuracy", "auc", "r2", "ndcg_10", "rmse", "loss")
 
 
 def primary_metric(metrics: Collection[str]) -> str:
@@ -66,6 +66,10 @@ def metric_words(metric: str) -> str:
         "ndcg_10": "NDCG@10",
         "hr_10": "HR@10",
         "mrr": "MRR",
+        "auc": "area under the ROC curve",
+        "eer": "equal error rate",
+        "rank_1": "rank-1 identification",
+        "tar_at_far_0.01": "true accept rate at 1 % false accepts",
     }
     return known.get(metric, metric.replace("_", " "))
 

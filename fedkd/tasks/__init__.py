@@ -5,13 +5,15 @@ from collections.abc import Mapping
 from fedkd.tasks.base import DEAD, Divergence, Task
 from fedkd.tasks.classification import Classification
 from fedkd.tasks.ranking import Ranking
+from fedkd.tasks.recognition import Recognition
 from fedkd.tasks.regression import Regression
 
-__all__ = ["DEAD", "TASKS", "Classification", "Divergence", "Ranking", "Regression", "Task"]
+__all__ = ["DEAD", "TASKS", "Classification", "Divergence", "Ranking", "Recognition", "Regression", "Task"]
 
 TASKS: Mapping[str, type[Task]] = {
     "classification": Classification,
     "ranking": Ranking,
+    "recognition": Recognition,
     "regression": Regression,
 }
 """The tasks by the name that a data set gives its own (`DataSet.task`)."""

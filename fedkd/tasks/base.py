@@ -15,10 +15,10 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from fedkd.data.datasets.base import DataInfo
-from fedkd.losses import mae, mse
+from fedkd.losses import cosine, mae, mse
 
-Divergence = Literal["task", "mae", "mse"]
-"""How a student is compared with a teacher: the task's own way, or the error of the raw outputs."""
+Divergence = Literal["task", "mae", "mse", "cosine"]
+"""How a student is compared with a teacher: the task's own way, the error of the raw outputs, or one minus their cosine."""
 
 DEAD = "dead"
 """Name under which `Task.measure` says whether a network has died: 1 if so, else 0."""
@@ -44,6 +44,12 @@ class Task(ABC):
 
     one_class: ClassVar[bool] = False
     """Whether a target is one class a sample, by which samples can be sorted and counted."""
+
+    embeds: ClassVar[bool] = False
+    """Whether an output is an embedding, which is known but for a rotation that all samples share."""
+
+    samplewise: ClassVar[bool] = True
+    """Whether loss and divergence of a sample are its own; no where samples of a batch are compared with each other."""
 
     @classmethod
     def of(cls, data: DataInfo) -> "Task":
@@ -156,6 +162,8 @@ class Task(ABC):
                 return mae(student, teacher, reduction="none")
             case "mse":
                 return mse(student, teacher, reduction="none")
+            case "cosine":
+                return cosine(student, teacher, reduction="none")
 
 
 def _parts(outputs: Float[Tensor, "clients n outputs"]) -> Iterator[Float[Tensor, "some n outputs"]]:

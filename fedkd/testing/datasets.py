@@ -35,8 +35,8 @@ def samples_are_what_the_class_states(data: DataSet) -> None:
                     x.dtype == torch.float32 and x.isfinite().all(), f"view {view!r} is not finite float32"
                 )
         if data.task in {"classification", "recognition", "ranking"}:
-            right = (part.targets >= 0).all() and (part.targets < data.num_outputs).all()
-            require(right, f"{name} has a target that is none of {data.num_outputs} classes or items")
+            right = (part.targets >= 0).all() and (part.targets < data.num_labels).all()
+            require(right, f"{name} has a target that is none of {data.num_labels} classes or items")
         elif data.task == "generation":
             right = (part.targets >= -1).all() and (part.targets < data.num_outputs).all()
             read = next(iter(part.inputs.values())).shape

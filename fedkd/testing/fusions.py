@@ -10,6 +10,7 @@ from fedkd.aggregation.fusions.base import Fusion, RandomFusion
 from fedkd.aggregation.teachers import shares
 from fedkd.aggregation.weightings.size import Size
 from fedkd.foundation.seeding import Streams
+from fedkd.losses.embeddings import cosines
 from fedkd.testing.contract import Contract, generators_left_alone, require
 
 TEACHERS, SAMPLES, CLASSES = 5, 12, 6
@@ -53,10 +54,18 @@ def a_teacher_of_weight_0_does_not_matter(fusion: Fusion) -> None:
 
 
 def all_weight_on_one_teacher_gives_its_answer(fusion: Fusion) -> None:
-    """Where one teacher has all the weight, the target names what that teacher names, sample by sample; noise may hide it."""
+    """Where one teacher has all the weight, the target names what that teacher names, sample by sample; noise may hide it.
+
+    Embeddings have the angles of a teacher that has all the weight on every sample.
+    """
     if isinstance(fusion, RandomFusion):
         return
     outputs, weights = _outputs(), torch.zeros(TEACHERS, SAMPLES)
+    if fusion.needs_embeddings:
+        weights[1] = 1.0
+        alike = _close(_said(fusion, outputs, weights), _meaning(fusion, outputs[1]))
+        require(alike, "the target has other angles than the teacher with all the weight")
+        return
     chosen = torch.arange(SAMPLES) % TEACHERS
     weights[chosen, torch.arange(SAMPLES)] = 1.0
     named = outputs[chosen, torch.arange(SAMPLES)].argmax(dim=-1)
@@ -65,10 +74,18 @@ def all_weight_on_one_teacher_gives_its_answer(fusion: Fusion) -> None:
 
 
 def teachers_that_agree_are_believed(fusion: Fusion) -> None:
-    """Identical teachers give their own answer; it may be sharpened, its first class stays; noise may hide it."""
+    """Identical teachers give their own answer; it may be sharpened, its first class stays; noise may hide it.
+
+    Teachers of embeddings are identical but for a rotation of each.
+    """
     if isinstance(fusion, RandomFusion):
         return
     outputs = _outputs(1).repeat(TEACHERS, 1, 1)
+    if fusion.needs_embeddings:
+        turned = outputs @ torch.linalg.qr(_outputs(TEACHERS)[:, :CLASSES])[0]
+        alike = _close(_said(fusion, turned, _weights()), _meaning(fusion, outputs[0]))
+        require(alike, "teachers that differ by a rotation give a target with other angles")
+        return
     agree = (fusion.fuse(outputs, _weights()).argmax(dim=-1) == outputs[0].argmax(dim=-1)).all()
     require(agree, "identical teachers give a target that names another class than they do")
 
@@ -175,11 +192,13 @@ def _weights(teachers: int = TEACHERS) -> Tensor:
 
 
 def _said(fusion: Fusion, outputs: Tensor, weights: Tensor) -> Tensor:
-    """Return what a target means: probabilities of classes, or numbers as they are."""
+    """Return what a target means: probabilities of classes, angles between embeddings, or numbers as they are."""
     return _meaning(fusion, fusion.fuse(outputs, weights))
 
 
 def _meaning(fusion: Fusion, outputs: Tensor) -> Tensor:
+    if fusion.needs_embeddings:
+        return cosines(outputs)
     return outputs.softmax(dim=-1) if fusion.needs_classes else outputs
 
 

@@ -24,7 +24,7 @@ TINY = (
     "evaluate_every=2",
 )
 PARTS = [f"method.weighting={name}" for name in WEIGHTINGS.names()] + [
-    f"method.fusion={name}" for name in FUSIONS.names()
+    f"method.fusion={name}" for name in FUSIONS.names() if not FUSIONS.find(name, key="").needs_embeddings
 ]
 METHODS = {
     "method.weighting=accuracy": ("feddf",),

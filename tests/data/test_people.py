@@ -16,7 +16,7 @@ def test_nobody_is_in_two_parts_and_everybody_has_as_many_samples(data: OrlFaces
     people = [
         part.targets.unique(return_counts=True) for part in (loaded.train, loaded.validation, loaded.test)
     ]
-    assert sorted(torch.cat([who for who, _ in people]).tolist()) == list(range(data.num_outputs))
+    assert sorted(torch.cat([who for who, _ in people]).tolist()) == list(range(data.num_labels))
     assert torch.cat([count for _, count in people]).unique().tolist() == [data.each]
     assert loaded.info.task == "recognition"
 
@@ -25,7 +25,7 @@ def test_nobody_is_in_two_parts_and_everybody_has_as_many_samples(data: OrlFaces
 def test_people_who_are_all_seen_are_classes(data: OrlFaces | JapaneseVowels) -> None:
     loaded = data.load(Streams(0))
     assert loaded.info.task == "classification"
-    assert loaded.train.targets.unique().tolist() == list(range(data.num_outputs))
+    assert loaded.train.targets.unique().tolist() == list(range(data.num_labels))
     assert sum(map(len, (loaded.train, loaded.validation, loaded.test))) == data.rows
 
 

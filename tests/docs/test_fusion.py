@@ -52,7 +52,13 @@ def fusions() -> Rows:
     rows = []
     for name in FUSIONS.names():
         part = FUSIONS.create(name, key="fusion")
-        numbers = "`of=outputs`" if isinstance(part, RobustFusion) else "no" if part.needs_classes else "yes"
+        numbers = (
+            "`of=outputs`"
+            if isinstance(part, RobustFusion)
+            else "no"
+            if part.needs_classes or part.needs_embeddings
+            else "yes"
+        )
         alone = "yes" if isinstance(part, MeanFusion) else "no"
         half = "less than half" if part.breakdown > 0.49 else f"{part.breakdown:.1f}"
         rows.append((f"`{name}`", part.gives, numbers, alone, half if part.breakdown else "none"))

@@ -17,6 +17,8 @@ from fedkd.losses import (
     bounded_regression,
     cc,
     cckd,
+    cosine,
+    cosine_relations,
     crd,
     dist,
     dkd,
@@ -37,6 +39,7 @@ from fedkd.losses import (
     rkd_distance,
     rrd,
     sp,
+    supervised_contrastive,
     vid,
 )
 
@@ -101,6 +104,10 @@ def _not_true_kd(student: Tensor, teacher: Tensor, *, reduction: str = "mean") -
     return not_true_kd(student, teacher, Y[: len(student)], reduction=reduction)  # type: ignore[arg-type]
 
 
+def _supervised_contrastive(student: Tensor, teacher: Tensor, *, reduction: str = "mean") -> Tensor:
+    return supervised_contrastive(student, Y[: len(teacher)] // 2, reduction=reduction)  # type: ignore[arg-type]
+
+
 def _with(loss: Loss, **options: object) -> Loss:
     def called(student: Tensor, teacher: Tensor, *, reduction: str = "mean") -> Tensor:
         return loss(student, teacher, reduction=reduction, **options)
@@ -143,6 +150,9 @@ CASES = {
     "rd": Case(_with(rd, top=3), ZS, ZT, same=False),
     "rrd": Case(rrd, ZS[:, :3], ZT[:, :3], 20.9094109406 / 4, same=False),
     "bounded_regression": Case(_with_targets(bounded_regression, TRUE), FS, FT, same=False),
+    "supervised_contrastive": Case(_supervised_contrastive, FS, FT, same=False),
+    "cosine": Case(cosine, FS, FT),
+    "cosine_relations": Case(cosine_relations, FS, FT),
     "attentive_imitation": Case(_with_targets(attentive_imitation, TRUE), FS, FT, same=False),
 }
 every_loss = pytest.mark.parametrize("case", [pytest.param(case, id=name) for name, case in CASES.items()])

@@ -9,5 +9,5 @@ from fedkd.data.samples import Samples
 
 def vectors(samples: Samples) -> Float[Tensor, "n features"]:
     """Return all views of each sample, one after the other, in float64."""
-    views = [view.flatten(start_dim=1) for view in samples.inputs.values()]
+    views = [view.reshape(len(view), -1) for view in samples.inputs.values()]
     return torch.cat(views, dim=-1).double()

@@ -22,11 +22,12 @@ class DataInfo:
         name: name of the data set.
         task: what a target is: a class, an identity, a number, the next symbols, or the next item.
         views: view name -> shape of one sample.
-        num_outputs: number of classes, of identities (those of test data included), of symbols, of items, or of numbers to predict.
+        num_outputs: number of classes, of symbols, of items, or of numbers to predict; in recognition, the width of an embedding.
         target_mean: mean of the numbers in the training pool, in their own unit; 0 for anything else.
         target_std: their standard deviation; prediction x std + mean is in the own unit again. 1 for anything else.
         class_names: names of the classes, identities or symbols in the order of their numbers; empty for numbers.
         symbols: view name -> how many symbols there are, for the views that hold int64 symbols from 0.
+        identities: number of identities in recognition, those of test data included; 0 elsewhere.
         owners: number of owners of samples (speakers, users); 0 where the data set does not know them.
     """
 
@@ -39,6 +40,12 @@ class DataInfo:
     class_names: tuple[str, ...] = ()
     symbols: Mapping[str, int] = field(default_factory=dict)
     owners: int = 0
+    identities: int = 0
+
+    @property
+    def num_labels(self) -> int:
+        """Number of classes or identities that a target may be."""
+        return self.identities or self.num_outputs
 
 
 @dataclass(frozen=True, eq=False)

@@ -57,7 +57,9 @@ class DataSet(Part, ABC):
     views: ClassVar[Mapping[str, tuple[int, ...]]]
     "View name -> shape of one sample."
     num_outputs: ClassVar[int]
-    "Number of classes, identities, symbols, or numbers to predict."
+    "Number of classes, of symbols, or of numbers to predict; in recognition, the width of an embedding."
+    identities: ClassVar[int] = 0
+    "Number of identities in recognition, those of test data included; 0 elsewhere."
     rows: ClassVar[int]
     "Number of samples, the authors' test part included."
     test_rows: ClassVar[int] = 0
@@ -93,6 +95,11 @@ class DataSet(Part, ABC):
         """Set those of the facts above that depend on options; for `__post_init__`."""
         for name, value in facts.items():
             object.__setattr__(self, name, value)
+
+    @property
+    def num_labels(self) -> int:
+        """Number of classes or identities that a target may be."""
+        return self.identities or self.num_outputs
 
     @classmethod
     def name(cls) -> str:
@@ -218,6 +225,7 @@ class DataSet(Part, ABC):
             self.class_names,
             dict(self.symbols),
             self.owners,
+            self.identities,
         )
         return Loaded(info, part(rows.train), part(rows.validation), part(rows.test))
 

@@ -54,7 +54,7 @@ class OrlFaces(Identities):
     "How many pixels of either side become one, their mean: 112 x 92, 56 x 46 or 28 x 23."
 
     views: ClassVar[Mapping[str, tuple[int, ...]]] = {"image": (1, HIGH // 2, WIDE // 2)}
-    num_outputs = PEOPLE
+    num_outputs = people = PEOPLE
     rows = PEOPLE * EACH
     each = EACH
     class_names = tuple(f"s{one + 1}" for one in range(PEOPLE))

@@ -160,7 +160,7 @@ class GroupPartitioner(Partitioner):
 
     def groups(self, data: DataSet) -> int:
         """Return the number of classes or groups of a data set."""
-        return data.num_outputs if data.task in _CLASSES else self.bins
+        return data.num_labels if data.task in _CLASSES else self.bins
 
 
 def _hold_out(pairs: Pairs, clients: int, share: float, generator: np.random.Generator) -> Dealt:

@@ -15,7 +15,7 @@ class Divergence(Term):
     """How far the student is from what the teachers say, in the measure of the task: what a distiller without terms minimises."""
 
     measure: Measure = "task"
-    """The task's own (KL for classes, squared error for numbers), `mae` or `mse` of the raw outputs."""
+    """The task's own (KL for classes, squared error for numbers), `mae` or `mse` of the raw outputs, or their `cosine`."""
 
     temperature: Positive = 1.0
     """Softens teachers and student alike; the loss is multiplied by its square."""
