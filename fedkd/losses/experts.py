@@ -69,12 +69,12 @@ class Experts(nn.Module):
         self.chooser = nn.Linear(teacher, count)
         self.first, self.last = temperature
         self.batches = batches
-        self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
+        self.seen = 0
 
     @property
     def temperature(self) -> float:
         """The temperature of the next choice."""
-        done = min(int(self.seen) / self.batches, 1.0)
+        done = min(self.seen / self.batches, 1.0)
         return float(self.first * (self.last / self.first) ** done)
 
     def forward(

@@ -42,6 +42,7 @@ def test_a_data_set_that_cannot_be_stored_is_named_and_the_others_go_on(
         "japanese_vowels",
         "keel",
         "kjv",
+        "lastfm",
         "mfeat",
         "mnist_10k",
         "movielens",

@@ -78,8 +78,9 @@ class Interactions(DataSet, ABC):
 
 def _starts(user: Indices) -> Indices:
     """Return for each row the first row of its user."""
-    first = np.flatnonzero(np.diff(user, prepend=-1))
-    return first[np.cumsum(np.diff(user, prepend=-1) != 0) - 1]
+    begins = np.diff(user, prepend=-1) != 0
+    starts: Indices = np.flatnonzero(begins)[np.cumsum(begins) - 1]
+    return starts
 
 
 def _histories(user: Indices, item: Indices, length: int, nothing: int) -> Indices:

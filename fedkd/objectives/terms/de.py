@@ -1,4 +1,12 @@
-"""Distillation experts: Kang et al., DE-RRD (CIKM 2020); `fedkd.losses.Experts`."""
+"""Distillation experts (`fedkd.losses.Experts`).
+
+    L_DE = |sum_m g_m E_m(h_S) - h_T|^2        g = softmax((log softmax(C(h_T)) + G) / tau)
+
+h_S and h_T are layers of student and teachers, E_m the experts, C what chooses among them, G noise of Gumbel's distribution, and tau the temperature,
+which falls during the training until one expert works alone.
+
+Source: Kang, Hwang, Kweon & Yu, "DE-RRD: A Knowledge Distillation Framework for Recommender System" (CIKM 2020), equations 1 to 4.
+"""
 
 from dataclasses import dataclass
 from typing import ClassVar
