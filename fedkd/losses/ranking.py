@@ -29,7 +29,8 @@ def rd(
     """Ranking distillation: `-sum over r < top of w_r log sigmoid(student's score of the teacher's r-th item)`.
 
     The weight of a place is `e^(-r / decay)` over the sum of these; it is multiplied by `relu(tanh(discrepancy (student's rank - r)))`, so
-    that items count which the student ranks too low. Ranks start at 0, and are of all items, which the paper estimates from a sample.
+    that items count which the student ranks too low. Ranks start at 0, and are of all items, which the paper estimates from a sample. The
+    product is not divided by its sum, as in the authors' code with its defaults.
 
     Args:
         student: scores; receives the gradient, its ranks have none.
