@@ -30,9 +30,9 @@ ALPHAS = (0.1, 1.0)
 FACTORS = (0.5, 2.0)
 TUNING_ALPHA, TUNING_SEED = 0.3, 100
 REFERENCE = "fedavg"
-# Schemes in one place, which have studies of their own: teachers before students, online and self-distillation.
+# Schemes with studies of their own: teachers before students, online and self-distillation, views.
 CENTRAL_STRATEGIES = ("offline_distillation",)
-CENTRAL_METHODS = ("byot", "dml", "kdcl", "one", "ps_kd", "tf_kd")
+CENTRAL_METHODS = ("byot", "cross_modal_fedmd", "dml", "kdcl", "one", "ps_kd", "tf_kd")
 BESIDE = ("local", "pooled", "pseudo-labels")
 TARGET = 0.9  # share of the reference's accuracy
 COMMON = [

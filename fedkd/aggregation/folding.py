@@ -15,9 +15,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from fedkd.aggregation.fusions.base import Fusion, MeanFusion, RandomFusion, Relations
+from fedkd.aggregation.fusions.base import ClasswiseFusion, Fusion, MeanFusion, RandomFusion, Relations
 from fedkd.aggregation.sums import Sum
-from fedkd.aggregation.teachers import Teachers, shares
+from fedkd.aggregation.teachers import CLASS_COUNTS, Teachers, shares
 from fedkd.aggregation.weightings.base import LEAST, LoneWeighting, Weighting
 from fedkd.foundation.seeding import Streams
 
@@ -209,14 +209,17 @@ class _Held(_Way):
         teachers = self._together(present, heard, student)
         weights = shares(self._weighting.weigh(teachers), teachers.present)
         means = weights.mean(dim=1).tolist() if len(heard) else [0.0] * len(clients)
-        fusion = self._fusion
-        scores = (
-            fusion.draw(teachers.outputs, weights, generator)
-            if isinstance(fusion, RandomFusion)
-            else fusion.fuse(teachers.outputs, weights)
-        )
-        relations = fusion.relations(teachers.outputs, weights, generator)
+        scores = self._fuse(teachers, weights, generator)
+        relations = self._fusion.relations(teachers.outputs, weights, generator)
         return Fused(scores, heard, dict(zip(clients, means, strict=True)), relations)
+
+    def _fuse(self, teachers: Teachers, weights: Tensor, generator: torch.Generator) -> Tensor:
+        fusion, counts = self._fusion, teachers.sent.get(CLASS_COUNTS)
+        if isinstance(fusion, RandomFusion):
+            return fusion.draw(teachers.outputs, weights, generator)
+        if isinstance(fusion, ClasswiseFusion) and counts is not None:
+            return fusion.fuse_known(teachers.outputs, weights, counts > 0)
+        return fusion.fuse(teachers.outputs, weights)
 
     def _together(self, present: Tensor, heard: Tensor, student: Tensor | None) -> Teachers:
         """Return what is known of all teachers, on the samples that somebody spoke about."""

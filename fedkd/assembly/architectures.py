@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from fedkd.foundation.errors import IllegalCombination
+from fedkd.foundation.errors import IllegalCombination, InvalidOption, nearest
 from fedkd.foundation.seeding import Streams
 from fedkd.models._generator import head_logits
 from fedkd.models.base import Model, Signature, observe, predict
@@ -17,6 +17,7 @@ def check_networks(experiment: "Experiment") -> None:
     """Refuse networks that cannot take the data, or that the method cannot bring together.
 
     Raises:
+        InvalidOption: a view that the data does not have.
         IllegalCombination: with a way out.
     """
     signature = Signature.of(experiment.data)
@@ -24,8 +25,10 @@ def check_networks(experiment: "Experiment") -> None:
     students = {} if experiment.student is None else experiment.student.architectures()
     for key, models in (("model", architectures), ("student", students)):
         for name, model in models.items():
+            _check_view(f"{key}.models.{name}" if len(models) > 1 else key, model, signature)
             _check_shapes(f"{key}={name}", model, signature)
     for key, model in experiment.method.strategy.further_models().items():
+        _check_view(key, model, signature)
         _check_shapes(key, model, signature)
     if len(students) > 1:
         raise IllegalCombination(
@@ -102,6 +105,13 @@ def _check_heads(experiment: "Experiment") -> None:
                 f"model={name}: method.strategy={experiment.named('strategy')} works on the last layer of the networks, which must be a linear "
                 "layer `head` from `Outputs.features` to `Outputs.logits`, as in mlp, lenet, resnet and logistic"
             )
+
+
+def _check_view(key: str, model: Model, signature: Signature) -> None:
+    """Refuse a view that the data does not have, by the key under which it was named."""
+    if model.view is not None and model.view not in signature.views:
+        allowed = f"a view of this data: {', '.join(signature.views)}"
+        raise InvalidOption(f"{key}.view", model.view, allowed, nearest(model.view, signature.views))
 
 
 def _check_shapes(called: str, model: Model, signature: Signature) -> None:

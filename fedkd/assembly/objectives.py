@@ -8,7 +8,7 @@ import torch
 
 from fedkd.clients.codistillation import CoDistillation
 from fedkd.distillation.lessons import Lessons
-from fedkd.foundation.errors import FedkdError, IllegalCombination
+from fedkd.foundation.errors import FedkdError, IllegalCombination, InvalidOption, nearest
 from fedkd.foundation.seeding import Streams
 from fedkd.models.base import Model, Signature
 from fedkd.objectives import Objective, Term, over, predict_with_layers
@@ -22,6 +22,7 @@ def check_terms(experiment: "Experiment") -> None:
     """Refuse terms that the method, the data, the proxy set or the networks have no use for.
 
     Raises:
+        InvalidOption: a view that the data does not have.
         IllegalCombination: a term that needs what is not there, by its place in the list.
     """
     distiller, client = experiment.method.distiller, experiment.method.client
@@ -63,6 +64,10 @@ def _check_needs(experiment: "Experiment", term: Term, key: str) -> None:
         raise IllegalCombination(
             f"{key} is about numbers, data={data} is a {task}; take divergence or another term"
         )
+    for view in term.of_inputs:
+        if view not in (known := experiment.data.views):
+            allowed = f"a view of data={data}: {', '.join(known)}"
+            raise InvalidOption(f"{key.partition('=')[0]}.links", view, allowed, nearest(view, known))
     if term.needs_targets and not getattr(experiment.proxy, "labelled", False):
         raise IllegalCombination(
             f"{key} learns from true targets, and this proxy set has none; take proxy=heldout proxy.labelled=true"

@@ -60,6 +60,11 @@ class _Of(Term):
             name if name == FUSED else f"{teacher}/{name}" for teacher in self.teachers for name in names
         )
 
+    @property
+    def of_inputs(self) -> tuple[str, ...]:
+        """The views that the term looks at."""
+        return self.term.of_inputs
+
     def learned(self, shapes: Shapes) -> nn.Module | None:
         """Return what the term learns of these teachers."""
         return self.term.learned(shapes._replace(teacher=self._own(shapes.teacher)))

@@ -28,7 +28,18 @@ QUICK = (
     "method.client.fit.epochs=1",
     "method.distiller.fit.epochs=1",
 )
-TEACHERS = ("kd", "compression", "aver", "ebkd", "ca_mkd", "aekd", "amtml", "voted_triplets", "similarity")
+TEACHERS = (
+    "kd",
+    "compression",
+    "aver",
+    "ebkd",
+    "ca_mkd",
+    "aekd",
+    "amtml",
+    "voted_triplets",
+    "similarity",
+    "enhancement",
+)
 GENERATIONS = ("ban", "takd", "expansion")
 
 
@@ -50,6 +61,28 @@ def test_every_recipe_runs_with_the_data_that_it_presets(method: str, tmp_path: 
     assert result.final["student/test/accuracy"] is not None
     assert result.final["clients_mean/test/accuracy"] is not None
     assert ("generations/test/accuracy" in result.final) == (method == "ban")
+
+
+def test_specialists_of_a_federation_are_fused_by_the_classes_that_they_say_they_have(tmp_path: Path) -> None:
+    parts = ("method.fusion=union", "method.weighting={name:class_counts,by:teachers}")
+    spread = ("partition=shards", "clients=3", "rounds=1", "proxy.size=60")
+    for method in ("feddf", "fedmd"):
+        quick = (*QUICK[:4], "method.client.fit.epochs=1")
+        result = fedkd.run(*quick, f"method={method}", *parts, *spread, output=tmp_path / method)
+        assert result.summary["failures"] == 0
+    with pytest.raises(
+        IllegalCombination, match=r"fusion=union goes by the classes that each client has seen"
+    ):
+        fedkd.run("method=enhancement", "method.weighting=uniform", output=tmp_path / "refused")
+
+
+def test_teachers_of_three_domains_teach_a_student_of_a_fourth(tmp_path: Path) -> None:
+    small = ("data.per_source=100", "data.test_samples=200", "proxy.size=60", "data.samples=null")
+    result = fedkd.run(*QUICK, "method=adaptation", *small, output=tmp_path / "run")
+    assert result.summary["failures"] == 0
+    owners = json.loads((tmp_path / "run" / "partition.json").read_text())
+    assert owners["options"]["clients"] == 3
+    assert result.final["student/test/accuracy"] is not None
 
 
 def test_teachers_send_their_networks_once_and_are_sent_nothing(tmp_path: Path) -> None:

@@ -40,8 +40,9 @@ RUNS = (
     ["method=feddf", "data=diabetes"],
     ["method=feddf", "model=lenet", "model.kernel=3"],
     ["method=voted_triplets", "method.distiller={}"],
+    ["method=enhancement"],
 )
-"""Runs to which a line may be added: weights cross, answers cross, numbers are predicted, layers are maps, teachers are apart."""
+"""Runs to which a line may be added: weights cross, answers cross, numbers are predicted, layers are maps, teachers are apart, clients send class counts."""
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ class DataInfo:
         symbols: view name -> how many symbols there are, for the views that hold int64 symbols from 0.
         identities: number of identities in recognition, those of test data included; 0 elsewhere.
         owners: number of owners of samples (speakers, users); 0 where the data set does not know them.
+        target_owner: the owner whose samples the test data is of, as none of the clients' are; none where all owners are alike.
     """
 
     name: str
@@ -41,6 +42,7 @@ class DataInfo:
     symbols: Mapping[str, int] = field(default_factory=dict)
     owners: int = 0
     identities: int = 0
+    target_owner: int | None = None
 
     @property
     def num_labels(self) -> int:

@@ -46,6 +46,7 @@ class Lesson:
         student_layers: tapped layers of the student by name.
         teacher_layers: tapped layers of the teacher by name.
         generator: draws what a term samples.
+        inputs: views of the samples, for terms that look at them (`Term.of_inputs`).
     """
 
     student: Float[Tensor, "batch outputs"]
@@ -56,6 +57,7 @@ class Lesson:
     student_layers: Mapping[str, Tensor] = field(default_factory=dict)
     teacher_layers: Mapping[str, Tensor] = field(default_factory=dict)
     generator: torch.Generator | None = None
+    inputs: Mapping[str, Shaped[Tensor, "batch ..."]] = field(default_factory=dict)
 
     def of_teacher(self, name: str) -> Float[Tensor, "batch ..."]:
         """Return a layer of the teacher, or what the teachers say together."""
@@ -155,6 +157,11 @@ class Term(Part, ABC):
     @property
     def of_teacher(self) -> tuple[str, ...]:
         """Layers of the teacher that it listens to."""
+        return ()
+
+    @property
+    def of_inputs(self) -> tuple[str, ...]:
+        """Views of the samples that it looks at."""
         return ()
 
     def learned(self, shapes: Shapes) -> nn.Module | None:

@@ -1,4 +1,7 @@
-"""Instance relationship graph: Liu et al. (CVPR 2019); `fedkd.losses.irg`."""
+"""Instance relationship graph; `fedkd.losses.irg`.
+
+Liu et al., "Knowledge Distillation via Instance Relationship Graph" (CVPR 2019).
+"""
 
 from dataclasses import dataclass
 
