@@ -34,8 +34,14 @@ class RankFusion(MeanFusion):
 
 def places(outputs: Float[Tensor, "n items"]) -> Float[Tensor, "n items"]:
     """Return the place of each item by its score, 1 for the highest; equal ones have the mean of their places."""
-    scores = outputs.contiguous()
-    rising = scores.sort(dim=-1).values
-    below = torch.searchsorted(rising, scores, right=False)
-    not_above = torch.searchsorted(rising, scores, right=True)
-    return scores.shape[-1] - (below + not_above - 1).to(scores) / 2
+    rising, order = outputs.sort(dim=-1)
+    at = torch.arange(outputs.shape[-1], device=outputs.device).expand(outputs.shape)
+    other = rising[..., 1:] != rising[..., :-1]
+    # of equal scores that lie side by side: where they begin, and, from behind, where they end
+    begin = at.clone()
+    begin[..., 1:] = at[..., 1:] * other
+    end = at.clone()
+    end[..., :-1] = at[..., :-1].where(other, outputs.shape[-1] - 1)
+    begin, end = begin.cummax(dim=-1).values, end.flip(-1).cummin(dim=-1).values.flip(-1)
+    found = outputs.shape[-1] - (begin + end).to(outputs.dtype) / 2
+    return torch.empty_like(found).scatter_(-1, order, found)
