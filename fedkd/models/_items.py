@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -17,6 +18,8 @@ BELOW = 10.0
 @dataclass(frozen=True, kw_only=True)
 class RankingModel(Model):
     """Base of models that score every item for a user, whose views they read: what was taken, and whose sample it is."""
+
+    reads_symbols: ClassVar[bool] = True
 
     def network(self, shape: tuple[int, ...], num_outputs: int) -> nn.Module:
         """Refuse: such a network reads more than one view."""

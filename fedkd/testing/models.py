@@ -15,25 +15,30 @@ OUTPUTS, SAMPLES = 7, 5
 
 GROUNDS = (
     *(Signature({"input": shape}, OUTPUTS) for shape in ((1, 8, 8), (3, 32, 32), (10,))),
+    Signature({"input": (12,)}, OUTPUTS, {"input": OUTPUTS}),
     Signature(
         {"history": (3,), "user": (), "seen": (1,)},
         OUTPUTS,
         {"history": OUTPUTS + 1, "user": 5, "seen": 2**OUTPUTS},
     ),
 )
-"""A small image, a colour image, a row of a table, what users took."""
+"""A small image, a colour image, a row of a table, a sequence of symbols, what users took."""
 
 
 def logits_and_features_have_their_shapes(model: Model) -> None:
-    """A batch gives logits [batch, outputs] and features [batch, width], a batch of one too; all of them finite."""
+    """A batch gives logits [batch, outputs] and features [batch, width], a batch of one too; all of them finite.
+
+    Networks that read sequences of symbols score the next one at each place: [batch, places, symbols].
+    """
     for network, x in _networks(model):
         for size in (SAMPLES, 1):
             network.train()
             some = {view: inputs[:size] for view, inputs in x.items()}
             logits, features = run_network(network, some)[:2]
-            shape = tuple(logits.shape)
-            shapes = [tuple(inputs.shape) for inputs in some.values()]
-            require(shape == (size, OUTPUTS), f"inputs {shapes} give logits {shape}")
+            shape, shapes = tuple(logits.shape), [tuple(inputs.shape) for inputs in some.values()]
+            symbols = "input" in some and not some["input"].is_floating_point()
+            places = some["input"].shape[1:] if symbols else ()
+            require(shape == (size, *places, OUTPUTS), f"inputs {shapes} give logits {shape}")
             require(
                 features.ndim == 2 and len(features) == size,
                 f"features have the shape {tuple(features.shape)}",
@@ -114,7 +119,7 @@ CONTRACT = Contract(
 
 
 def _networks(model: Model, *, seed: int = 0) -> Iterator[tuple[nn.Module, dict[str, Tensor]]]:
-    """Yield a network and a batch for each architecture and each kind of data that it does not refuse."""
+    """Yield a network and a batch for each architecture and each kind of input that it does not refuse."""
     for name, architecture in model.architectures().items():
         taken = 0
         for ground in GROUNDS:
