@@ -1,4 +1,6 @@
-"""Coefficients that say how much each client learns from each other one, and how they are learned (KT-pFL: Zhang et al., 2021).
+"""Coefficients that say how much each client learns from each other one.
+
+They are learned (KT-pFL: Zhang et al., 2021), or follow from who says the same (a similarity graph, as in SQMD: Ye et al., 2023).
 
 >>> personal(torch.full((2, 2), 0.5), probabilities)  # both are taught by the mean
 """
@@ -45,6 +47,45 @@ def learned(
         pull = (rows - 1.0 / rows.shape[1]).square().sum(dim=-1)
         [gradient] = torch.autograd.grad((divergence + rho * pull).sum(), [rows])
     return onto_simplex(rows.detach() - lr * gradient)
+
+
+def distances(probabilities: Float[Tensor, "clients n classes"]) -> Float[Tensor, "clients clients"]:
+    """Return how far what client m says is from what client k says: `mean_n KL(p_m || p_k)` in row k and column m."""
+    said = probabilities.double().clamp_min(torch.finfo(torch.float64).tiny)
+    crossed = torch.einsum("mnc,knc->km", said, said.log()) / max(said.shape[1], 1)
+    return (crossed.diagonal() - crossed).clamp_min(0.0)
+
+
+def similar(
+    probabilities: Float[Tensor, "clients n classes"],
+    *,
+    neighbours: int | None = None,
+    temperature: float | None = None,
+    itself: bool = True,
+) -> Float[Tensor, "clients clients"]:
+    """Return coefficients by a similarity graph: `c_km` proportional to `exp(-d_km / temperature)` for the nearest m of each k.
+
+    Args:
+        probabilities: what each client says about the same samples.
+        neighbours: how many others a client is joined to, the nearest in `distances`; none is all.
+        temperature: distance over which a neighbour counts e times less; none lets all neighbours count alike.
+        itself: whether a client is joined to itself, too. A client without others listens to itself anyway.
+
+    Source: Ye et al., "Heterogeneous Collaborative Learning for Personalized Healthcare Analytics via Messenger Distillation" (IEEE JBHI
+    2023), where the nearest neighbours count alike. The kernel is our own.
+    """
+    apart = distances(probabilities)
+    clients = len(apart)
+    if clients == 1:
+        return torch.ones_like(apart)
+    own = torch.eye(clients, dtype=torch.bool, device=apart.device)
+    # Of equally near ones those with lower numbers, on every machine.
+    order = apart.masked_fill(own, float("inf")).argsort(dim=1, stable=True)
+    joined = torch.zeros_like(own).scatter(1, order[:, : min(neighbours or clients, clients - 1)], value=True)
+    if itself:
+        joined = joined | own
+    scores = torch.zeros_like(apart) if temperature is None else -apart / temperature
+    return scores.masked_fill(~joined, float("-inf")).softmax(dim=1)
 
 
 def onto_simplex(rows: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:

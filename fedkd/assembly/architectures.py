@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from fedkd.foundation.errors import IllegalCombination
+from fedkd.foundation.errors import IllegalCombination, InvalidOption, nearest
 from fedkd.foundation.seeding import Streams
 from fedkd.models._generator import head_logits
 from fedkd.models.base import Model, Signature, observe, predict
+from fedkd.tasks import TASKS
 
 if TYPE_CHECKING:
     from fedkd.assembly.experiment import Experiment
@@ -17,6 +18,7 @@ def check_networks(experiment: "Experiment") -> None:
     """Refuse networks that cannot take the data, or that the method cannot bring together.
 
     Raises:
+        InvalidOption: a view that the data does not have.
         IllegalCombination: with a way out.
     """
     signature = Signature.of(experiment.data)
@@ -24,9 +26,11 @@ def check_networks(experiment: "Experiment") -> None:
     students = {} if experiment.student is None else experiment.student.architectures()
     for key, models in (("model", architectures), ("student", students)):
         for name, model in models.items():
-            _check_shapes(f"{key}={name}", model, signature)
+            _check_view(f"{key}.models.{name}" if len(models) > 1 else key, model, signature)
+            _check_shapes(f"{key}={name}", model, experiment)
     for key, model in experiment.method.strategy.further_models().items():
-        _check_shapes(key, model, signature)
+        _check_view(key, model, signature)
+        _check_shapes(key, model, experiment)
     if len(students) > 1:
         raise IllegalCombination(
             "student=mixed is several architectures; the student is one: name it with student=NAME"
@@ -104,8 +108,18 @@ def _check_heads(experiment: "Experiment") -> None:
             )
 
 
-def _check_shapes(called: str, model: Model, signature: Signature) -> None:
+def _check_view(key: str, model: Model, signature: Signature) -> None:
+    """Refuse a view that the data does not have, by the key under which it was named."""
+    if model.view is not None and model.view not in signature.views:
+        allowed = f"a view of this data: {', '.join(signature.views)}"
+        raise InvalidOption(f"{key}.view", model.view, allowed, nearest(model.view, signature.views))
+
+
+def _check_shapes(called: str, model: Model, experiment: "Experiment") -> None:
     """Let one sample of zeros pass through a network."""
+    data = experiment.data
+    signature = Signature.of(data)
+    answer = TASKS[data.task].answer(next(iter(data.views.values())), data.num_outputs)
     with Streams(0).initialising("shape check"):
         network = model.build(signature)
         try:
@@ -119,9 +133,9 @@ def _check_shapes(called: str, model: Model, signature: Signature) -> None:
             raise IllegalCombination(
                 f"{called} cannot take inputs of shape {_shape(model, signature)} with these options: {reason}"
             ) from error
-    if tuple(logits.shape) != (1, signature.num_outputs):
+    if tuple(logits.shape) != (1, *answer):
         raise IllegalCombination(
-            f"{called} gives outputs of shape {list(logits.shape[1:])} a sample, this data needs [{signature.num_outputs}]"
+            f"{called} gives outputs of shape {list(logits.shape[1:])} a sample, this data needs {list(answer)}"
         )
 
 

@@ -8,7 +8,7 @@ import torch
 
 from fedkd.clients.codistillation import CoDistillation
 from fedkd.distillation.lessons import Lessons
-from fedkd.foundation.errors import FedkdError, IllegalCombination
+from fedkd.foundation.errors import FedkdError, IllegalCombination, InvalidOption, nearest
 from fedkd.foundation.seeding import Streams
 from fedkd.models.base import Model, Signature
 from fedkd.objectives import Objective, Term, over, predict_with_layers
@@ -22,15 +22,41 @@ def check_terms(experiment: "Experiment") -> None:
     """Refuse terms that the method, the data, the proxy set or the networks have no use for.
 
     Raises:
+        InvalidOption: a view that the data does not have.
         IllegalCombination: a term that needs what is not there, by its place in the list.
     """
     distiller, client = experiment.method.distiller, experiment.method.client
+    _check_sequences(experiment)
     if distiller is not None and not distiller.hard:
         pairs = list(_pairs(experiment))
         _check(experiment, distiller.objective(), "method.distiller.terms", pairs)
     if isinstance(client, CoDistillation):
         pairs = [(model, model) for model in experiment.model.architectures().values()]
         _check(experiment, client.objective(), "method.client.terms", pairs)
+
+
+def _check_sequences(experiment: "Experiment") -> None:
+    """Refuse to go on with what has no end, and for a server that has no networks that could."""
+    distiller, data = experiment.method.distiller, experiment.data
+    if distiller is None or not distiller.sequences.beam:
+        return
+    key = "method.distiller.sequences"
+    if not TASKS[data.task].continues:
+        raise IllegalCombination(
+            f"{key}.beam={distiller.sequences.beam} goes on with sequences, data={data.name()} is a {data.task}; take 0, or data=grammar"
+        )
+    if not experiment.method.strategy.has_teachers:
+        raise IllegalCombination(
+            f"{key}.beam={distiller.sequences.beam} needs the teachers' networks, which method.strategy={experiment.named('strategy')} does not "
+            "have; take 0, or method=sequence_kd, kd or feddf"
+        )
+    given, places = distiller.sequences.given(data.prompt), next(iter(data.views.values()))[0]
+    if not 1 <= given <= places:
+        raise InvalidOption(
+            f"{key}.prompt",
+            distiller.sequences.prompt,
+            f"how many of the {places} symbols of a sample are given, at least 1",
+        )
 
 
 def _check(
@@ -63,6 +89,10 @@ def _check_needs(experiment: "Experiment", term: Term, key: str) -> None:
         raise IllegalCombination(
             f"{key} is about numbers, data={data} is a {task}; take divergence or another term"
         )
+    for view in term.of_inputs:
+        if view not in (known := experiment.data.views):
+            allowed = f"a view of data={data}: {', '.join(known)}"
+            raise InvalidOption(f"{key.partition('=')[0]}.links", view, allowed, nearest(view, known))
     if term.needs_targets and not getattr(experiment.proxy, "labelled", False):
         raise IllegalCombination(
             f"{key} learns from true targets, and this proxy set has none; take proxy=heldout proxy.labelled=true"

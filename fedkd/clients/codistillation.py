@@ -66,10 +66,10 @@ class CoDistillation(ClientStrategy):
         object.__setattr__(self, "terms", spelled_out(self.terms, key="method.client.terms"))
         for place, term in enumerate(self.objective().terms):
             key = f"method.client.terms.{place}={term.name()}"
-            if not term.plain or term.needs_targets or term.schedule != Schedule():
+            if not term.plain or term.needs_targets or term.of_inputs or term.schedule != Schedule():
                 raise IllegalCombination(
-                    f"{key}: clients digest with terms that learn and draw nothing, need no true targets and keep their weight; take another one, "
-                    "or method.distiller.terms"
+                    f"{key}: clients digest with terms that learn and draw nothing, need neither inputs nor true targets, and keep their weight; "
+                    "take another one, or method.distiller.terms"
                 )
         if self.terms:
             refuse_idle(self, ("divergence", "temperature", "label_weight"), key="method.client")

@@ -37,7 +37,7 @@ class Lessons(nn.Module):
         objective: Objective,
         student: nn.Module,
         inputs: Mapping[str, Tensor],
-        teacher: Float[Tensor, "n outputs"],
+        teacher: Float[Tensor, "n ... outputs"],
         *,
         task: Task,
         generator: torch.Generator,
@@ -58,15 +58,15 @@ class Lessons(nn.Module):
             self.criterion = objective.begin(
                 student=layer_shapes(student, self._taps, inputs),
                 teacher={name: tuple(layer.shape[1:]) for name, layer in self._layers.items()},
-                outputs=teacher.shape[1],
+                outputs=teacher.shape[1:].numel(),
                 samples=len(teacher),
             )
 
     def loss(self, rows: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
         """Return the objective on the samples at these positions; each call is a step further in the schedules."""
         with Taps(self.student, self._taps) as layers:
-            seen = self._noise.apply({view: x[rows] for view, x in self._inputs.items()}, self._generator)
-            outputs = run_network(self.student, seen)
+            inputs = {view: x[rows] for view, x in self._inputs.items()}
+            outputs = run_network(self.student, self._noise.apply(inputs, self._generator))
         lesson = Lesson(
             outputs.logits,
             self._teacher[rows],
@@ -76,6 +76,7 @@ class Lessons(nn.Module):
             student_layers=layers,
             teacher_layers={name: layer[rows] for name, layer in self._layers.items()},
             generator=self._generator,
+            inputs=inputs,
         )
         progress = self._step / self._steps
         self._step += 1

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from fedkd.models.base import Model, Outputs
+from fedkd.models.base import Model, Outputs, Signature, run_network
 
 CARRIED = "carried."
 """What the names of the carried network's weights begin with."""
@@ -21,20 +21,30 @@ class Beside(Model):
     carried: Model
     """The network that the server shares with all clients."""
 
+    @property
+    def reads_symbols(self) -> bool:  # type: ignore[override]
+        """As the client's own network."""
+        return self.own.reads_symbols
+
     def network(self, shape: tuple[int, ...], num_outputs: int) -> nn.Module:
         """Build both networks, which read the same."""
-        return _Both(self.own.network(shape, num_outputs), self.carried.network(shape, num_outputs))
+        return _Both(self.own.network(shape, num_outputs), self.carried.network(shape, num_outputs), ("",))
+
+    def build(self, signature: Signature) -> nn.Module:
+        """Build both networks, each of which may read a view of its own."""
+        networks = self.own.build(signature), self.carried.build(signature)
+        return _Both(*networks, tuple(signature.views))
 
 
 class _Both(nn.Module):
-    def __init__(self, own: nn.Module, carried: nn.Module) -> None:
+    def __init__(self, own: nn.Module, carried: nn.Module, views: tuple[str, ...]) -> None:
         super().__init__()
         self.own, self.carried = own, carried
+        self.views = views
 
-    def forward(self, x: Tensor) -> Outputs:
-        own, carried = self.own(x), self.carried(x)
-        own = own if isinstance(own, Outputs) else Outputs(own, own)
-        return own._replace(carried=carried.logits if isinstance(carried, Outputs) else carried)
+    def forward(self, *read: Tensor) -> Outputs:
+        inputs = dict(zip(self.views, read, strict=True))
+        return run_network(self.own, inputs)._replace(carried=run_network(self.carried, inputs).logits)
 
 
 def carried_by(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -60,6 +60,11 @@ class _Of(Term):
             name if name == FUSED else f"{teacher}/{name}" for teacher in self.teachers for name in names
         )
 
+    @property
+    def of_inputs(self) -> tuple[str, ...]:
+        """The views that the term looks at."""
+        return self.term.of_inputs
+
     def learned(self, shapes: Shapes) -> nn.Module | None:
         """Return what the term learns of these teachers."""
         return self.term.learned(shapes._replace(teacher=self._own(shapes.teacher)))
@@ -68,6 +73,10 @@ class _Of(Term):
         """Return the term's loss against these teachers."""
         own = self._own(lesson.teacher_layers)
         return self.term.loss(replace(lesson, teacher_layers=own), learned)
+
+    def shares(self, learned: nn.Module | None) -> Mapping[str, float]:
+        """Return how much each of these teachers counted for the term."""
+        return self.term.shares(learned)
 
     def _own(self, layers: Mapping[str, Layer]) -> dict[str, Layer]:
         own = {name: layer for name, layer in layers.items() if name == FUSED}

@@ -9,6 +9,9 @@ With `generations` the last round's student teaches a fresh one: Furlanello et a
 "Improved Knowledge Distillation via Teacher Assistant" (AAAI 2020), where assistants come between; Xie et al., "Self-training with Noisy Student
 improves ImageNet classification" (CVPR 2020), where the student is as large or larger and its inputs are noisy.
 
+Teacher and student may read different views of a sample (`Model.view`), so that one that sees little learns from one that sees more on pairs of
+views without labels: Gupta, Hoffman & Malik, "Cross Modal Distillation for Supervision Transfer" (CVPR 2016).
+
 A teacher is a client, which sends its weights. The student begins from an initialisation of its own, not from an average. Terms of the
 distiller on layers of the teachers' networks are means over the teachers, by their weights, each with a regressor of its own.
 """

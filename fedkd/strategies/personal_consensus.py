@@ -10,31 +10,24 @@ a mixture t_k of all clients' answers p_m about the public samples, and the serv
 Differs from the paper: rows of c are kept distributions; where only some clients answer, their coefficients are divided by their sum.
 """
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
-import torch.nn.functional as F
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
-from flwr.serverapp import Grid
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from fedkd.aggregation.coefficients import learned, personal
+from fedkd.aggregation.coefficients import learned
 from fedkd.data.samples import Samples
 from fedkd.foundation.errors import InvalidOption
 from fedkd.foundation.options import Count, NonNegative, Positive
-from fedkd.knowledge import BadPackage, Package, from_records, to_records
 from fedkd.knowledge.codecs.base import Codec
-from fedkd.knowledge.codecs.float32 import Float32
-from fedkd.strategies._federated import Federated, Sampling
-from fedkd.strategies._replies import MeanMetrics
+from fedkd.strategies._federated import Sampling
+from fedkd.strategies._personal import Personal
 from fedkd.strategies.base import ServerSide, ServerStrategy
 
 
-class KTpFL(Federated):
-    """Asks clients about proxy samples, and sends each the mixture of the answers that suits it.
+class KTpFL(Personal):
+    """Learns the coefficients by gradient steps.
 
     Args:
         proxy: the public samples, whose ids both sides know.
@@ -61,107 +54,23 @@ class KTpFL(Federated):
         samples_per_round: int | None = None,
         sampling: Sampling | None = None,
     ) -> None:
-        super().__init__(sampling)
-        self.proxy, self.num_classes, self.codec = proxy, num_classes, codec or Float32()
-        self.rho, self.lr, self.steps, self.samples_per_round = rho, lr, steps, samples_per_round
-        self.coefficients = torch.full((clients, clients), 1.0 / clients, dtype=torch.float64)
-        self._asked = torch.arange(len(proxy))
-        self._clients = torch.empty(0, dtype=torch.long)  # who answered in the last round, and what
-        self._said = torch.empty(0, 0, num_classes)
-        self._ids = torch.empty(0, dtype=torch.long)
+        super().__init__(
+            proxy=proxy,
+            num_classes=num_classes,
+            clients=clients,
+            codec=codec,
+            samples_per_round=samples_per_round,
+            sampling=sampling,
+        )
+        self.rho, self.lr, self.steps = rho, lr, steps
 
-    def configure_train(
-        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
-    ) -> Iterable[Message]:
-        """Send each client its consensus of the last round, and ask about this round's proxy samples."""
-        del arrays
-        self.failures = []
-        options = ConfigRecord({**config, "server-round": server_round})
-        self._asked = self._draw(server_round)
-        asked = ArrayRecord({"ids": Array(self.proxy.ids[self._asked].numpy())})
-        contents = {}
-        for client in self.participants(server_round, grid):
-            records: dict[str, ArrayRecord | ConfigRecord] = {"config": options}
-            if self.samples_per_round is not None:
-                records["ask"] = asked
-            if len(self._clients):
-                records |= to_records(self._for(client), self.codec)
-            contents[client] = RecordDict({**records})
-        return self.messages(contents, MessageType.TRAIN)
-
-    def aggregate_train(
-        self, server_round: int, replies: Iterable[Message]
-    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Learn the coefficients of those who answered, and remember what they said; there is no student."""
-        del server_round
-        metrics, said = MeanMetrics(), dict[int, Tensor]()
-        for answer in self.sift(replies, self._read):
-            said[answer.client] = answer.said
-            metrics.add(answer.content)
-            del answer  # else it would be held until the next one is there
-        if said:
-            self._clients = torch.tensor(sorted(said))
-            self._said = torch.stack([said[client] for client in sorted(said)])
-            self._ids = self.proxy.ids[self._asked]
-            self._learn()
-        return None, metrics.result()
-
-    def state(self) -> dict[str, Tensor]:
-        """Return the coefficients, and the answers of the last round."""
-        return {
-            "coefficients": self.coefficients,
-            "clients": self._clients,
-            "said": self._said,
-            "ids": self._ids,
-        }
-
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take up the coefficients and the answers."""
-        self.coefficients, self._clients = state["coefficients"], state["clients"]
-        self._said, self._ids = state["said"], state["ids"]
-
-    def teacher_weights(self) -> Mapping[int, float] | None:
-        """Return how much those who answered in the last round listen to each client, on average."""
-        heard = self._shares(self._clients).mean(dim=0)
-        return dict(zip(self._clients.tolist(), heard.tolist(), strict=True))
-
-    def _learn(self) -> None:
-        clients = self._clients
-        rows = self._shares(clients)
-        # Of the coefficients of these clients only those for each other are learned; together they keep what they have.
-        kept = self.coefficients[clients][:, clients].sum(dim=1, keepdim=True)
+    def chosen(
+        self, rows: Float[Tensor, "n n"], said: Float[Tensor, "n samples classes"]
+    ) -> Float[Tensor, "n n"]:
+        """Return the coefficients after the steps of a round."""
         for _ in range(self.steps):
-            rows = learned(rows, self._said, lr=self.lr, rho=self.rho)
-        self.coefficients = self.coefficients.index_put((clients[:, None], clients), rows * kept)
-
-    def _shares(self, of: Int[Tensor, " n"]) -> Float[Tensor, "n teachers"]:
-        """Return the coefficients that clients have for those who answered, as distributions; 1 for nobody becomes 1 for all."""
-        rows = self.coefficients[of][:, self._clients]
-        total = rows.sum(dim=1, keepdim=True)
-        alike = torch.full_like(rows, 1.0 / max(rows.shape[1], 1))
-        return torch.where(total > 0, rows / torch.where(total > 0, total, 1.0), alike)
-
-    def _for(self, client: int) -> Package:
-        mixture = personal(self._shares(torch.tensor([client])), self._said.double())[0].float()
-        return Package("probabilities", {"values": mixture}, ids=self._ids)
-
-    def _draw(self, server_round: int) -> Int[Tensor, " n"]:
-        if self.samples_per_round is None:
-            return torch.arange(len(self.proxy))
-        order = torch.randperm(len(self.proxy), generator=self.streams.torch("ask", round=server_round))
-        return order[: self.samples_per_round].sort().values
-
-    def _read(self, message: Message) -> Float[Tensor, "n classes"]:
-        package = from_records(message.content)
-        asked = self.proxy.ids[self._asked]
-        if package.kind not in {"logits", "probabilities"}:
-            raise BadPackage(f"sent {package.kind}, expected logits or probabilities")
-        package.require(package.kind, (len(asked), self.num_classes))
-        if package.ids is None or not torch.equal(package.ids, asked):
-            raise BadPackage(
-                "sent answers about other samples than those it was asked about, or in another order"
-            )
-        return F.softmax(package.scores().float(), dim=-1)
+            rows = learned(rows, said, lr=self.lr, rho=self.rho)
+        return rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,6 +90,7 @@ class PersonalConsensus(ServerStrategy):
     """Proxy samples that a round is about, drawn anew each round; none is the whole proxy set."""
 
     takes: ClassVar[tuple[str | None, ...]] = ("logits", "probabilities")
+    by_class: ClassVar[bool] = True
     needs_proxy: ClassVar[bool] = True
     needs_classes: ClassVar[bool] = True
     has_student: ClassVar[bool] = False

@@ -1,4 +1,6 @@
-"""Learned coefficients: gradients by hand, distributions, and whom clients come to listen to."""
+"""Coefficients: gradients by hand, distributions, whom clients come to listen to, and graphs of who says the same."""
+
+import math
 
 import pytest
 import torch
@@ -6,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from fedkd.aggregation.coefficients import learned, onto_simplex, personal
+from fedkd.aggregation.coefficients import distances, learned, onto_simplex, personal, similar
 
 
 def rows_of(*clients: list[float]) -> Tensor:
@@ -71,3 +73,28 @@ def test_answers_that_are_certain_and_contradict_each_other_give_finite_coeffici
     rows = learned(torch.full((2, 2), 0.5), said, lr=0.1, rho=0.7)
     assert bool(rows.isfinite().all())
     torch.testing.assert_close(rows.sum(dim=1), torch.ones(2, dtype=torch.float64))
+
+
+SAID = rows_of([0.9, 0.1], [0.8, 0.2], [0.1, 0.9])
+
+
+def test_a_client_is_as_far_from_another_as_the_divergence_from_it_says() -> None:
+    apart = distances(SAID)
+    expected = 0.8 * math.log(0.8 / 0.9) + 0.2 * math.log(0.2 / 0.1)  # client 0 from what client 1 says
+    assert apart[0, 1].item() == pytest.approx(expected, abs=1e-6)
+    assert apart.diagonal().tolist() == [0.0, 0.0, 0.0]
+    assert torch.isfinite(distances(rows_of([1.0, 0.0], [0.0, 1.0]))).all()
+
+
+def test_the_nearest_count_alike_or_by_how_near_they_are() -> None:
+    assert similar(SAID, neighbours=1, itself=False).tolist() == [[0, 1, 0], [1, 0, 0], [0, 1, 0]]
+    assert similar(SAID, neighbours=1)[0].tolist() == [0.5, 0.5, 0.0]
+    rows, apart = similar(SAID, temperature=0.5), distances(SAID)
+    assert (rows[0, 1] / rows[0, 2]).item() == pytest.approx(math.exp((apart[0, 2] - apart[0, 1]) / 0.5))
+    torch.testing.assert_close(rows.sum(dim=1), torch.ones(3, dtype=torch.float64))
+
+
+def test_with_all_as_neighbours_alike_there_is_one_mean_for_all() -> None:
+    torch.testing.assert_close(similar(SAID), torch.full((3, 3), 1 / 3, dtype=torch.float64))
+    torch.testing.assert_close(similar(SAID, temperature=1e9), similar(SAID))
+    assert similar(SAID[:1], neighbours=3, itself=False).tolist() == [[1.0]]

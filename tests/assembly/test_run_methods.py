@@ -19,6 +19,7 @@ REMEMBERING = {
     "fedproto": (),
     "fml": ("student=mlp", "student.hidden=[8]"),
     "kt_pfl": ("method.strategy.samples_per_round=20",),
+    "similarity_graph": ("method.strategy.neighbours=1",),
     "fedgen": ("method.strategy.steps=5",),
     "fedbe": ("method.distiller.fit.epochs=1",),
     "fedftg": ("method.strategy.batches=2",),

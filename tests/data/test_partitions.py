@@ -277,3 +277,27 @@ def test_a_shared_pool_has_no_place_for_classes_that_are_not_there() -> None:
         Shared(noise=0.5).check(Diabetes(), 100, 2)
     with pytest.raises(InvalidOption, match="poorest client has"):
         Shared(classes=((0,), (1,)), minimum=50).assign(labels(60, 2), clients=2, streams=Streams(0))
+
+
+def test_clients_of_one_cluster_have_the_same_classes() -> None:
+    groups = labels(400)
+    dealt = create(name="classes", classes_per_client=5, clusters=2).assign(
+        groups, clients=6, streams=Streams(0)
+    )
+    seen = [set(groups[own].tolist()) for own in dealt.training]
+    assert seen[0] == seen[2] == seen[4]
+    assert seen[1] == seen[3] == seen[5]
+    assert seen[0] | seen[1] == set(range(10))
+    assert not seen[0] & seen[1]
+    assert len(np.unique(everything(dealt))) == 400
+    with pytest.raises(InvalidOption, match=r"partition\.clusters: got 3, allowed is at most the 2"):
+        create(name="classes", clusters=3).check(Digits(), 100, 2)
+
+
+def test_central_teachers_can_see_so_many_samples_of_each_class() -> None:
+    groups = labels(300, classes=7)
+    dealt = create(name="shared", per_class=4).assign(groups, clients=2, streams=Streams(0))
+    assert np.bincount(groups[dealt.training[0]]).tolist() == [4] * 7
+    assert dealt.training[0].tolist() == dealt.training[1].tolist()
+    with pytest.raises(IllegalCombination, match=r"partition\.share"):
+        create(name="shared", per_class=4, share=0.5).check(Digits(), 100, 1)

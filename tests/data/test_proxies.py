@@ -7,7 +7,7 @@ from fedkd.data.datasets import DATASETS
 from fedkd.data.datasets.base import Loaded
 from fedkd.data.proxies import PROXIES
 from fedkd.data.proxies.base import ProxyDraw
-from fedkd.foundation.errors import FedkdError, InvalidOption
+from fedkd.foundation.errors import FedkdError, IllegalCombination, InvalidOption
 from fedkd.foundation.seeding import Streams
 
 
@@ -181,3 +181,27 @@ def test_the_training_pool_can_be_the_proxy_set_and_stays_with_the_clients() -> 
     assert torch.equal(whole.samples.ids, loaded("digits").train.ids)
     assert whole.labelled
     assert (len(part.samples), part.labelled, len(part.taken), len(whole.taken)) == (30, False, 0, 0)
+
+
+@pytest.mark.parametrize("name", ["heldout", "train"])
+def test_shuffled_views_of_one_sample_no_longer_belong_together(name: str) -> None:
+    options = {"name": name, "size": 100, "labelled": False}
+    pairs, shuffled = (draw("mfeat", **options, shuffled_views=mixed).samples for mixed in (False, True))
+    assert pairs is not None
+    assert shuffled is not None
+    assert torch.equal(pairs.ids, shuffled.ids)
+    assert torch.equal(pairs.targets, shuffled.targets)
+    for view, x in pairs.inputs.items():
+        y = shuffled.inputs[view]
+        stayed = (x == y).all(dim=1).float().mean()
+        assert stayed == 1.0 if view == "pixels" else stayed < 0.1
+        assert torch.equal(x.sum(dim=1).sort().values, y.sum(dim=1).sort().values)
+
+
+@pytest.mark.parametrize(
+    ("data", "labelled", "words"), [("digits", False, "one view"), ("mfeat", True, "proxy.labelled=false")]
+)
+def test_views_that_cannot_be_shuffled_are_refused(data: str, labelled: bool, words: str) -> None:
+    proxy = PROXIES.create({"name": "train", "labelled": labelled, "shuffled_views": True}, key="proxy")
+    with pytest.raises(IllegalCombination, match=words):
+        proxy.check(DATASETS.create(data, key="data"), 1000)

@@ -39,6 +39,7 @@ from fedkd.models.logistic import Logistic
 from fedkd.models.mlp import MLP
 from fedkd.models.peers import Peers
 from fedkd.models.resnet import ResNet
+from fedkd.models.sign import SIGN
 from fedkd.tasks import Classification
 from fedkd.training import Fit, Optimizer
 
@@ -52,6 +53,7 @@ MODELS: dict[str, Model] = {
     "logistic": Logistic(),
     "lenet": LeNet(channels=(2, 3), kernel=3, hidden=8),
     "resnet": ResNet(channels=(4, 8), groups=2),
+    "sign": SIGN(hidden=4),
 }
 EXITS: dict[str, Model] = {
     "peers": Peers(of=("logistic", {"name": "mlp", "hidden": [8]})),

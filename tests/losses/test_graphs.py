@@ -6,6 +6,7 @@ from torch import Tensor
 
 from fedkd.foundation.errors import IllegalCombination
 from fedkd.losses import irg, lsp
+from fedkd.losses.graphs import neighbour_rows
 
 
 def numbers(*shape: int, seed: int = 0) -> Tensor:
@@ -94,3 +95,22 @@ def test_a_node_without_neighbours_costs_nothing() -> None:
     assert value == 0
     assert student.grad is not None
     assert student.grad.isfinite().all()
+
+
+def test_lsp_says_the_same_of_a_graph_by_rows_of_neighbours() -> None:
+    student, teacher = numbers(5, 3), numbers(5, 4, seed=1)
+    rows = torch.tensor([[1, 4, -1], [0, 2, 4], [1, -1, -1], [-1, -1, -1], [0, 1, -1]])
+    linked = torch.zeros(5, 5, dtype=torch.bool)
+    for node, others in enumerate(rows.tolist()):
+        linked[node, [other for other in others if other >= 0]] = True
+    dense = lsp(student, teacher, linked, scale=2.0, reduction="none")
+    assert torch.allclose(lsp(student, teacher, rows, scale=2.0, reduction="none"), dense)
+    assert dense[2:4].tolist() == [0.0, 0.0]
+    assert torch.autograd.gradcheck(lambda x: lsp(x, teacher, rows, scale=2.0), (student.requires_grad_(),))
+
+
+def test_neighbours_are_found_among_those_of_the_batch_only() -> None:
+    # node 7 knows 3 and 9, node 3 knows 7 and 5, node 9 knows 7; 5 is not in the batch
+    links = torch.tensor([[7, 3, 9], [3, 5, 7], [9, 7, 9]])
+    assert neighbour_rows(links).tolist() == [[1, 2], [-1, 0], [0, -1]]
+    assert neighbour_rows(links[:0]).shape == (0, 2)

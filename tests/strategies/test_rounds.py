@@ -105,6 +105,12 @@ METHODS: dict[str, dict[str, Any]] = {
         "kind": Probabilities(),
         "models": MIXED,
     },
+    "similarity_graph": {
+        "server": "similarity_graph",
+        "strategy": CODISTILLATION,
+        "kind": Probabilities(),
+        "models": MIXED,
+    },
     "fedbe": {
         "server": "bayesian_ensemble",
         "strategy": Supervised(fit=FIT),
@@ -220,7 +226,7 @@ def test_flowers_own_loop_runs_a_method_and_its_student_learns(
     assert 0.0 <= float(str(result.evaluate_metrics_clientapp[4]["accuracy"])) <= 1.0
 
 
-@pytest.mark.parametrize("method", ["local", "fd", "fedproto", "kt_pfl"])
+@pytest.mark.parametrize("method", ["local", "fd", "fedproto", "kt_pfl", "similarity_graph"])
 def test_flowers_own_loop_runs_a_method_without_a_student(
     method: str, client_side: Maker, digits: FederatedData, grid_of: GridMaker
 ) -> None:
@@ -275,6 +281,7 @@ def test_fd_of_weight_zero_is_training_alone_over_whole_rounds(
         ("fedbe", 4 * 650, 4 * 650),
         ("aver", 4 * 650, 0),
         ("kt_pfl", 4 * 40 * 10, 4 * 40 * 10),
+        ("similarity_graph", 4 * 40 * 10, 4 * 40 * 10),
     ],
 )
 def test_what_crosses_in_a_round_has_the_size_of_the_papers_formula(

@@ -24,10 +24,14 @@ class Classes(GroupPartitioner):
 
     classes_per_client: Count = 2
     "Classes a client has; at most as many as there are."
+    clusters: Count | None = None
+    "Groups of clients that have the same classes, one client after the other in turn; empty gives each client classes of its own."
 
     def check(self, data: DataSet, pool: int, clients: int) -> None:
-        """Refuse more classes a client than there are classes."""
+        """Refuse more classes a client than there are classes, and more clusters than clients."""
         super().check(data, pool, clients)
+        if self.clusters is not None and self.clusters > clients:
+            raise InvalidOption("partition.clusters", self.clusters, f"at most the {clients} clients")
         if self.classes_per_client > (known := self.groups(data)):
             what = f"the classes of {data.name()}" if data.task != "regression" else "partition.bins"
             raise InvalidOption(
@@ -37,7 +41,8 @@ class Classes(GroupPartitioner):
     def owners(self, groups: Indices, clients: int, generator: np.random.Generator) -> Indices:
         """Deal classes to clients, then the samples of each class to those that have it."""
         present, number = np.unique(groups, return_inverse=True)
-        held = self._deal(len(present), clients, generator)
+        groups_of_clients = self.clusters or clients
+        held = self._deal(len(present), groups_of_clients, generator)[np.arange(clients) % groups_of_clients]
         owners = np.full(len(groups), -1, dtype=np.int64)
         sizes = np.zeros(clients, dtype=np.int64)
         for one in generator.permutation(len(present)):

@@ -12,7 +12,7 @@ from fedkd.data.datasets.base import DataSet, Indices
 from fedkd.data.partitions.base import GroupPartitioner
 from fedkd.data.relabelling import Relabelling, Wrong
 from fedkd.foundation.errors import IllegalCombination, InvalidOption
-from fedkd.foundation.options import Index, OpenFraction, Share
+from fedkd.foundation.options import Count, Index, OpenFraction, Share
 from fedkd.foundation.seeding import Streams
 
 
@@ -26,6 +26,8 @@ class Shared(GroupPartitioner):
     "Classes of each client, and round again for further clients: `[[0,1,2,3,4],[5,6,7,8,9]]`; empty is all for everyone."
     share: Share = 1.0
     "Share of the pool that clients see, the same part for all."
+    per_class: Count | None = None
+    "Samples of each class that clients see, the same for all, in place of a share: few labels, as many of each. Empty is all."
     noise: Share | tuple[Share, ...] = 0.0
     "Share of wrong labels among what a client trains on: one for all, or `[0,0,1]` for each, round again for further clients."
     wrong: Wrong = "next_class"
@@ -34,11 +36,15 @@ class Shared(GroupPartitioner):
     shares_samples: ClassVar[bool] = True
 
     def check(self, data: DataSet, pool: int, clients: int) -> None:
-        """Refuse classes that the data does not have, empty lists, and the next class of a number."""
+        """Refuse classes that the data does not have, empty lists, two sizes, and the next class of a number."""
         del clients  # as many as one likes: nothing is used up
         if self.minimum > pool:
             raise InvalidOption("partition.minimum", self.minimum, f"at most {pool}, the number of samples")
         known = self.groups(data)
+        if self.per_class is not None and self.share < 1.0:
+            raise IllegalCombination(
+                "partition.per_class and partition.share both say how much clients see; leave one of them out"
+            )
         for some in self.classes:
             if not some or max(some) >= known:
                 raise InvalidOption(
@@ -56,7 +62,12 @@ class Shared(GroupPartitioner):
     def owners(self, groups: Indices, clients: int, generator: np.random.Generator) -> Indices:
         """Return a row for each client: itself for every sample that it sees."""
         seen = np.zeros(len(groups), dtype=bool)
-        seen[generator.permutation(len(groups))[: max(round(self.share * len(groups)), self.minimum)]] = True
+        order = generator.permutation(len(groups))
+        if self.per_class is None:
+            seen[order[: max(round(self.share * len(groups)), self.minimum)]] = True
+        else:
+            for one in np.unique(groups):
+                seen[order[groups[order] == one][: self.per_class]] = True
         sees = np.tile(seen, (clients, 1))
         for client in range(clients if self.classes else 0):
             sees[client] &= np.isin(groups, self.classes[client % len(self.classes)])

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from fedkd.data.datasets.base import DataInfo, DataSet, Indices
+from fedkd.data.proxies._pairs import check_shuffled, shuffled
 from fedkd.data.proxies.base import Proxy, ProxyDraw
 from fedkd.data.samples import Samples
 from fedkd.foundation.errors import IllegalCombination, InvalidOption
@@ -26,17 +27,27 @@ class Heldout(Proxy):
     "Whether methods may use the true targets; if not, they serve diagnosis only."
     classes: Count | None = None
     "Number of classes that the set covers, drawn at random; fewer are a part of more. None is all."
+    target: bool = False
+    "Take it from the owner alone whom the test data is of: samples of the target domain, as data=digit_domains has them."
     label_noise: Share = 0.0
     "Share of its labels that are wrong: in their place stands one of the other classes, each as likely as the next."
+    shuffled_views: bool = False
+    "Deal each view anew among the samples, so that views of one sample no longer belong together: the control of cross-modal distillation."
 
     def check(self, data: DataSet, pool: int) -> None:
-        """Refuse a size of more than half of the pool, classes that do not exist, and wrong labels that nobody may look at."""
+        """Refuse a size of more than half of the pool, classes that do not exist, wrong labels that nobody may look at, and views that cannot be shuffled."""
         if not 1 <= self.count(pool) <= pool // 2:
             allowed = f"at most {pool // 2}, half of the training pool of data={data.name()}"
             raise InvalidOption("proxy.size", self.count(pool), allowed)
+        if self.shuffled_views:
+            check_shuffled(data, labelled=self.labelled)
         if self.label_noise and not self.labelled:
             raise IllegalCombination(
                 f"proxy.label_noise={self.label_noise} has no effect with proxy.labelled=false; leave one of them out"
+            )
+        if self.target and data.target_owner is None:
+            raise IllegalCombination(
+                f"proxy.target=true needs data with a target domain, and data={data.name()} has none; leave it out, or take data=digit_domains"
             )
         if data.task != "classification" and (self.classes is not None or self.label_noise):
             raise IllegalCombination(
@@ -60,19 +71,31 @@ class Heldout(Proxy):
     def draw(self, info: DataInfo, pool: Samples, streams: Streams) -> ProxyDraw:
         """Take a random part of the pool, in the order of ids.
 
-        Which classes are covered is drawn from the stream `proxy/classes`, which labels are wrong from `proxy/labels`.
+        Which classes are covered is drawn from the stream `proxy/classes`, which labels are wrong from `proxy/labels`, whose view stands with
+        whose from `proxy/views`.
 
         Raises:
-            InvalidOption: the classes that are covered have fewer samples in the pool than the set shall have.
+            InvalidOption: the classes that are covered, or the target, have fewer samples in the pool than the set shall have.
         """
         order = streams.numpy("proxy").permutation(len(pool))
+        if self.target:
+            order = self._of_target(order, info, pool)
         if self.classes is not None:
             order = self._covered(order, info, pool, streams)
         taken = np.sort(order[: self.count(len(pool))])
         samples = pool.take(taken)
         if self.label_noise:
             samples = self._mislabelled(samples, info, streams)
+        if self.shuffled_views:
+            samples = shuffled(samples, streams)
         return ProxyDraw(samples, self.labelled, taken)
+
+    def _of_target(self, order: Indices, info: DataInfo, pool: Samples) -> Indices:
+        assert pool.owners is not None, "the check before loading asks for a target"
+        own: Indices = order[pool.owners.numpy()[order] == info.target_owner]
+        if len(own) < (size := self.count(len(pool))):
+            raise InvalidOption("proxy.size", size, f"at most {len(own)}, the samples of the target domain")
+        return own
 
     def _covered(self, order: Indices, info: DataInfo, pool: Samples, streams: Streams) -> Indices:
         chosen = streams.numpy("proxy/classes").permutation(info.num_outputs)[: self.classes]

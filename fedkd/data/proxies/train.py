@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedkd.data.datasets.base import DataInfo, DataSet
+from fedkd.data.proxies._pairs import check_shuffled, shuffled
 from fedkd.data.proxies.base import NOTHING_TAKEN, Proxy, ProxyDraw
 from fedkd.data.samples import Samples
 from fedkd.foundation.errors import InvalidOption
@@ -20,9 +21,13 @@ class Train(Proxy):
     "Number of samples; empty takes the whole pool."
     labelled: bool = True
     "Whether methods may use the true targets; if not, they serve diagnosis only."
+    shuffled_views: bool = False
+    "Deal each view anew among the samples, so that views of one sample no longer belong together: the control of cross-modal distillation."
 
     def check(self, data: DataSet, pool: int) -> None:
-        """Refuse more samples than there are."""
+        """Refuse more samples than there are, and views that cannot be shuffled."""
+        if self.shuffled_views:
+            check_shuffled(data, labelled=self.labelled)
         if self.count(pool) > pool:
             raise InvalidOption(
                 "proxy.size", self.size, f"at most {pool}, the training pool of data={data.name()}"
@@ -36,4 +41,7 @@ class Train(Proxy):
         """Take a random part of the pool, in the order of ids; nothing leaves it."""
         del info
         drawn = np.sort(streams.numpy("proxy").permutation(len(pool))[: self.count(len(pool))])
-        return ProxyDraw(pool.take(drawn), self.labelled, NOTHING_TAKEN)
+        samples = pool.take(drawn)
+        return ProxyDraw(
+            shuffled(samples, streams) if self.shuffled_views else samples, self.labelled, NOTHING_TAKEN
+        )

@@ -1,4 +1,7 @@
-"""Instance relationship graph: Liu et al. (CVPR 2019); `fedkd.losses.irg`."""
+"""Instance relationship graph; `fedkd.losses.irg`.
+
+Liu et al., "Knowledge Distillation via Instance Relationship Graph" (CVPR 2019).
+"""
 
 from dataclasses import dataclass
 
@@ -43,8 +46,8 @@ class IRG(Term):
         """Return the sum of the three parts."""
         del learned
         return losses.irg(
-            lesson.student,
-            lesson.teacher,
+            lesson.student.flatten(1),
+            lesson.teacher.flatten(1),
             [lesson.student_layers[name] for name in self.student_layers],
             [lesson.of_teacher(name) for name in self.teacher_layers],
             vertices=self.vertices,
