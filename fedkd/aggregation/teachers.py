@@ -23,6 +23,9 @@ them before it learns, each teacher's score on validation data, what clients sen
 Form = Literal["number", "classes", "samples"]
 """The shape of what a client sends beside its answer: one number, one for each class, one for each sample it speaks about."""
 
+CLASS_COUNTS = "class_counts"
+"""Name under which a client sends how many samples of each class it has."""
+
 Fault = Literal["ignorance", "error"]
 """What can be wrong with a teacher: it says the same of all classes, or it is sure of wrong ones."""
 
@@ -70,7 +73,7 @@ class Witness(TrainedClient, Protocol):
     def public(self, ids: Int[Tensor, " n"] | None = None) -> Samples:
         """Return these proxy samples, or all of them."""
 
-    def on_holdout(self) -> tuple[Float[Tensor, "n outputs"], Shaped[Tensor, "n ..."]]:
+    def on_holdout(self) -> tuple[Float[Tensor, "n ... outputs"], Shaped[Tensor, "n ..."]]:
         """Return the raw outputs on the client's own held-out samples, and their targets; there may be none."""
 
 

@@ -3,7 +3,8 @@
 import importlib.util
 from typing import TYPE_CHECKING
 
-from fedkd.aggregation.teachers import Need
+from fedkd.aggregation.fusions.base import ClasswiseFusion
+from fedkd.aggregation.teachers import CLASS_COUNTS, Need
 from fedkd.aggregation.weightings.uniform import Uniform
 from fedkd.assembly.architectures import check_networks
 from fedkd.assembly.objectives import check_terms
@@ -187,6 +188,12 @@ def _check_weighting(experiment: "Experiment") -> None:
     ):
         raise IllegalCombination(
             f"{slot}: with method.fusion={experiment.named('fusion')} every teacher has one vote; take method.weighting=uniform"
+        )
+
+    if isinstance(method.fusion, ClasswiseFusion) and CLASS_COUNTS not in method.weighting.sends:
+        raise IllegalCombination(
+            f"method.fusion={experiment.named('fusion')} goes by the classes that each client has seen, which with {slot} nobody sends; "
+            "take method.weighting={name:class_counts,by:teachers}"
         )
 
 

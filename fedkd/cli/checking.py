@@ -8,7 +8,7 @@ import yaml
 
 from fedkd.assembly.compose import compose, sweep
 from fedkd.assembly.experiment import Experiment
-from fedkd.cli.estimate import Estimate, estimate_of
+from fedkd.cli.estimate import Estimate, cost_words, estimate_of
 from fedkd.data.archive import is_cached
 from fedkd.foundation.errors import RunFolderError
 from fedkd.foundation.run_folder import holds_run
@@ -49,11 +49,9 @@ def check_part(reference: str) -> int:
 
 def _words(estimate: Estimate) -> list[str]:
     """Return the estimate as lines."""
-    networks = ", ".join(f"{name} {count:,}" for name, count in estimate.parameters.items())
-    student = "no student" if estimate.student is None else f"student {estimate.student:,}"
     lines = [
         "what this run costs:",
-        f"  parameters      {networks}; {student}",
+        *(f"  {name:<15} {words}" for name, words in cost_words(estimate.networks, estimate.student).items()),
         f"  client updates  {estimate.updates:,} in {estimate.rounds:,} rounds",
         f"  gradient steps  about {estimate.client_steps:,} of clients, at most {estimate.student_steps:,} of the server",
     ]
@@ -75,8 +73,7 @@ def _payload_words(rounds: tuple[int, ...] | None, total: int | None, *, exact: 
 
 
 def _data_words(experiment: Experiment) -> str:
-    archive = experiment.data.archive
-    here = archive is None or is_cached(archive)
+    here = all(is_cached(archive) for archive in experiment.data.archives())
     return f"  data            {experiment.data.name()}, " + (
         "on this machine" if here else "to be fetched first"
     )

@@ -18,7 +18,8 @@ from fedkd.cli.payload import Ground, payload_of
 from fedkd.clients import Situation
 from fedkd.foundation.seeding import Streams
 from fedkd.knowledge import Package
-from fedkd.models.base import Model, Signature, count_parameters
+from fedkd.models._costs import Costs, costs_of
+from fedkd.models.base import Model, Signature
 from fedkd.tasks import TASKS
 
 
@@ -31,8 +32,8 @@ class Estimate:
     size depends on what is said, or a method that asks about fewer samples as it goes on, it is the most that can be.
 
     Args:
-        parameters: numbers that each architecture of the clients learns, by its name.
-        student: numbers that the reported student learns; none without a student.
+        networks: numbers that each architecture of the clients learns, and the operations of a forward pass, by its name.
+        student: the same of the reported student; none without a student.
         updates: how often a client trains, over all rounds.
         client_steps: gradient steps of all clients, if all had equally much data.
         student_steps: gradient steps of the server, at most.
@@ -42,8 +43,8 @@ class Estimate:
         once: bytes of the proxy set, which is shipped once.
     """
 
-    parameters: Mapping[str, int]
-    student: int | None
+    networks: Mapping[str, Costs]
+    student: Costs | None
     updates: int
     client_steps: int
     student_steps: int
@@ -69,12 +70,7 @@ def estimate_of(experiment: Experiment) -> Estimate:
     settings, method = experiment.settings, experiment.method
     clients = 1 if method.pool else settings.clients
     active = min(settings.clients_per_round or clients, clients)
-    networks = {name: _network(experiment, model) for name, model in experiment.model.architectures().items()}
-    student = (
-        next(iter(networks.values()))
-        if experiment.student is None
-        else _network(experiment, experiment.student)
-    )
+    networks, student = network_costs(experiment)
     asked = _asked(experiment)
     up, down = _payload(experiment, clients, active, asked)
     students = len(networks) if method.strategy.distils_groups else getattr(method.strategy, "cycles", 1)
@@ -82,8 +78,8 @@ def estimate_of(experiment: Experiment) -> Estimate:
         0 if method.distiller is None else method.distiller.fit.steps(asked) * students * settings.rounds
     )
     return Estimate(
-        parameters={name: count_parameters(network) for name, network in networks.items()},
-        student=count_parameters(student) if method.strategy.has_student else None,
+        networks=networks,
+        student=student,
         updates=active * (1 if method.strategy.rests else settings.rounds),
         client_steps=_client_steps(experiment, clients, active, asked),
         student_steps=distilled,
@@ -93,6 +89,30 @@ def estimate_of(experiment: Experiment) -> Estimate:
         rounds=settings.rounds,
         once=_once(experiment),
     )
+
+
+def network_costs(experiment: Experiment) -> tuple[Mapping[str, Costs], Costs | None]:
+    """Return what the network of each architecture of the clients costs, by its name, and what the student's does; none without one."""
+
+    def costs(model: Model) -> Costs:
+        return costs_of(_network(experiment, model), Signature.of(experiment.data))
+
+    clients = {name: costs(model) for name, model in experiment.model.architectures().items()}
+    if not experiment.method.strategy.has_student:
+        return clients, None
+    chosen = experiment.student
+    return clients, next(iter(clients.values())) if chosen is None else costs(chosen)
+
+
+def cost_words(networks: Mapping[str, Costs], student: Costs | None) -> dict[str, str]:
+    """Return parameters, and operations of a forward pass, of all networks in words."""
+    fields = {"parameters": "parameters", "FLOPs a sample": "flops"}
+    said = {}
+    for name, field in fields.items():
+        own = ", ".join(f"{network} {getattr(costs, field):,}" for network, costs in networks.items())
+        theirs = "no student" if student is None else f"student {getattr(student, field):,}"
+        said[name] = f"{own}; {theirs}"
+    return said
 
 
 def _total(rounds: tuple[int, ...], count: int) -> int:
@@ -121,8 +141,11 @@ def _payload(
     carries = experiment.method.client.carries_student
     models = (student_model(experiment),) * clients if carries else experiment.model.per_client(clients)
     shape, outputs = next(iter(experiment.data.views.values())), experiment.data.num_outputs
+    places = math.prod(TASKS[experiment.data.task].answer(shape, outputs)[:-1])
     each = {
-        model: payload_of(experiment.method, Ground(_network(experiment, model), shape, asked, outputs))
+        model: payload_of(
+            experiment.method, Ground(_network(experiment, model), shape, asked, outputs, places)
+        )
         for model in set(models)
     }
     payloads = [payload for model in models if (payload := each[model]) is not None]
@@ -155,11 +178,16 @@ def _client_steps(experiment: Experiment, clients: int, active: int, asked: int)
 
 
 def _once(experiment: Experiment) -> int:
-    """Return the size of the proxy set as it is shipped: float32 inputs, 8 bytes an id, and its labels if they may be used."""
+    """Return the size of the proxy set as it is shipped: float32 inputs or int64 symbols, 8 bytes an id, and its labels if they may be used."""
     if experiment.proxy is None or not experiment.method.strategy.needs_proxy:
         return 0
     data = experiment.data
-    sample = sum(4 * math.prod(shape) for shape in data.views.values()) + 8
+    sizes = {
+        view: (8 if view in data.symbols else 4) * math.prod(shape) for view, shape in data.views.items()
+    }
+    sample = sum(sizes.values()) + 8
     if getattr(experiment.proxy, "labelled", False):
-        sample += 8 if TASKS[data.task].probabilistic or TASKS[data.task].embeds else 4 * data.num_outputs
+        task = TASKS[data.task]
+        places = math.prod(task.answer(next(iter(data.views.values())), data.num_outputs)[:-1])
+        sample += 8 * places if task.probabilistic or task.embeds else 4 * data.num_outputs
     return sample * experiment.proxy.count(data.sizes().train)

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
+from fedkd.assembly.experiment import Experiment
 from fedkd.assembly.run import Result
+from fedkd.cli.estimate import cost_words, network_costs
+from fedkd.foundation.run_folder import RunFolder
 from fedkd.reporting.measures import primary_metric, report_split, size_words
 from fedkd.reporting.table import final_table
 
@@ -28,7 +31,9 @@ def report(result: Result, console: Console) -> None:
     cost = f"{size_words(summary['bytes_up'])} up, {size_words(summary['bytes_down'])} down"
     if summary.get("bytes_once"):
         cost += f", {size_words(summary['bytes_once'])} of proxy set once"
+    networks = cost_words(*network_costs(Experiment.from_config(RunFolder.open(result.folder).config())))
     lines = [
+        *(f"networks  {name}: {words}" for name, words in networks.items()),
         f"bytes     {cost}",
         f"seconds   {summary['seconds']:.1f} for {summary['rounds']} rounds",
         f"folder    {result.folder}",

@@ -29,7 +29,7 @@ class InventoryRow:
 
 
 def fetch(name: str, *, progress: bool = True) -> Path:
-    """Make sure that a data set is on this machine and sound, and return where it is.
+    """Make sure that a data set is on this machine and sound, and return where it is; of one made of several, the first.
 
     A set that comes with an installed package has no file of its own: the module that reads it is returned.
 
@@ -42,7 +42,8 @@ def fetch(name: str, *, progress: bool = True) -> Path:
         DataUnavailable: no source delivers it; the message says for each what happened.
     """
     found: type[DataSet] = DATASETS.find(name, key="data.name")
-    return obtain(found.archive, progress=progress) if found.archive else Path(inspect.getfile(found))
+    places = [obtain(archive, progress=progress) for archive in found.archives()]
+    return places[0] if places else Path(inspect.getfile(found))
 
 
 def inventory() -> list[InventoryRow]:
@@ -55,5 +56,5 @@ def _row(name: str) -> InventoryRow:
         found: type[DataSet] = DATASETS.find(name, key="data.name")
     except BrokenPlugin as error:
         return InventoryRow(name, "?", str(error), "?", "?", present=False)
-    present = found.archive is None or is_cached(found.archive)
+    present = all(is_cached(archive) for archive in found.archives())
     return InventoryRow(name, found.task, found.origin, found.size, found.licence, present)

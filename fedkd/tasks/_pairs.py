@@ -35,7 +35,7 @@ def verification(
 
     Source: Grother, Ngan & Hanaoka, "Ongoing Face Recognition Vendor Test (FRVT) Part 1: Verification" (NIST, 2018), for the terms.
     """
-    first, second = torch.triu_indices(*similar.shape[1:], offset=1, device=similar.device)
+    first, second = torch.triu_indices(len(identities), len(identities), 1, device=similar.device)
     right = identities[first] == identities[second]
     total = right.sum(), (~right).sum()
     if not all(total):

@@ -59,12 +59,12 @@ class Recognition(Task):
         """
         together = max(_PAIRS_AT_ONCE // len(targets) ** 2, 1)
         return torch.cat(
-            [self._measured(some, targets) for some in outputs.detach().double().split(together)]
+            [self._measured(some, targets) for some in torch.split(outputs.detach().double(), together)]
         )
 
     def _measured(self, outputs: Tensor, targets: Tensor) -> Tensor:
         similar = rounded_cosines(outputs)
-        known = len(targets.unique()) < len(targets)
+        known = len(torch.unique(targets)) < len(targets)
         losses = [
             supervised_contrastive(one, targets) if known else one.new_tensor(float("nan")) for one in outputs
         ]

@@ -8,23 +8,29 @@ from torch import Tensor, nn
 from fedkd.foundation.errors import IllegalCombination
 from fedkd.foundation.seeding import Streams
 from fedkd.models import MODELS
-from fedkd.models.base import Model, count_parameters, run_network
+from fedkd.models.base import Model, Signature, count_parameters, run_network
 from fedkd.testing.contract import Contract, generators_left_alone, require
-
-SHAPES = ((1, 8, 8), (3, 32, 32), (10,))
-"""A small image, a colour image, a row of a table."""
 
 OUTPUTS = 7
 
+GROUNDS = (
+    *(Signature({"input": shape}, OUTPUTS) for shape in ((1, 8, 8), (3, 32, 32), (10,))),
+    Signature({"input": (12,)}, OUTPUTS, {"input": OUTPUTS}),
+)
+"""A small image, a colour image, a row of a table, a sequence of symbols."""
+
 
 def logits_and_features_have_their_shapes(model: Model) -> None:
-    """A batch gives logits [batch, outputs] and features [batch, width], a batch of one too; all of them finite."""
+    """A batch gives logits [batch, outputs] and features [batch, width], a batch of one too; all of them finite.
+
+    Networks that read symbols score the next one at each place: [batch, places, symbols].
+    """
     for network, x in _networks(model):
         for size in (len(x), 1):
             network.train()
             logits, features = run_network(network, {"input": x[:size]})[:2]
-            shape = tuple(logits.shape)
-            require(shape == (size, OUTPUTS), f"inputs {tuple(x[:size].shape)} give logits {shape}")
+            shape, places = tuple(logits.shape), () if x.is_floating_point() else x.shape[1:]
+            require(shape == (size, *places, OUTPUTS), f"inputs {tuple(x[:size].shape)} give logits {shape}")
             require(
                 features.ndim == 2 and len(features) == size,
                 f"features have the shape {tuple(features.shape)}",
@@ -104,15 +110,17 @@ CONTRACT = Contract(
 
 
 def _networks(model: Model, *, seed: int = 0) -> Iterator[tuple[nn.Module, Tensor]]:
-    """Yield a network and a batch for each architecture and each shape that it does not refuse."""
+    """Yield a network and a batch for each architecture and each kind of input that it does not refuse."""
     for name, architecture in model.architectures().items():
         taken = 0
-        for shape in SHAPES:
+        for ground in GROUNDS:
             try:
                 with generators_left_alone(), Streams(seed).initialising("testing"):
-                    network = architecture.network(shape, OUTPUTS)
+                    network = architecture.build(ground)
             except IllegalCombination:
                 continue
             taken += 1
-            yield network, torch.rand(5, *shape, generator=Streams(0).torch("batch"))
-        require(taken, f"{name} takes none of the shapes {', '.join(map(str, SHAPES))}")
+            x = torch.rand(5, *ground.views["input"], generator=Streams(0).torch("batch"))
+            yield network, (x * OUTPUTS).long() if ground.symbols else x
+        shapes = ", ".join(str(ground.views["input"]) for ground in GROUNDS)
+        require(taken, f"{name} takes none of the shapes {shapes}")

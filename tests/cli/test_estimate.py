@@ -91,10 +91,18 @@ def test_steps_follow_from_sizes_epochs_and_batches() -> None:
     assert estimate.updates == 9
 
 
-def test_parameters_are_counted_by_architecture() -> None:
+def test_networks_are_counted_by_architecture() -> None:
     estimate = estimate_of(Experiment.from_config(compose(["method=fd", "model=mixed"])))
-    assert estimate.parameters == {"mlp": 64 * 64 + 64 + 64 * 64 + 64 + 64 * 10 + 10, "logistic": 650}
+    weights = 64 * 64 + 64 * 64 + 64 * 10
+    assert estimate.networks == {"mlp": (weights + 64 + 64 + 10, 2 * weights), "logistic": (650, 2 * 640)}
     assert estimate.student is None
+
+
+def test_a_student_of_its_own_is_counted_beside_its_teachers() -> None:
+    estimate = estimate_of(Experiment.from_config(compose(["method=compression"])))
+    assert estimate.student is not None
+    assert estimate.student.parameters < estimate.networks["mlp"].parameters / 10
+    assert estimate.student.flops == 2 * (64 * 16 + 16 * 10)
 
 
 def test_an_unknown_kind_of_knowledge_has_no_estimate() -> None:

@@ -34,6 +34,7 @@ def test_a_run_ends_with_its_scores_its_cost_and_its_folder(command: Command) ->
         "student",
         "ensemble, oracle",
         "clients, worst",
+        "networks  FLOPs a sample: ",
         "bytes ",
         "seconds ",
         "folder    mine",

@@ -36,6 +36,11 @@ def test_merged_owners_all_have_a_client_and_none_has_two() -> None:
     assert set.union(*merged) == set(range(6))
 
 
+def test_owners_that_are_not_drawn_at_random_are_the_first_ones_in_their_order() -> None:
+    assert clients_of(3, drawn=False) == [{0}, {1}, {2}]
+    assert clients_of(3, drawn=False, minimum=3) == [{0}, {2}, {3}]
+
+
 def test_owners_with_too_few_samples_are_never_drawn_and_are_not_filled_up_with_samples_of_others() -> None:
     assert set.union(*clients_of(4, minimum=3)) == {0, 2, 3, 5}
     with pytest.raises(

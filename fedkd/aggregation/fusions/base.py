@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fedkd.foundation.parts import Part
@@ -33,6 +33,9 @@ class Fusion(Part, ABC):
 
     needs_classes: ClassVar[bool] = True
     """Whether it makes sense only for outputs that are distributions: over classes, symbols or items."""
+
+    by_class: ClassVar[bool] = False
+    """Whether it makes sense only where a sample is of one class."""
 
     needs_embeddings: ClassVar[bool] = False
     """Whether it makes sense only for embeddings, of which it gives some with the right angles between samples: axes are arbitrary."""
@@ -113,6 +116,26 @@ class ProbabilityMean(MeanFusion):
     def summand(self, outputs: Float[Tensor, "n classes"]) -> Float[Tensor, "n classes"]:
         """Return the teacher's probabilities."""
         return F.softmax(outputs, dim=-1)
+
+
+class ClasswiseFusion(Fusion):
+    """A fusion that asks which classes each teacher has seen, as clients say it with a weighting that sends class counts."""
+
+    @abstractmethod
+    def fuse_known(
+        self,
+        outputs: Float[Tensor, "teachers n classes"],
+        weights: Float[Tensor, "teachers n"],
+        known: Bool[Tensor, "teachers classes"],
+    ) -> Float[Tensor, "n classes"]:
+        """Return what `fuse` returns, with `known` saying which teacher has seen which class."""
+
+    def fuse(
+        self, outputs: Float[Tensor, "teachers n classes"], weights: Float[Tensor, "teachers n"]
+    ) -> Float[Tensor, "n classes"]:
+        """Return the target of teachers that have seen all classes."""
+        everything = torch.ones(len(outputs), outputs.shape[-1], dtype=torch.bool)
+        return self.fuse_known(outputs, weights, everything)
 
 
 class RandomFusion(Fusion):

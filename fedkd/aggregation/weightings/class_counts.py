@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from fedkd.aggregation.teachers import Form, Need, Teachers, Witness, shares
+from fedkd.aggregation.teachers import CLASS_COUNTS, Form, Need, Teachers, Witness, shares
 from fedkd.aggregation.weightings.base import Weighting
 
 
@@ -42,7 +42,7 @@ class ClassCounts(Weighting):
     @property
     def sends(self) -> Mapping[str, Form]:
         """How many samples of each class a client has."""
-        return {"class_counts": "classes"}
+        return {CLASS_COUNTS: "classes"}
 
     def testify(
         self, client: Witness, ids: Int[Tensor, " m"], generator: torch.Generator
@@ -50,11 +50,11 @@ class ClassCounts(Weighting):
         """Return the counts."""
         del generator
         classes = client.on_proxy(ids[:1]).shape[-1]
-        return {"class_counts": torch.bincount(client.private().targets, minlength=classes).float()}
+        return {CLASS_COUNTS: torch.bincount(client.private().targets, minlength=classes).float()}
 
     def weigh(self, teachers: Teachers) -> Float[Tensor, "teachers n"]:
         """Return each teacher's share of the samples of the class."""
-        counts = teachers.sent["class_counts"].double()
+        counts = teachers.sent[CLASS_COUNTS].double()
         if self.by == "labels":
             assert teachers.labels is not None
             weights = counts[:, teachers.labels]

@@ -27,8 +27,10 @@ class DataInfo:
         target_std: their standard deviation; prediction x std + mean is in the own unit again. 1 for anything else.
         class_names: names of the classes, identities or symbols in the order of their numbers; empty for numbers.
         symbols: view name -> how many symbols there are, for the views that hold int64 symbols from 0.
+        prompt: how many symbols of each sequence are given in generation, before what is asked for; 0 asks for every next one.
         identities: number of identities in recognition, those of test data included; 0 elsewhere.
         owners: number of owners of samples (speakers, users); 0 where the data set does not know them.
+        target_owner: the owner whose samples the test data is of, as none of the clients' are; none where all owners are alike.
     """
 
     name: str
@@ -40,7 +42,9 @@ class DataInfo:
     class_names: tuple[str, ...] = ()
     symbols: Mapping[str, int] = field(default_factory=dict)
     owners: int = 0
+    prompt: int = 0
     identities: int = 0
+    target_owner: int | None = None
 
     @property
     def num_labels(self) -> int:

@@ -70,6 +70,10 @@ class DataSet(Part, ABC):
     "View name -> number of symbols, for views that hold symbols."
     owners: ClassVar[int] = 0
     "Number of owners of samples; 0 where the set does not know them."
+    prompt: ClassVar[int] = 0
+    "In generation, how many symbols of each sequence are given, before what is asked for; 0 asks for every next one."
+    target_owner: ClassVar[int | None] = None
+    "The owner whose samples the test data is of, as none of the clients' are; none where all owners are alike."
     split_is_fixed: ClassVar[bool] = False
     "Whether every seed gives the same validation and test part."
     shares_with: ClassVar[frozenset[str]] = frozenset()
@@ -105,6 +109,11 @@ class DataSet(Part, ABC):
     def name(cls) -> str:
         """Return the name of the data set: that of its module."""
         return cls.__module__.rpartition(".")[2]
+
+    @classmethod
+    def archives(cls) -> tuple[Archive, ...]:
+        """Return all files to fetch: its own, or those of the sets that it is made of."""
+        return () if cls.archive is None else (cls.archive,)
 
     def sizes(self) -> Sizes:
         """Return the size of each split, known before anything is loaded.
@@ -225,7 +234,9 @@ class DataSet(Part, ABC):
             self.class_names,
             dict(self.symbols),
             self.owners,
-            self.identities,
+            identities=self.identities,
+            prompt=self.prompt,
+            target_owner=self.target_owner,
         )
         return Loaded(info, part(rows.train), part(rows.validation), part(rows.test))
 

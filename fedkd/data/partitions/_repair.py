@@ -39,17 +39,17 @@ def borrow(pairs: Pairs, pool: int, clients: int, minimum: int, generator: np.ra
     starts = np.cumsum(sizes) - sizes
     borrowers = np.flatnonzero(sizes < minimum)
     missing = minimum - sizes[borrowers]
-    loans = np.empty(missing.sum(), dtype=np.int64)
-    end = 0
+    end = len(pairs.samples)
+    # Filled in place: with very many borrowers each array is tens of megabytes.
+    every = Pairs(*(np.empty(end + missing.sum(), dtype=np.int64) for _ in range(2)))
+    every.clients[:end], every.samples[:end] = pairs.clients, pairs.samples
     for client, wanted in zip(borrowers, missing, strict=True):
         own = ordered[starts[client] : starts[client] + sizes[client]]
         drawn = generator.choice(pool, size=minimum, replace=False)
         loan = drawn[~np.isin(drawn, own)] if len(own) else drawn
         begin, end = end, end + wanted
-        loans[begin:end] = loan[:wanted]
-    return Pairs(
-        np.concatenate([pairs.clients, np.repeat(borrowers, missing)]), np.concatenate([pairs.samples, loans])
-    )
+        every.clients[begin:end], every.samples[begin:end] = client, loan[:wanted]
+    return every
 
 
 def _from_richest(

@@ -164,18 +164,20 @@ class GroupPartitioner(Partitioner):
 
 
 def _hold_out(pairs: Pairs, clients: int, share: float, generator: np.random.Generator) -> Dealt:
+    if not share:
+        return Dealt(_by_client(pairs, clients), Positions.of([np.empty(0, np.int64)] * clients))
     order = generator.permutation(len(pairs.clients))
     order = order[np.argsort(pairs.clients[order], kind="stable")]
     sizes = np.bincount(pairs.clients, minlength=clients)
     rank = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     kept = np.minimum(np.rint(sizes * share), np.maximum(sizes - 1, 0)).astype(np.int64)
     held = rank < np.repeat(kept, sizes)
-    return Dealt(_by_client(pairs, order[~held], clients), _by_client(pairs, order[held], clients))
+    parts = (Pairs(pairs.clients[chosen], pairs.samples[chosen]) for chosen in (order[~held], order[held]))
+    return Dealt(*(_by_client(part, clients) for part in parts))
 
 
-def _by_client(pairs: Pairs, chosen: Indices, clients: int) -> Positions:
-    owners, samples = pairs.clients[chosen], pairs.samples[chosen]
-    order = np.lexsort((samples, owners))
+def _by_client(pairs: Pairs, clients: int) -> Positions:
+    order = np.lexsort((pairs.samples, pairs.clients))
     begins = np.zeros(clients + 1, dtype=np.int64)
-    np.cumsum(np.bincount(owners, minlength=clients), out=begins[1:])
-    return Positions(samples[order], begins)
+    np.cumsum(np.bincount(pairs.clients, minlength=clients), out=begins[1:])
+    return Positions(pairs.samples[order], begins)

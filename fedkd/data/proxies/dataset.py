@@ -35,7 +35,7 @@ class OtherDataSet(Proxy):
             raise IllegalCombination(
                 f"proxy.dataset={self.dataset} is the data set of the clients; use proxy=heldout, which takes the samples from them"
             )
-        if self.dataset in data.shares_with:
+        if self.dataset in data.shares_with or data.name() in other.shares_with:
             raise IllegalCombination(
                 f"proxy.dataset={self.dataset} holds samples of data={data.name()}, its test part among them; choose another set"
             )

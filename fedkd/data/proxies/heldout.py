@@ -27,6 +27,8 @@ class Heldout(Proxy):
     "Whether methods may use the true targets; if not, they serve diagnosis only."
     classes: Count | None = None
     "Number of classes that the set covers, drawn at random; fewer are a part of more. None is all."
+    target: bool = False
+    "Take it from the owner alone whom the test data is of: samples of the target domain, as data=digit_domains has them."
     label_noise: Share = 0.0
     "Share of its labels that are wrong: in their place stands one of the other classes, each as likely as the next."
     shuffled_views: bool = False
@@ -42,6 +44,10 @@ class Heldout(Proxy):
         if self.label_noise and not self.labelled:
             raise IllegalCombination(
                 f"proxy.label_noise={self.label_noise} has no effect with proxy.labelled=false; leave one of them out"
+            )
+        if self.target and data.target_owner is None:
+            raise IllegalCombination(
+                f"proxy.target=true needs data with a target domain, and data={data.name()} has none; leave it out, or take data=digit_domains"
             )
         if data.task != "classification" and (self.classes is not None or self.label_noise):
             raise IllegalCombination(
@@ -69,9 +75,11 @@ class Heldout(Proxy):
         whose from `proxy/views`.
 
         Raises:
-            InvalidOption: the classes that are covered have fewer samples in the pool than the set shall have.
+            InvalidOption: the classes that are covered, or the target, have fewer samples in the pool than the set shall have.
         """
         order = streams.numpy("proxy").permutation(len(pool))
+        if self.target:
+            order = self._of_target(order, info, pool)
         if self.classes is not None:
             order = self._covered(order, info, pool, streams)
         taken = np.sort(order[: self.count(len(pool))])
@@ -81,6 +89,13 @@ class Heldout(Proxy):
         if self.shuffled_views:
             samples = shuffled(samples, streams)
         return ProxyDraw(samples, self.labelled, taken)
+
+    def _of_target(self, order: Indices, info: DataInfo, pool: Samples) -> Indices:
+        assert pool.owners is not None, "the check before loading asks for a target"
+        own: Indices = order[pool.owners.numpy()[order] == info.target_owner]
+        if len(own) < (size := self.count(len(pool))):
+            raise InvalidOption("proxy.size", size, f"at most {len(own)}, the samples of the target domain")
+        return own
 
     def _covered(self, order: Indices, info: DataInfo, pool: Samples, streams: Streams) -> Indices:
         chosen = streams.numpy("proxy/classes").permutation(info.num_outputs)[: self.classes]

@@ -29,6 +29,4 @@ class RD(Term):
     def loss(self, lesson: Lesson, learned: nn.Module | None) -> Float[Tensor, ""]:
         """Return the mean over the users."""
         del learned
-        return losses.rd(
-            lesson.student, lesson.teacher, top=self.top, decay=self.decay, discrepancy=self.discrepancy
-        )
+        return losses.rd(*lesson.responses, top=self.top, decay=self.decay, discrepancy=self.discrepancy)

@@ -30,11 +30,12 @@ class RRD(Term):
     def loss(self, lesson: Lesson, learned: nn.Module | None) -> Float[Tensor, ""]:
         """Return the mean over the users."""
         del learned
+        student, teacher = lesson.responses
         high, low = losses.rrd_items(
-            lesson.teacher,
+            teacher,
             interesting=self.interesting,
             uninteresting=self.uninteresting,
             temperature=self.temperature,
             generator=lesson.drawing(),
         )
-        return losses.rrd(lesson.student.gather(1, high), lesson.student.gather(1, low))
+        return losses.rrd(student.gather(1, high), student.gather(1, low))

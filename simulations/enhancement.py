@@ -1,0 +1,134 @@
+"""Enhancement: specialists of disjoint classes make one student of all classes, if classes that a specialist never saw are left out of its answer.
+
+Shen et al., "Amalgamating Knowledge towards Comprehensive Classification" (AAAI 2019). Digits without labels, specialists of five classes
+each or of two; seeds paired. Controls: means of the specialists' answers without masks, and the same student on the true labels. What
+logits are centred by is chosen on validation data.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+
+from fedkd.assembly.build import load
+from fedkd.assembly.experiment import Experiment
+from fedkd.assembly.trained import weights_in
+from fedkd.engine.beginning import MODEL
+from fedkd.foundation.run_folder import RunFolder
+from fedkd.models.base import Signature, predict
+from fedkd.runtime.flower_internals import deserialise
+from simulations.study import Interval, Sheet, Study, choose, seeds_from_command_line
+
+SPLITS = {
+    "2 of 5 classes": [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]],
+    "5 of 2 classes": [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]],
+}
+ARMS = {
+    "mean of probabilities": ["method.fusion=mean_probabilities", "method.weighting=uniform"],
+    "mean of logits": ["method.fusion=mean_logits", "method.weighting=uniform"],
+    "labels": ["proxy.labelled=true", "method.distiller.label_weight=1"],
+}
+UNION, CENTRED = "union, masked", ("false", "true")
+COMMON = ["method=enhancement", "data=digits", "runtime=inline", "threads=1"]
+CHOICE, REPORT = "student/validation/accuracy", "student/test/accuracy"
+BEST, FUSED = "clients_mean/test/accuracy", "ensemble_uniform/test/accuracy"
+
+
+def main() -> None:
+    """Run the study, print its tables and draw it."""
+    study = Study("enhancement", seeds_from_command_line(__doc__))
+    rows, special, bars, said = [], [], {}, []
+    for split, classes in SPLITS.items():
+        common = [*COMMON, f"partition.classes={classes}", f"clients={len(classes)}"]
+        others = study.run({f"{arm}, {split}": own for arm, own in ARMS.items()}, common=common)
+        masked = study.run(
+            {f"{UNION}, {split}": []}, common=common, grid=[f"method.fusion.centred={one}" for one in CENTRED]
+        )
+        best = choose(masked, f"{UNION}, {split}", CHOICE)
+        alone = Interval.of(list(best[BEST]))
+        rows.append(
+            [split, "a specialist", alone.percent(), Interval.of(list(best[REPORT] - best[BEST])).points()]
+        )
+        found = {UNION: Interval.of(list(best[REPORT]))}
+        for arm in ARMS:
+            own = choose(others, f"{arm}, {split}", CHOICE)[REPORT]
+            found[arm] = Interval.of(list(own))
+            gain = Interval.of(list(best[REPORT] - own))
+            rows.append([split, f"student, {arm}", found[arm].percent(), gain.points()])
+            if arm != "labels":
+                said.append(f"{split}, masks against the {arm}: {gain.points()} points")
+        centred = CENTRED[int(best["point"].iloc[0])]
+        rows.append([split, f"student, {UNION} (centred: {centred})", found[UNION].percent(), ""])
+        bars[split] = {"a specialist": alone, **{arm: found[arm] for arm in (*ARMS, UNION)}}
+        special += specialists(split, classes, [Path(folder) for folder in best["folder"]])
+    study.picture(picture(bars))
+    study.show(
+        f"Specialists into one student on digits, {len(study.seeds)} paired seeds, test accuracy over all classes in % [95 % interval]",
+        ["specialists", "who", "accuracy", "masked union minus this, points"],
+        rows,
+        f"{'; '.join(said)}.",
+        further=[
+            Sheet(
+                "Each specialist on its own classes, and the student of the masked union on the same samples among all ten classes",
+                ["specialists", "classes", "specialist", "student", "difference, points"],
+                special,
+            )
+        ],
+    )
+
+
+def specialists(split: str, classes: list[list[int]], folders: list[Path]) -> list[list[str]]:
+    """Return a row for each specialist: it and the student on test samples of its classes."""
+    accuracies = [[pair(folder, client, own) for folder in folders] for client, own in enumerate(classes)]
+    return [
+        [
+            split,
+            " ".join(map(str, own)),
+            Interval.of([teacher for teacher, _ in pairs]).percent(),
+            Interval.of([student for _, student in pairs]).percent(),
+            Interval.of([student - teacher for teacher, student in pairs]).points(),
+        ]
+        for own, pairs in zip(classes, accuracies, strict=True)
+    ]
+
+
+def pair(folder: Path, client: int, classes: list[int]) -> tuple[float, float]:
+    """Return the accuracy of a client's network, and of the student, on the test samples of some classes."""
+    opened = RunFolder.open(folder)
+    experiment = Experiment.from_config(opened.config())
+    test = load(experiment).test
+    own = test.take(torch.isin(test.targets, torch.tensor(classes)).nonzero().flatten())
+    checkpoint = opened.load_checkpoint()
+    assert checkpoint is not None
+    kept = deserialise(checkpoint.clients[client]).array_records[MODEL].to_torch_state_dict()
+    network = experiment.model.build(Signature.of(experiment.data))
+    right = []
+    for weights in (kept, weights_in(str(folder), key="folder")):
+        network.load_state_dict(weights)
+        right.append(float((predict(network, own.inputs).argmax(dim=-1) == own.targets).double().mean()))
+    return right[0], right[1]
+
+
+def picture(bars: Mapping[str, Mapping[str, Interval]]) -> Figure:
+    """Draw accuracy over all classes of a specialist and of each student, one panel for each split."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    panels = figure.subplots(1, len(bars), sharex=True)
+    for axes, (split, found) in zip(panels, bars.items(), strict=True):
+        means = [100 * one.mean for one in found.values()]
+        spread = [
+            [100 * (one.mean - one.low) for one in found.values()],
+            [100 * (one.high - one.mean) for one in found.values()],
+        ]
+        colors = ["grey", "C1", "C1", "black", "C0"]
+        axes.barh(range(len(found)), means, xerr=spread, capsize=3, color=colors, alpha=0.8)
+        axes.set_yticks(range(len(found)), list(found) if axes is panels[0] else [""] * len(found))
+        axes.invert_yaxis()
+        axes.set_title(f"specialists: {split}")
+        axes.set_xlabel("test accuracy over all classes, %")
+        axes.grid(visible=True, axis="x", alpha=0.3)
+    return figure
+
+
+if __name__ == "__main__":
+    main()
