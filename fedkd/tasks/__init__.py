@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from fedkd.tasks.base import DEAD, Divergence, Task
 from fedkd.tasks.classification import Classification
 from fedkd.tasks.gaussian_regression import GaussianRegression
+from fedkd.tasks.generation import Generation
+from fedkd.tasks.ranking import Ranking
 from fedkd.tasks.recognition import Recognition
 from fedkd.tasks.regression import Regression
 
@@ -14,6 +16,8 @@ __all__ = [
     "Classification",
     "Divergence",
     "GaussianRegression",
+    "Generation",
+    "Ranking",
     "Recognition",
     "Regression",
     "Task",
@@ -21,6 +25,8 @@ __all__ = [
 
 TASKS: Mapping[str, type[Task]] = {
     "classification": Classification,
+    "generation": Generation,
+    "ranking": Ranking,
     "recognition": Recognition,
     "regression": Regression,
     "gaussian_regression": GaussianRegression,
