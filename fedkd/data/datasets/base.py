@@ -229,7 +229,7 @@ class DataSet(Part, ABC):
             mean, std = float(known.mean()), float(known.std()) or 1.0
 
         def part(at: Indices) -> Samples:
-            if self.task == "regression":
+            if self.task in REGRESSIONS:
                 targets = torch.from_numpy((raw.targets[at] - mean) / std).float().unsqueeze(1)
             else:
                 targets = torch.from_numpy(raw.targets[at].astype(np.int64))
