@@ -29,13 +29,13 @@ class Fused(NamedTuple):
     """What all teachers together say.
 
     Attributes:
-        scores: [heard, outputs] float32, scores whose softmax is the target (for numbers: the numbers).
+        scores: [heard, outputs] float32 ([heard, places, outputs] where samples have several answers), scores whose softmax is the target (for numbers: the numbers).
         heard: [heard] the samples that at least one teacher spoke about, rising.
         weights: each client's mean weight over these samples.
         relations: which samples are alike, where the fusion says so; places among those that were heard.
     """
 
-    scores: Float[Tensor, "heard outputs"]
+    scores: Float[Tensor, "heard ... outputs"]
     heard: Int[Tensor, " heard"]
     weights: Mapping[int, float]
     relations: Relations | None = None
@@ -64,6 +64,7 @@ class Folding:
 
     Where the fusion is a mean (`MeanFusion`) and a teacher can be weighed alone (`LoneWeighting`), an answer is added to a
     sum and let go; otherwise all answers are held. An answer that is missing is a weight of 0, never a vector of zeros.
+    Where a sample has several answers, one for each place, each of them is fused and weighed like a sample of its own.
 
     Args:
         fusion, weighting: how answers become one.
@@ -81,19 +82,15 @@ class Folding:
         labels: Int[Tensor, " n"] | None = None,
         chance: float = 0.0,
     ) -> None:
-        ground = _Ground(samples, labels, chance)
-        self._way: _Way = (
-            _Summed(fusion, weighting, ground)
-            if isinstance(fusion, MeanFusion)
-            and isinstance(weighting, LoneWeighting)
-            and "student" not in weighting.needs
-            else _Held(fusion, weighting, ground)
-        )
+        self._fusion, self._weighting = fusion, weighting
+        self._samples, self._labels, self._chance = samples, labels, chance
+        self._places = torch.Size()
+        self._begun: _Way | None = None
 
     def add(
         self,
         client: int,
-        outputs: Float[Tensor, "m outputs"],
+        outputs: Float[Tensor, "m ... outputs"],
         *,
         size: int,
         rows: Int[Tensor, " m"] | None = None,
@@ -110,12 +107,22 @@ class Folding:
             score: the teacher's score on validation data, for weightings that need it.
             sent: what the client sent beside its answer, by name.
         """
-        self._way.add(client, _Teacher(rows, outputs, float(size), score, sent or {}))
+        if self._begun is None:
+            self._places = outputs.shape[1:-1]
+        each, sent = self._places.numel(), sent or {}
+        if self._places:
+            spread = {name for name, form in self._weighting.sends.items() if form == "samples"}
+            sent = {
+                name: said.repeat_interleave(each) if name in spread else said for name, said in sent.items()
+            }
+            rows = None if rows is None else (rows[:, None] * each + torch.arange(each)).flatten()
+            outputs = outputs.flatten(0, -2)
+        self._way.add(client, _Teacher(rows, outputs, float(size), score, sent))
 
     def result(
         self,
         *,
-        student: Float[Tensor, "n outputs"] | None = None,
+        student: Float[Tensor, "n ... outputs"] | None = None,
         generator: torch.Generator | None = None,
     ) -> Fused:
         """Return what those who were counted say together.
@@ -124,7 +131,29 @@ class Folding:
             student: what the student says about the samples before it learns, for weightings that need it.
             generator: for fusions that draw; by default that of no round.
         """
-        return self._way.result(student, generator or Streams(0).torch(FUSION))
+        if student is not None and self._places:
+            student = student.flatten(0, -2)
+        fused = self._way.result(student, generator or Streams(0).torch(FUSION))
+        if not self._places:
+            return fused
+        each = self._places.numel()
+        scores = fused.scores.reshape(-1, *self._places, fused.scores.shape[-1])
+        return fused._replace(scores=scores, heard=fused.heard[::each] // each)
+
+    @property
+    def _way(self) -> "_Way":
+        """The way to fuse, which begins with the first answer: that says how many answers a sample has."""
+        if self._begun is None:
+            each, labels = self._places.numel(), self._labels
+            ground = _Ground(self._samples * each, None if labels is None else labels.flatten(), self._chance)
+            self._begun = (
+                _Summed(self._fusion, self._weighting, ground)
+                if isinstance(self._fusion, MeanFusion)
+                and isinstance(self._weighting, LoneWeighting)
+                and "student" not in self._weighting.needs
+                else _Held(self._fusion, self._weighting, ground)
+            )
+        return self._begun
 
 
 class _Way(ABC):

@@ -73,7 +73,7 @@ class Witness(TrainedClient, Protocol):
     def public(self, ids: Int[Tensor, " n"] | None = None) -> Samples:
         """Return these proxy samples, or all of them."""
 
-    def on_holdout(self) -> tuple[Float[Tensor, "n outputs"], Shaped[Tensor, "n ..."]]:
+    def on_holdout(self) -> tuple[Float[Tensor, "n ... outputs"], Shaped[Tensor, "n ..."]]:
         """Return the raw outputs on the client's own held-out samples, and their targets; there may be none."""
 
 

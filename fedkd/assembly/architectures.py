@@ -8,6 +8,7 @@ from fedkd.foundation.errors import IllegalCombination, InvalidOption, nearest
 from fedkd.foundation.seeding import Streams
 from fedkd.models._generator import head_logits
 from fedkd.models.base import Model, Signature, observe, predict
+from fedkd.tasks import TASKS
 
 if TYPE_CHECKING:
     from fedkd.assembly.experiment import Experiment
@@ -26,10 +27,10 @@ def check_networks(experiment: "Experiment") -> None:
     for key, models in (("model", architectures), ("student", students)):
         for name, model in models.items():
             _check_view(f"{key}.models.{name}" if len(models) > 1 else key, model, signature)
-            _check_shapes(f"{key}={name}", model, signature)
+            _check_shapes(f"{key}={name}", model, experiment)
     for key, model in experiment.method.strategy.further_models().items():
         _check_view(key, model, signature)
-        _check_shapes(key, model, signature)
+        _check_shapes(key, model, experiment)
     if len(students) > 1:
         raise IllegalCombination(
             "student=mixed is several architectures; the student is one: name it with student=NAME"
@@ -114,8 +115,11 @@ def _check_view(key: str, model: Model, signature: Signature) -> None:
         raise InvalidOption(f"{key}.view", model.view, allowed, nearest(model.view, signature.views))
 
 
-def _check_shapes(called: str, model: Model, signature: Signature) -> None:
+def _check_shapes(called: str, model: Model, experiment: "Experiment") -> None:
     """Let one sample of zeros pass through a network."""
+    data = experiment.data
+    signature = Signature.of(data)
+    answer = TASKS[data.task].answer(next(iter(data.views.values())), data.num_outputs)
     with Streams(0).initialising("shape check"):
         network = model.build(signature)
         try:
@@ -129,9 +133,9 @@ def _check_shapes(called: str, model: Model, signature: Signature) -> None:
             raise IllegalCombination(
                 f"{called} cannot take inputs of shape {_shape(model, signature)} with these options: {reason}"
             ) from error
-    if tuple(logits.shape) != (1, signature.num_outputs):
+    if tuple(logits.shape) != (1, *answer):
         raise IllegalCombination(
-            f"{called} gives outputs of shape {list(logits.shape[1:])} a sample, this data needs [{signature.num_outputs}]"
+            f"{called} gives outputs of shape {list(logits.shape[1:])} a sample, this data needs {list(answer)}"
         )
 
 

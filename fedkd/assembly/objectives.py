@@ -26,12 +26,37 @@ def check_terms(experiment: "Experiment") -> None:
         IllegalCombination: a term that needs what is not there, by its place in the list.
     """
     distiller, client = experiment.method.distiller, experiment.method.client
+    _check_sequences(experiment)
     if distiller is not None and not distiller.hard:
         pairs = list(_pairs(experiment))
         _check(experiment, distiller.objective(), "method.distiller.terms", pairs)
     if isinstance(client, CoDistillation):
         pairs = [(model, model) for model in experiment.model.architectures().values()]
         _check(experiment, client.objective(), "method.client.terms", pairs)
+
+
+def _check_sequences(experiment: "Experiment") -> None:
+    """Refuse to go on with what has no end, and for a server that has no networks that could."""
+    distiller, data = experiment.method.distiller, experiment.data
+    if distiller is None or not distiller.sequences.beam:
+        return
+    key = "method.distiller.sequences"
+    if not TASKS[data.task].continues:
+        raise IllegalCombination(
+            f"{key}.beam={distiller.sequences.beam} goes on with sequences, data={data.name()} is a {data.task}; take 0, or data=grammar"
+        )
+    if not experiment.method.strategy.has_teachers:
+        raise IllegalCombination(
+            f"{key}.beam={distiller.sequences.beam} needs the teachers' networks, which method.strategy={experiment.named('strategy')} does not "
+            "have; take 0, or method=sequence_kd, kd or feddf"
+        )
+    given, places = distiller.sequences.given(data.prompt), next(iter(data.views.values()))[0]
+    if not 1 <= given <= places:
+        raise InvalidOption(
+            f"{key}.prompt",
+            distiller.sequences.prompt,
+            f"how many of the {places} symbols of a sample are given, at least 1",
+        )
 
 
 def _check(

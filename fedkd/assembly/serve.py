@@ -27,9 +27,9 @@ def serve(folder: RunFolder, grid: Grid, watcher: Watcher | None = None) -> None
     data = load(experiment)
     folder.write_json("partition.json", dict(data.manifest))
     strategy, student = server_side(experiment, data)
-    evaluation = Evaluation(
-        task_of(data), {"validation": data.validation, "test": data.test}, data.info.num_outputs
-    )
+    task = task_of(data)
+    answer = task.answer(next(iter(data.info.views.values())), data.info.num_outputs)
+    evaluation = Evaluation(task, {"validation": data.validation, "test": data.test}, answer)
     plan = Plan(
         rounds=experiment.settings.rounds,
         clients_per_round=min(

@@ -141,8 +141,11 @@ def _payload(
     carries = experiment.method.client.carries_student
     models = (student_model(experiment),) * clients if carries else experiment.model.per_client(clients)
     shape, outputs = next(iter(experiment.data.views.values())), experiment.data.num_outputs
+    places = math.prod(TASKS[experiment.data.task].answer(shape, outputs)[:-1])
     each = {
-        model: payload_of(experiment.method, Ground(_network(experiment, model), shape, asked, outputs))
+        model: payload_of(
+            experiment.method, Ground(_network(experiment, model), shape, asked, outputs, places)
+        )
         for model in set(models)
     }
     payloads = [payload for model in models if (payload := each[model]) is not None]
@@ -175,11 +178,16 @@ def _client_steps(experiment: Experiment, clients: int, active: int, asked: int)
 
 
 def _once(experiment: Experiment) -> int:
-    """Return the size of the proxy set as it is shipped: float32 inputs, 8 bytes an id, and its labels if they may be used."""
+    """Return the size of the proxy set as it is shipped: float32 inputs or int64 symbols, 8 bytes an id, and its labels if they may be used."""
     if experiment.proxy is None or not experiment.method.strategy.needs_proxy:
         return 0
     data = experiment.data
-    sample = sum(4 * math.prod(shape) for shape in data.views.values()) + 8
+    sizes = {
+        view: (8 if view in data.symbols else 4) * math.prod(shape) for view, shape in data.views.items()
+    }
+    sample = sum(sizes.values()) + 8
     if getattr(experiment.proxy, "labelled", False):
-        sample += 8 if TASKS[data.task].probabilistic or TASKS[data.task].embeds else 4 * data.num_outputs
+        task = TASKS[data.task]
+        places = math.prod(task.answer(next(iter(data.views.values())), data.num_outputs)[:-1])
+        sample += 8 * places if task.probabilistic or task.embeds else 4 * data.num_outputs
     return sample * experiment.proxy.count(data.sizes().train)

@@ -26,12 +26,14 @@ class Ground:
         shape: shape of one sample.
         samples: proxy samples that a round is about.
         outputs: classes, or numbers to predict.
+        places: answers a sample, one for each place of a sequence.
     """
 
     network: nn.Module
     shape: tuple[int, ...]
     samples: int
     outputs: int
+    places: int = 1
 
     @property
     def features(self) -> int:
@@ -44,8 +46,8 @@ class Ground:
         return sum(array.nelement() * array.element_size() for array in self.network.state_dict().values())
 
     def count(self, axis: Axis) -> int:
-        """Return how many rows or columns of such a kind there are."""
-        return int(getattr(self, axis))
+        """Return how many rows or columns of such a kind there are; a sample has a row for each of its places."""
+        return int(getattr(self, axis)) * (self.places if axis == "samples" else 1)
 
 
 @dataclass(frozen=True)

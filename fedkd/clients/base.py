@@ -39,7 +39,7 @@ class Step:
 
     outputs: Outputs
     targets: Shaped[Tensor, "batch ..."]
-    teacher: Float[Tensor, "batch outputs"] | None
+    teacher: Float[Tensor, "batch ... outputs"] | None
     parameters: Mapping[str, Tensor]
     memory: Mapping[str, Tensor]
     task: Task

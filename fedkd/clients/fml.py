@@ -48,8 +48,8 @@ class FML(ClientStrategy):
     def _mutual(
         self,
         step: Step,
-        learner: Float[Tensor, "batch outputs"],
-        teacher: Float[Tensor, "batch outputs"],
+        learner: Float[Tensor, "batch ... outputs"],
+        teacher: Float[Tensor, "batch ... outputs"],
         share: float,
     ) -> Float[Tensor, ""]:
         supervised = step.task.supervised(learner, step.targets).mean()

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from fedkd.aggregation.fusions.base import Relations
 from fedkd.distillation.lessons import Lessons
 from fedkd.distillation.noise import Noise
+from fedkd.distillation.sequences import Sequences, Speak
 from fedkd.foundation.errors import IllegalCombination
 from fedkd.foundation.options import Count, Positive, Share
 from fedkd.foundation.parts import Part
@@ -38,11 +39,13 @@ class Taught:
         loss: mean loss over the last pass.
         epochs: passes that were made.
         best_score: the score on validation data of the weights that were kept; none without early stopping.
+        shares: how much each teacher counted on average over the batches, by its name, where a term weighs them itself.
     """
 
     loss: float
     epochs: int
     best_score: float | None
+    shares: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +70,9 @@ class Distiller(Part):
     noise: Noise = field(default_factory=Noise)
     """What is done to the samples that the student sees while it learns; teachers speak about clean ones."""
 
+    sequences: Sequences = field(default_factory=Sequences)
+    """Sequence-level distillation: with a beam the student learns what the teachers would go on with after each prompt, in place of soft answers."""
+
     label_weight: Share = 0.0
     """Share of the loss that is the task's own on the true targets of the proxy set; the rest is what the teachers say."""
 
@@ -78,6 +84,9 @@ class Distiller(Part):
         object.__setattr__(self, "terms", spelled_out(self.terms, key="method.distiller.terms"))
         if self.terms:
             refuse_idle(self, ("divergence", "temperature", "label_weight"), key="method.distiller")
+        if self.sequences.beam:
+            idle = ("divergence", "temperature", "label_weight", "terms")
+            refuse_idle(self, idle, key="method.distiller", beside="a beam (method.distiller.sequences)")
 
     def objective(self) -> Objective:
         """Return the terms as one loss."""
@@ -92,7 +101,7 @@ class Distiller(Part):
         self,
         student: nn.Module,
         inputs: Mapping[str, Tensor],
-        teacher: Float[Tensor, "n outputs"],
+        teacher: Float[Tensor, "n ... outputs"],
         *,
         task: Task,
         generator: torch.Generator,
@@ -102,6 +111,7 @@ class Distiller(Part):
         shares: Mapping[str, float] | None = None,
         label_weights: Float[Tensor, " n"] | None = None,
         relations: Relations | None = None,
+        speak: Speak | None = None,
     ) -> Taught:
         """Train the student in place.
 
@@ -118,11 +128,16 @@ class Distiller(Part):
                 layers are then means over the teachers.
             label_weights: a `label_weight` for each sample, in place of one for all.
             relations: which samples are alike, for fusions that say so; the student's features are held to it.
+            speak: says what the teachers say about any samples; needed for `sequences`.
 
         Raises:
             IllegalCombination: a term needs what is not given, or samples are weighed and there are terms.
         """
-        taught = task.harden(teacher) if self.hard else teacher
+        names, taught = self.hard, task.harden(teacher) if self.hard else teacher
+        if self.sequences.beam and not self.hard:
+            assert speak is not None
+            inputs, taught = self.sequences.continued(inputs, speak, prompt=task.prompt)
+            names = True
         of_labels = torch.full((len(teacher),), self.label_weight) if label_weights is None else label_weights
         learns_labels = bool((of_labels > 0).any())
 
@@ -131,7 +146,7 @@ class Distiller(Part):
             return run_network(student, seen)
 
         def of_samples(outputs: Tensor, rows: Tensor) -> Tensor:
-            if self.hard:
+            if names:
                 apart = task.supervised(outputs, taught[rows])
             else:
                 apart = task.divergence(
@@ -152,6 +167,7 @@ class Distiller(Part):
             )
         trained: nn.Module = student
         minimised: Callable[[Tensor], Tensor] = loss
+        lessons = None
         if self.terms and not self.hard:
             objective = self.objective()
             lessons = Lessons(
@@ -176,7 +192,8 @@ class Distiller(Part):
                 trained, minimised, size=len(teacher), plan=self.fit, generator=generator, after_epoch=watch
             )
             watch.restore()
-        return Taught(last, watch.epochs, watch.best_score)
+        shares_of = {} if lessons is None else lessons.criterion.shares()
+        return Taught(last, watch.epochs, watch.best_score, shares_of)
 
 
 def triplet(
@@ -186,8 +203,12 @@ def triplet(
     *,
     margin: float,
 ) -> Float[Tensor, ""]:
-    """Return the mean of `max(0, |a - near|^2 - |a - far|^2 + margin)`, which is 0 where the order is kept."""
-    distances = [(anchor - other).square().sum(dim=-1) for other in (near, far)]
+    """Return the mean of `max(0, |a - near|^2 - |a - far|^2 + margin)`, which is 0 where the order is kept.
+
+    Distances are divided by their mean, so that the margin, and the weight beside another loss, do not depend on the scale of the features.
+    """
+    distances = torch.stack([(anchor - other).square().sum(dim=-1) for other in (near, far)])
+    distances = distances / distances.mean().clamp_min(torch.finfo(distances.dtype).tiny)
     return (distances[0] - distances[1] + margin).clamp_min(0.0).mean()
 
 

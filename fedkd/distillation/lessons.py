@@ -37,7 +37,7 @@ class Lessons(nn.Module):
         objective: Objective,
         student: nn.Module,
         inputs: Mapping[str, Tensor],
-        teacher: Float[Tensor, "n outputs"],
+        teacher: Float[Tensor, "n ... outputs"],
         *,
         task: Task,
         generator: torch.Generator,
@@ -58,7 +58,7 @@ class Lessons(nn.Module):
             self.criterion = objective.begin(
                 student=layer_shapes(student, self._taps, inputs),
                 teacher={name: tuple(layer.shape[1:]) for name, layer in self._layers.items()},
-                outputs=teacher.shape[1],
+                outputs=teacher.shape[1:].numel(),
                 samples=len(teacher),
             )
 

@@ -206,7 +206,7 @@ class Trained:
     side: ClientSide
     client: int
     state: Mapping[str, Tensor]
-    answer: Callable[[Int[Tensor, " n"]], Float[Tensor, "n outputs"]]
+    answer: Callable[[Int[Tensor, " n"]], Float[Tensor, "n ... outputs"]]
     outputs: Callable[[Samples], Outputs]
 
     @classmethod
@@ -228,11 +228,11 @@ class Trained:
         """Return the weights that cross, by name."""
         return {name: weight.detach().cpu() for name, weight in self.side.crossing(self.state).items()}
 
-    def on_proxy(self, ids: Int[Tensor, " n"]) -> Float[Tensor, "n outputs"]:
+    def on_proxy(self, ids: Int[Tensor, " n"]) -> Float[Tensor, "n ... outputs"]:
         """Return the raw outputs on proxy samples."""
         return self.answer(ids)
 
-    def on_private(self) -> tuple[Float[Tensor, "n outputs"], Shaped[Tensor, "n ..."]]:
+    def on_private(self) -> tuple[Float[Tensor, "n ... outputs"], Shaped[Tensor, "n ..."]]:
         """Return the raw outputs on the client's own training samples, and their targets."""
         own = self.private()
         return self.outputs(own).logits, own.targets
@@ -246,7 +246,7 @@ class Trained:
         own = self.private()
         return self.outputs(own).features, own.targets
 
-    def on_holdout(self) -> tuple[Float[Tensor, "n outputs"], Shaped[Tensor, "n ..."]]:
+    def on_holdout(self) -> tuple[Float[Tensor, "n ... outputs"], Shaped[Tensor, "n ..."]]:
         """Return the raw outputs on the client's own held-out samples, and their targets; there may be none."""
         own = self.side.data.client_holdout(self.client)
         return self.outputs(own).logits, own.targets

@@ -26,7 +26,7 @@ class Source:
     inputs: Mapping[str, Shaped[Tensor, "rows ..."]]
     targets: Shaped[Tensor, "rows ..."]
     positions: Sequence[Int[Tensor, " _"]]
-    teacher: Float[Tensor, "said outputs"] | None = None
+    teacher: Float[Tensor, "said ... outputs"] | None = None
     said: Sequence[int] = ()
 
 

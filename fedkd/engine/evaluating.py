@@ -20,13 +20,13 @@ from fedkd.tasks import DEAD, Task
 
 METRICS, PREDICTIONS, NUM_EXAMPLES = "metrics", "predictions", "num-examples"
 
-Judged = tuple[Float[Tensor, "_ _"], Shaped[Tensor, "..."]]
+Judged = tuple[Float[Tensor, "_ ..."], Shaped[Tensor, "..."]]
 """Outputs on some samples, and their targets."""
 
 
 def evaluation_replies(
     task: Task,
-    outputs: Mapping[str, Float[Tensor, "clients _ _"]],
+    outputs: Mapping[str, Float[Tensor, "clients _ ..."]],
     targets: Mapping[str, Shaped[Tensor, "..."]],
     own: Sequence[Judged],
 ) -> list[RecordDict]:
@@ -51,7 +51,7 @@ def evaluation_replies(
     return replies
 
 
-def outputs_on(content: RecordDict, split: str) -> Float[Tensor, "n outputs"]:
+def outputs_on(content: RecordDict, split: str) -> Float[Tensor, "n ... outputs"]:
     """Return the raw outputs on a split that a reply holds."""
     record = arrays_in(content, PREDICTIONS)
     assert record is not None

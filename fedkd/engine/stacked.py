@@ -35,7 +35,7 @@ def predict_stacked(
     *,
     batch_size: int | None = None,
     together: bool | None = None,
-) -> Float[Tensor, "networks n outputs"]:
+) -> Float[Tensor, "networks n ... outputs"]:
     """Return the logits in evaluation mode of every network for every sample, as `predict` gives them one by one.
 
     Args:
@@ -64,7 +64,7 @@ def predict_own(
     inputs: Sequence[Mapping[str, Tensor]],
     *,
     batch_size: int | None = None,
-) -> list[Float[Tensor, "_ outputs"]]:
+) -> list[Float[Tensor, "_ ... outputs"]]:
     """Return the logits in evaluation mode of each network for samples of its own, of which each may have another number."""
     networks = _one_by_one(network, weights)
     return [predict(one, own, batch_size=batch_size) for one, own in zip(networks, inputs, strict=True)]
@@ -81,7 +81,7 @@ def pays_together(network: nn.Module, samples: int, device: torch.device) -> boo
 
 def _vectorised(
     network: nn.Module, weights: Mapping[str, Tensor], inputs: Mapping[str, Tensor], batch_size: int
-) -> Float[Tensor, "networks n outputs"]:
+) -> Float[Tensor, "networks n ... outputs"]:
     network = copy.deepcopy(network).eval()  # its own mode stays
     together = vmap(lambda state, views: run_with(network, state, views).logits, in_dims=(0, None))
     bytes_each = _widest(network, inputs) * len(next(iter(weights.values())))

@@ -102,7 +102,7 @@ class _Answers:
         alone = Trained.of(self._side, client, self._template, state)
         return replace(alone, answer=lambda ids: self._on_proxy(ids)[place])
 
-    def _on_proxy(self, ids: Int[Tensor, " n"]) -> Float[Tensor, "clients n outputs"]:
+    def _on_proxy(self, ids: Int[Tensor, " n"]) -> Float[Tensor, "clients n ... outputs"]:
         if self._ids is None or not (ids is self._ids or torch.equal(ids, self._ids)):
             samples = self._side.resident(self._side.proxy(ids))
             self._ids, self._said = ids, predict_stacked(self._template, self._stacks, samples.inputs).cpu()

@@ -15,7 +15,7 @@ from fedkd.engine.client import ClientSide
 from fedkd.models.base import predict
 
 
-def taught(side: ClientSide, group: Sequence[Begun]) -> list[Float[Tensor, "_ outputs"]] | None:
+def taught(side: ClientSide, group: Sequence[Begun]) -> list[Float[Tensor, "_ ... outputs"]] | None:
     """Return what the teacher of each client says about each of its samples, in their order; none if they have no teachers.
 
     Args:

@@ -5,6 +5,7 @@
 """
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -24,31 +25,33 @@ class Copies:
 
     Args:
         ids: [rows] in rising order, each once.
-        values: [rows, outputs] as the receiver read them last.
+        values: [rows, outputs], or [rows, places, outputs], as the receiver read them last.
     """
 
     ids: Int[Tensor, " rows"]
-    values: Float[Tensor, "rows _"]
+    values: Float[Tensor, "rows ..."]
 
     @classmethod
     def none(cls) -> "Copies":
         """Return the copies of two parties who have not spoken yet."""
         return cls(torch.empty(0, dtype=torch.long), torch.empty(0, 0))
 
-    def at(self, ids: Int[Tensor, " n"], width: int) -> Before:
-        """Return what is held of these samples, in this order; copies of rows of another width are none."""
-        if not len(self.ids) or self.values.shape[1] != width:
-            return Before(torch.zeros(len(ids), width), torch.zeros(len(ids), dtype=torch.bool))
-        places = torch.searchsorted(self.ids, ids.contiguous()).clamp_max(len(self.ids) - 1)
-        return Before(self.values[places], self.ids[places] == ids)
+    def at(self, ids: Int[Tensor, " n"], shape: tuple[int, ...]) -> Before:
+        """Return what is held of these samples, in this order, one answer below the other; copies of another shape are none."""
+        if len(self.ids) and tuple(self.values.shape[1:]) == tuple(shape):
+            places = torch.searchsorted(self.ids, ids.contiguous()).clamp_max(len(self.ids) - 1)
+            values, known = self.values[places], self.ids[places] == ids
+        else:
+            values, known = torch.zeros(len(ids), *shape), torch.zeros(len(ids), dtype=torch.bool)
+        return Before(values.flatten(0, -2), known.repeat_interleave(math.prod(shape[:-1])))
 
-    def updated(self, ids: Int[Tensor, " n"], values: Float[Tensor, "n outputs"]) -> "Copies":
+    def updated(self, ids: Int[Tensor, " n"], values: Float[Tensor, "n ... outputs"]) -> "Copies":
         """Return the copies after these rows were said; the rows of other samples stay."""
         distinct, places = torch.unique(ids, return_inverse=True)
-        said = torch.empty(len(distinct), values.shape[1])
+        said = torch.empty(len(distinct), *values.shape[1:])
         said[places] = values.float()
         stay = ~torch.isin(self.ids, distinct)
-        if self.values.shape[1] != values.shape[1]:
+        if self.values.shape[1:] != values.shape[1:]:
             stay = torch.zeros_like(stay)
         if not bool(stay.any()):
             return Copies(distinct, said)
@@ -99,4 +102,4 @@ def receive(content: RecordDict, copies: Copies) -> tuple[Package, Copies]:
 def _before(package: Package, copies: Copies) -> Before:
     if package.ids is None or set(package.arrays) != {"values"}:
         raise BadPackage(f"{package.kind} have no ids; copies are kept of what is said about samples")
-    return copies.at(package.ids, package.values.shape[-1])
+    return copies.at(package.ids, tuple(package.values.shape[1:]))

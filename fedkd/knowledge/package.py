@@ -42,8 +42,8 @@ _IDS, _COUNTS = "ids", "counts"
 _SHAPE = "shape/"
 """Before the name of an array in `about`: its shape, where what is sent of it has another one."""
 
-HeldOf = Callable[[Tensor, int], Before]
-"""Says what a receiver holds of samples, by their ids and the width of a row."""
+HeldOf = Callable[[Tensor, tuple[int, ...]], Before]
+"""Says what a receiver holds of samples, by their ids and the shape of what is said of one."""
 
 
 class BadPackage(ValueError):
@@ -56,7 +56,7 @@ class Package:
 
     Args:
         kind: what it is, by the name of its kind of knowledge: `weights`, `logits`, `class_means`, ...
-        arrays: what is said: `values` [samples or classes, outputs], or a network's weights by name.
+        arrays: what is said: `values` [samples or classes, outputs] (of sequences [samples, places, outputs]), or a network's weights by name.
         ids: [samples] the proxy samples that the values are about; none for what is not about samples.
         counts: [classes] how many private samples stand behind each row of what is about classes; 0 means nothing is said.
     """
@@ -67,11 +67,11 @@ class Package:
     counts: Int[Tensor, " classes"] | None = None
 
     @property
-    def values(self) -> Float[Tensor, "rows outputs"]:
+    def values(self) -> Float[Tensor, "rows ... outputs"]:
         """The rows of a package that is not weights."""
         return self.arrays["values"]
 
-    def scores(self) -> Float[Tensor, "rows outputs"]:
+    def scores(self) -> Float[Tensor, "rows ... outputs"]:
         """Return the values in log space: logits as they are, probabilities as their logarithms."""
         if self.kind != "probabilities":
             return self.values
@@ -141,8 +141,8 @@ def from_records(content: RecordDict, held: HeldOf | None = None) -> Package:
     for name, array in arrays.items():
         shape = _shape_of(about.get(f"{_SHAPE}{name}"), array.shape)
         before = None
-        if codec.remembers and held is not None and ids is not None and len(shape) == 2:
-            before = held(ids.long(), shape[1])
+        if codec.remembers and held is not None and ids is not None and len(shape) > 1:
+            before = held(ids.long(), shape[1:])
         decoded[name] = codec.decode_after(array, shape, before)
     return Package(kind=str(about["kind"]), arrays=decoded, ids=ids, counts=extras.get(_COUNTS))
 

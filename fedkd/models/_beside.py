@@ -21,6 +21,11 @@ class Beside(Model):
     carried: Model
     """The network that the server shares with all clients."""
 
+    @property
+    def reads_symbols(self) -> bool:  # type: ignore[override]
+        """As the client's own network."""
+        return self.own.reads_symbols
+
     def network(self, shape: tuple[int, ...], num_outputs: int) -> nn.Module:
         """Build both networks, which read the same."""
         return _Both(self.own.network(shape, num_outputs), self.carried.network(shape, num_outputs), ("",))

@@ -18,17 +18,18 @@ class Outputs(NamedTuple):
     """What a network says about a batch.
 
     Attributes:
-        logits: [batch, outputs]: raw class scores, or predicted numbers in a regression.
-        features: [batch, width]: what the last layer sees.
+        logits: [batch, outputs]: raw class scores, or predicted numbers in a regression; [batch, places, outputs] where each place of a
+            sequence has an answer.
+        features: [batch, width]: what the last layer sees; of a sequence, the mean over its places.
         carried: [batch, outputs]: logits of the network that a client carries beside its own; none for a single network.
         exits: [batch, exits, outputs]: what each exit says of a network that answers at several places, or of networks side
             by side; none for a network with one answer.
         exit_features: [batch, exits, width]: what each exit sees, where a model offers it.
     """
 
-    logits: Float[Tensor, "batch outputs"]
+    logits: Float[Tensor, "batch ... outputs"]
     features: Float[Tensor, "batch width"]
-    carried: Float[Tensor, "batch outputs"] | None = None
+    carried: Float[Tensor, "batch ... outputs"] | None = None
     exits: Float[Tensor, "batch exits outputs"] | None = None
     exit_features: Float[Tensor, "batch exits width"] | None = None
 
@@ -71,6 +72,9 @@ class Model(Part, ABC):
     view: str | None = None
     """View of the samples that the network reads; empty takes the main one."""
 
+    reads_symbols: ClassVar[bool] = False
+    """Whether its networks read int64 symbols; else float32 numbers."""
+
     gives_exits: ClassVar[bool] = False
     """Whether its networks answer at several places (`Outputs.exits`)."""
 
@@ -96,8 +100,18 @@ class Model(Part, ABC):
             InvalidOption: the data has no such view.
             IllegalCombination: the network cannot take such inputs.
         """
+        main = self.view or next(iter(signature.views))
+        if (main in signature.symbols) != self.reads_symbols and main in signature.views:
+            reads, holds, takes = (
+                ("symbols", "numbers", "mlp")
+                if self.reads_symbols
+                else ("numbers", "symbols", "gru or model=transformer, or item_bag for rankings")
+            )
+            raise IllegalCombination(
+                f"model={type(self).__module__.rpartition('.')[2]} reads {reads}, and the view {main!r} of this data holds {holds}; take model={takes}"
+            )
         if self.view is None:
-            return self.network(next(iter(signature.views.values())), signature.num_outputs)
+            return self.network(signature.views[main], signature.num_outputs)
         if self.view not in signature.views:
             raise InvalidOption(
                 "model.view", self.view, ", ".join(signature.views), nearest(self.view, signature.views)
@@ -162,7 +176,7 @@ def batch_size_on(device: torch.device) -> int:
 @torch.no_grad()
 def predict(
     network: nn.Module, inputs: Mapping[str, Tensor], *, batch_size: int | None = None
-) -> Float[Tensor, "n outputs"]:
+) -> Float[Tensor, "n ... outputs"]:
     """Return the logits of a network in evaluation mode for every sample, in order; batches suit the device if not given."""
     return torch.cat([said.logits for said in _in_batches(network, inputs, batch_size)])
 

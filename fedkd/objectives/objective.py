@@ -113,10 +113,17 @@ class Criterion(nn.Module):
         for place, term in enumerate(self._terms):
             weight = term.weight * term.schedule.factor(progress)
             if weight:
-                own = self.learned[str(place)] if str(place) in self.learned else None  # noqa: SIM401  (a ModuleDict has no get)
-                value = weight * term.loss(lesson, own)
+                value = weight * term.loss(lesson, self._of(place))
                 total = value if total is None else total + value
         return (0.0 * lesson.student).sum() if total is None else total
+
+    def shares(self) -> Mapping[str, float]:
+        """Return how much each teacher counted on average so far, for the first term that weighs teachers itself; nothing, if none does."""
+        said = (term.shares(self._of(place)) for place, term in enumerate(self._terms))
+        return next((shares for shares in said if shares), {})
+
+    def _of(self, place: int) -> nn.Module | None:
+        return self.learned[str(place)] if str(place) in self.learned else None  # noqa: SIM401  (a ModuleDict has no get)
 
 
 def spelled_out(specs: Sequence[Spec], *, key: str) -> tuple[Spec, ...]:
@@ -126,12 +133,13 @@ def spelled_out(specs: Sequence[Spec], *, key: str) -> tuple[Spec, ...]:
     return tuple({"name": name, **dump(term)} for name, term in zip(names, terms, strict=True))
 
 
-def refuse_idle(part: Part, options: Iterable[str], *, key: str) -> None:
-    """Refuse options of a part that have no effect beside its terms.
+def refuse_idle(part: Part, options: Iterable[str], *, key: str, beside: str = "terms") -> None:
+    """Refuse options of a part that have no effect beside its terms, or beside something else.
 
     Args:
         part: a part that has terms.
         options: names of options whose place the terms take.
+        beside: what takes their place, for people.
         key: of the part, for people.
 
     Raises:
@@ -139,8 +147,9 @@ def refuse_idle(part: Part, options: Iterable[str], *, key: str) -> None:
     """
     for option in options:
         if getattr(part, option) != type(part).__dataclass_fields__[option].default:
+            own = ", and set the term's own (`fedkd list terms`)" if beside == "terms" else ""
             raise IllegalCombination(
-                f"{key}.{option} has no effect where there are terms; leave it at its default, and set the term's own (`fedkd list terms`)"
+                f"{key}.{option} has no effect beside {beside}; leave it at its default{own}"
             )
 
 

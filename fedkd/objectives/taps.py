@@ -94,7 +94,7 @@ def layer_shapes(
 @torch.no_grad()
 def predict_with_layers(
     network: nn.Module, names: Sequence[str], inputs: Mapping[str, Tensor]
-) -> tuple[Float[Tensor, "n outputs"], dict[str, Float[Tensor, "n ..."]]]:
+) -> tuple[Float[Tensor, "n ... outputs"], dict[str, Float[Tensor, "n ..."]]]:
     """Return the logits and the named layers of a network in evaluation mode for every sample, in order."""
     was_training = network.training
     network.eval()

@@ -28,12 +28,12 @@ class Evaluation:
     Args:
         task: what outputs mean.
         splits: the global data by name; `validation` chooses, `test` reports.
-        num_outputs: classes, or numbers to predict.
+        answer: shape of what a network says of a sample.
     """
 
     task: Task
     splits: Mapping[str, Samples]
-    num_outputs: int
+    answer: tuple[int, ...]
 
     def student(self, round: int, network: nn.Module) -> tuple[list[MetricRow], dict[str, Tensor]]:  # noqa: A002
         """Return the student's metrics on every global split, and its outputs."""
@@ -86,6 +86,12 @@ class Evaluation:
                 rows += self._ensembles(round, split, ensembles[split], student)
         for split, each in {**measured, "own": own}.items():
             rows += self._clients(round, split, dict(sorted(each.items())))
+        for client, weight in sorted((weights or {}).items()):
+            rows.append(
+                metric(
+                    round=round, scope="client", split="proxy", metric="weight", value=weight, client=client
+                )
+            )
         return rows
 
     def require_usable(self, reply: Message) -> None:
@@ -102,7 +108,7 @@ class Evaluation:
         predictions = content.array_records[PREDICTIONS]
         for split, samples in self.splits.items():
             shape = tuple(predictions[split].shape) if split in predictions else ()
-            expected = (len(samples), self.num_outputs)
+            expected = (len(samples), *self.answer)
             if shape != expected:
                 raise BadPackage(f"sent outputs of shape {list(shape)} on {split}, expected {list(expected)}")
         try:

@@ -14,6 +14,7 @@ from fedkd.aggregation.folding import Folding, Fused
 from fedkd.aggregation.fusions.base import Fusion, Relations
 from fedkd.aggregation.weightings.base import Weighting
 from fedkd.data.samples import Samples
+from fedkd.distillation import Speak
 from fedkd.models._layout import lay_out
 from fedkd.models.base import predict
 from fedkd.objectives import predict_with_layers
@@ -32,12 +33,14 @@ class Lesson:
         layers: layers of the teachers' networks, as `<teacher>/<layer>`.
         shares: how much each teacher counts, on average over the samples.
         relations: which samples are alike, where the fusion says so.
+        speak: says what the teachers say together about any samples.
     """
 
     scores: Tensor
     layers: Mapping[str, Tensor] = field(default_factory=dict)
     shares: Mapping[str, float] = field(default_factory=dict)
     relations: Relations | None = None
+    speak: Speak | None = None
 
 
 class Faculty:
@@ -50,6 +53,7 @@ class Faculty:
         fusion, weighting: how they become one.
         task: what outputs mean.
         validation: data for weightings that go by scores on it.
+        holds: whether the networks of a round are held, so that they can speak together about anything (`speaker`).
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class Faculty:
         weighting: Weighting,
         task: Task,
         validation: Samples | None,
+        holds: bool = False,
     ) -> None:
         self._networks = {name: copy.deepcopy(network) for name, network in networks.items()}
         self._shapes: dict[str, Shapes] = {
@@ -73,6 +78,7 @@ class Faculty:
         self._proxy, self._fusion, self._weighting = proxy, fusion, weighting
         self._task, self._validation = task, validation
         self.metrics, self.weights = MeanMetrics(), dict[int, float]()
+        self._holds, self._held = holds, dict[int, Sent]()
 
     def architecture(self, client: int) -> str:
         """Return the name of a client's architecture."""
@@ -107,6 +113,8 @@ class Faculty:
         network = self._networks[self.architecture(answer.client)]
         network.load_state_dict(tensors(answer.said.weights))
         outputs, tapped = predict_with_layers(network, layers, self._proxy.inputs)
+        if self._holds:
+            self._held[answer.client] = answer.said
         return Heard(outputs, tapped, self.score(network) if "validation" in self._weighting.needs else None)
 
     def hear(
@@ -136,12 +144,34 @@ class Faculty:
         self.weights = dict(sorted(fused.weights.items()))
         whole = sum(self.weights.values())
         shares = {str(client): weight / whole for client, weight in self.weights.items()}
-        return Lesson(fused.scores, heard, shares, fused.relations)
+        return Lesson(fused.scores, heard, shares, fused.relations, self.speaker(fused.weights))
 
     def fused(self, folding: Folding, student: nn.Module, generator: torch.Generator) -> Fused:
         """Return what all that were counted say together; the student is asked where the weighting looks at it."""
         said = predict(student, self._proxy.inputs) if "student" in self._weighting.needs else None
         return folding.result(student=said, generator=generator)
+
+    def speaker(self, weights: Mapping[int, float]) -> Speak:
+        """Return what says what the networks that were heard last say together about any samples; they are let go with it.
+
+        Args:
+            weights: how much each client counts, on average over the proxy set; those that are not named do not count.
+        """
+        held, self._held = self._held, {}
+        clients = [client for client in sorted(held) if client in weights]
+
+        def speak(inputs: Mapping[str, Tensor]) -> Tensor:
+            said = []
+            for client in clients:
+                network = self._networks[self.architecture(client)]
+                network.load_state_dict(tensors(held[client].weights))
+                said.append(predict(network, inputs))
+            outputs = torch.stack(said)
+            shares = torch.tensor([weights[client] for client in clients])[:, None]
+            rows = outputs.flatten(1, -2)
+            return self._fusion.fuse(rows, shares.expand(rows.shape[:2])).view_as(outputs[0])
+
+        return speak
 
     def score(self, network: nn.Module) -> float:
         """Return a network's score on validation data."""

@@ -15,6 +15,7 @@ from fedkd.aggregation.weightings.uniform import Uniform
 from fedkd.data.samples import Samples
 from fedkd.distillation import Distiller
 from fedkd.knowledge import ARRAYS
+from fedkd.models.base import predict
 from fedkd.objectives import predict_with_layers
 from fedkd.strategies._faculty import Faculty, Lesson
 from fedkd.strategies._federated import Federated, Sampling
@@ -74,6 +75,7 @@ class OfflineDistillation(Federated):
             weighting=self.weighting,
             task=self.task,
             validation=validation,
+            holds=self.distiller.sequences.beam > 0,
         )
         self._trained = [ArrayRecord(dict(weights)) for weights in trained]
         self._weights: Mapping[int, float] = {}
@@ -111,7 +113,7 @@ class OfflineDistillation(Federated):
             answers = self.sift(replies, lambda message: self._faculty.read(self._sender(message), message))
             lesson = self._faculty.hear(answers, self.distiller.teacher_layers, student, generator)
             metrics, self._weights = self._faculty.metrics, self._faculty.weights
-        self.distiller.distil(
+        taught = self.distiller.distil(
             student,
             self.proxy.inputs,
             lesson.scores,
@@ -122,7 +124,10 @@ class OfflineDistillation(Federated):
             layers=lesson.layers,
             shares=lesson.shares,
             relations=lesson.relations,
+            speak=lesson.speak,
         )
+        if taught.shares and not self._rests(server_round):
+            self._weights = {int(name): share for name, share in taught.shares.items()}
         if self.ensemble:
             self._past[server_round] = student
         return ArrayRecord(student.state_dict()), metrics.result()
@@ -178,7 +183,8 @@ class OfflineDistillation(Federated):
         last = self.network_of(server_round - 1)
         last.load_state_dict(self._arrays.to_torch_state_dict())
         outputs, layers = predict_with_layers(last, self.distiller.teacher_layers, self.proxy.inputs)
-        return Lesson(outputs, {f"last/{name}": layer for name, layer in layers.items()}, {"last": 1.0})
+        named = {f"last/{name}": layer for name, layer in layers.items()}
+        return Lesson(outputs, named, {"last": 1.0}, speak=lambda inputs: predict(last, inputs))
 
     def _sender(self, message: Message) -> int:
         return self.client_of(message.metadata.src_node_id)

@@ -61,7 +61,7 @@ class Opinion(NamedTuple):
         sent: what it says about itself for the sake of the weighting.
     """
 
-    scores: Float[Tensor, "m outputs"]
+    scores: Float[Tensor, "m ... outputs"]
     rows: Int[Tensor, " m"] | None
     sent: Mapping[str, Tensor]
 
@@ -212,8 +212,8 @@ class CoDistillationStrategy(Federated):
             raise BadPackage(
                 f"sent {package.kind} without ids, expected logits or probabilities of proxy samples"
             )
-        package.require(package.kind, (len(ids), self._width))
-        sent = read_evidence(message.content, self.weighting, samples=len(ids), outputs=self._width)
+        package.require(package.kind, (len(ids), *self._answer))
+        sent = read_evidence(message.content, self.weighting, samples=len(ids), outputs=self._answer[-1])
         return Opinion(package.scores().float(), self._rows(ids.long()), sent)
 
     def _rows(self, ids: Int[Tensor, " m"]) -> Int[Tensor, " m"] | None:
@@ -231,10 +231,11 @@ class CoDistillationStrategy(Federated):
         return order[places]
 
     @functools.cached_property
-    def _width(self) -> int:
-        return predict(self.student, self.proxy.take(torch.arange(1)).inputs).shape[-1]
+    def _answer(self) -> tuple[int, ...]:
+        """The shape of what a network says of a sample."""
+        return tuple(predict(self.student, self.proxy.take(torch.arange(1)).inputs).shape[1:])
 
-    def _to_send(self, fused: Float[Tensor, "n outputs"], asked: Samples) -> Package:
+    def _to_send(self, fused: Float[Tensor, "n ... outputs"], asked: Samples) -> Package:
         said = predict(self.student, asked.inputs) if self.send == "student" else fused
         values = F.softmax(said, dim=-1) if self.fusion.gives == "probabilities" else said
         return Package(self.fusion.gives, {"values": values}, ids=asked.ids)

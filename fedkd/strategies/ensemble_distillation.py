@@ -87,6 +87,7 @@ class FedDF(Federated):
             weighting=self.weighting,
             task=self.task,
             validation=validation,
+            holds=self.distiller.sequences.beam > 0,
         )
         self._weights: Mapping[int, float] = {}
 
@@ -115,7 +116,7 @@ class FedDF(Federated):
             self.students[name].load_state_dict(tensors(mean.result()))
         generator = self.streams.torch(FUSION, round=server_round)
         fused = self._faculty.fused(ensemble.folding, self.students[self._reported], generator)
-        self._weights = fused.weights
+        self._weights, speak = fused.weights, self._faculty.speaker(fused.weights)
         for name, student in self.students.items():
             self.distiller.distil(
                 student,
@@ -127,6 +128,7 @@ class FedDF(Federated):
                 targets=self.proxy.targets,
                 layers=ensemble.layers_for(name),
                 relations=fused.relations,
+                speak=speak,
             )
         return ArrayRecord(self.students[self._reported].state_dict()), ensemble.metrics.result()
 

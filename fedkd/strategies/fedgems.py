@@ -75,7 +75,7 @@ class FedGEMSStrategy(CoDistillationStrategy):
             validation=validation,
             sampling=sampling,
         )
-        self._pool = torch.zeros(len(proxy), self._width)
+        self._pool = torch.zeros(len(proxy), self._answer[-1])
         self._known = self._right = torch.zeros(len(proxy), dtype=torch.bool)
 
     def aggregate_train(
@@ -128,7 +128,7 @@ class FedGEMSStrategy(CoDistillationStrategy):
         """Return the teacher's logits and the weight of the label on each sample; what nobody knows, labels teach alone."""
         assert self.distiller is not None
         asked = self._asked
-        outputs = torch.zeros(len(opinions), len(asked), self._width)
+        outputs = torch.zeros(len(opinions), len(asked), self._answer[-1])
         present = torch.zeros(len(opinions), len(asked), dtype=torch.bool)
         for place, opinion in enumerate(opinions.values()):
             where = slice(None) if opinion.rows is None else opinion.rows
@@ -150,6 +150,7 @@ class FedGEMS(ServerStrategy):
     """The server asks about labelled public samples that it gets wrong, learns from the clients that are right, and teaches all."""
 
     takes: ClassVar[tuple[str | None, ...]] = ("logits", "probabilities")
+    by_class: ClassVar[bool] = True
     needs_proxy: ClassVar[bool] = True
     needs_proxy_labels: ClassVar[bool] = True
     needs_distiller: ClassVar[bool] = True

@@ -90,6 +90,7 @@ class PersonalConsensus(ServerStrategy):
     """Proxy samples that a round is about, drawn anew each round; none is the whole proxy set."""
 
     takes: ClassVar[tuple[str | None, ...]] = ("logits", "probabilities")
+    by_class: ClassVar[bool] = True
     needs_proxy: ClassVar[bool] = True
     needs_classes: ClassVar[bool] = True
     has_student: ClassVar[bool] = False

@@ -28,7 +28,11 @@ _AT_ONCE = 2**19
 
 
 class Task(ABC):
-    """Losses and metrics of one kind of output. Outputs are what a network returns as `logits`, [samples, outputs]."""
+    """Losses and metrics of one kind of output. Outputs are what a network returns as `logits`, [samples, outputs].
+
+    A task may have several answers a sample, such as one for each place of a text: [samples, places, outputs]. What works on single
+    answers (divergences, fusions, codecs, terms on responses) sees them one below the other, as `rows` lays them.
+    """
 
     score: ClassVar[str]
     """Name of the metric that says best how good a model is; larger is better."""
@@ -45,6 +49,12 @@ class Task(ABC):
     one_class: ClassVar[bool] = False
     """Whether a target is one class a sample, by which samples can be sorted and counted."""
 
+    continues: ClassVar[bool] = False
+    """Whether a sample is a sequence whose targets are the symbols that follow, so that a network can go on from its beginning."""
+
+    prompt: int = 0
+    """How many symbols of each sample are given, where samples are sequences that go on."""
+
     embeds: ClassVar[bool] = False
     """Whether an output is an embedding, which is known but for a rotation that all samples share."""
 
@@ -57,48 +67,73 @@ class Task(ABC):
         del data
         return cls()
 
+    @classmethod
+    def answer(cls, shape: tuple[int, ...], num_outputs: int) -> tuple[int, ...]:
+        """Return the shape of what a network says of one sample: a vector, by default.
+
+        Args:
+            shape: of the sample, in its main view.
+            num_outputs: classes, symbols, or numbers to predict.
+        """
+        del shape
+        return (num_outputs,)
+
+    def rows(self, said: Shaped[Tensor, "n ..."]) -> Shaped[Tensor, "rows ..."]:
+        """Return outputs or targets one answer below the other, those that count; by default a sample is one answer."""
+        return said
+
+    def of_samples(self, values: Float[Tensor, " rows"], count: int) -> Float[Tensor, " n"]:
+        """Return for so many samples the mean of the values of their rows."""
+        del count
+        return values
+
     @abstractmethod
     def supervised(
-        self, outputs: Float[Tensor, "n outputs"], targets: Shaped[Tensor, "n ..."]
+        self, outputs: Float[Tensor, "n ... outputs"], targets: Shaped[Tensor, "n ..."]
     ) -> Float[Tensor, " n"]:
         """Return the loss of each sample against its true target."""
 
     @abstractmethod
     def natural_divergence(
-        self, student: Float[Tensor, "n outputs"], teacher: Float[Tensor, "n outputs"], temperature: float
-    ) -> Float[Tensor, " n"]:
-        """Return how far each student output is from the teacher's, in the task's own measure."""
+        self,
+        student: Float[Tensor, "rows outputs"],
+        teacher: Float[Tensor, "rows outputs"],
+        temperature: float,
+    ) -> Float[Tensor, " rows"]:
+        """Return how far each row of the student is from the teacher's, in the task's own measure."""
 
     @abstractmethod
     def measured(
-        self, outputs: Float[Tensor, "clients n outputs"], targets: Shaped[Tensor, "n ..."]
+        self, outputs: Float[Tensor, "clients n ... outputs"], targets: Shaped[Tensor, "n ..."]
     ) -> Float[Tensor, "clients metrics"]:
         """Return every metric of some networks on the same samples, at least one, in the order of `metric_names`."""
 
     @abstractmethod
-    def died(self, outputs: Float[Tensor, "clients n outputs"]) -> Bool[Tensor, " clients"]:
+    def died(self, outputs: Float[Tensor, "clients n ... outputs"]) -> Bool[Tensor, " clients"]:
         """Return for some networks whether each says the same whatever it sees, or something that is not finite."""
 
     @abstractmethod
-    def summand(self, outputs: Float[Tensor, "n outputs"]) -> Float[Tensor, "n outputs"]:
+    def summand(self, outputs: Float[Tensor, "n ... outputs"]) -> Float[Tensor, "n ... outputs"]:
         """Return what is averaged when teachers are combined, in float64."""
 
     @abstractmethod
-    def from_mean(self, mean: Float[Tensor, "n outputs"]) -> Float[Tensor, "n outputs"]:
+    def from_mean(self, mean: Float[Tensor, "n ... outputs"]) -> Float[Tensor, "n ... outputs"]:
         """Return the outputs of an ensemble from the weighted mean of its teachers' summands."""
 
     @abstractmethod
     def summand_and_losses(
-        self, outputs: Float[Tensor, "n outputs"], targets: Shaped[Tensor, "n ..."]
-    ) -> tuple[Float[Tensor, "n outputs"], Float[Tensor, " n"]]:
+        self, outputs: Float[Tensor, "n ... outputs"], targets: Shaped[Tensor, "n ..."]
+    ) -> tuple[Float[Tensor, "n ... outputs"], Float[Tensor, " n"]]:
         """Return a teacher's summand, and each sample's supervised loss in float64 without a gradient."""
 
     @abstractmethod
-    def harden(self, teacher: Float[Tensor, "n outputs"]) -> Shaped[Tensor, "n ..."]:
+    def harden(self, teacher: Float[Tensor, "n ... outputs"]) -> Shaped[Tensor, "n ..."]:
         """Return the targets that a teacher would name: pseudo-labels."""
 
     @abstractmethod
-    def agreement(self, first: Float[Tensor, "n outputs"], second: Float[Tensor, "n outputs"]) -> float:
+    def agreement(
+        self, first: Float[Tensor, "n ... outputs"], second: Float[Tensor, "n ... outputs"]
+    ) -> float:
         """Return how often (or how much) two models say the same, at most 1."""
 
     @abstractmethod
@@ -106,13 +141,13 @@ class Task(ABC):
         """Return the score of the best model that does not look at its input."""
 
     def metrics(
-        self, outputs: Float[Tensor, "n outputs"], targets: Shaped[Tensor, "n ..."]
+        self, outputs: Float[Tensor, "n ... outputs"], targets: Shaped[Tensor, "n ..."]
     ) -> dict[str, float]:
         """Return every metric of the task; an empty set gives NaN for each."""
         return self.metrics_of_many(outputs[None], targets)[0]
 
     def metrics_of_many(
-        self, outputs: Float[Tensor, "clients n outputs"], targets: Shaped[Tensor, "n ..."]
+        self, outputs: Float[Tensor, "clients n ... outputs"], targets: Shaped[Tensor, "n ..."]
     ) -> list[dict[str, float]]:
         """Return the metrics of each of many networks on the same samples."""
         if not len(targets):
@@ -124,7 +159,7 @@ class Task(ABC):
         ]
 
     def measure(
-        self, outputs: Float[Tensor, "clients n outputs"], targets: Shaped[Tensor, "n ..."]
+        self, outputs: Float[Tensor, "clients n ... outputs"], targets: Shaped[Tensor, "n ..."]
     ) -> list[dict[str, float]]:
         """Return what a client says about itself on a split: its metrics, and under `DEAD` whether it has died."""
         died = [bool(dead) for some in _parts(outputs) for dead in self.died(some)]
@@ -133,13 +168,13 @@ class Task(ABC):
             for values, dead in zip(self.metrics_of_many(outputs, targets), died, strict=True)
         ]
 
-    def has_died(self, outputs: Float[Tensor, "n outputs"]) -> bool:
+    def has_died(self, outputs: Float[Tensor, "n ... outputs"]) -> bool:
         """Return whether a network says the same whatever it sees, or something that is not finite."""
         return bool(self.died(outputs[None])[0])
 
     def combine(
-        self, outputs: Float[Tensor, "teachers n outputs"], weights: Float[Tensor, " teachers"]
-    ) -> Float[Tensor, "n outputs"]:
+        self, outputs: Float[Tensor, "teachers n ... outputs"], weights: Float[Tensor, " teachers"]
+    ) -> Float[Tensor, "n ... outputs"]:
         """Return the outputs of a weighted ensemble of teachers; the weights sum to 1."""
         mean = torch.zeros(outputs.shape[1:], dtype=torch.float64)
         for teacher, weight in zip(outputs, weights.tolist(), strict=True):
@@ -148,25 +183,27 @@ class Task(ABC):
 
     def divergence(
         self,
-        student: Float[Tensor, "n outputs"],
-        teacher: Float[Tensor, "n outputs"],
+        student: Float[Tensor, "n ... outputs"],
+        teacher: Float[Tensor, "n ... outputs"],
         *,
         measure: Divergence = "task",
         temperature: float = 1.0,
     ) -> Float[Tensor, " n"]:
         """Return how far each student output is from the teacher's, in the measure that the recipe names."""
+        mine, theirs = self.rows(student), self.rows(teacher)
         match measure:
             case "task":
-                return self.natural_divergence(student, teacher, temperature)
+                values = self.natural_divergence(mine, theirs, temperature)
             case "mae":
-                return mae(student, teacher, reduction="none")
+                values = mae(mine, theirs, reduction="none")
             case "mse":
-                return mse(student, teacher, reduction="none")
+                values = mse(mine, theirs, reduction="none")
             case "cosine":
-                return cosine(student, teacher, reduction="none")
+                values = cosine(mine, theirs, reduction="none")
+        return self.of_samples(values, len(student))
 
 
-def _parts(outputs: Float[Tensor, "clients n outputs"]) -> Iterator[Float[Tensor, "some n outputs"]]:
-    together = max(_AT_ONCE // max(outputs.shape[1] * outputs.shape[2], 1), 1)
+def _parts(outputs: Float[Tensor, "clients n ... outputs"]) -> Iterator[Float[Tensor, "some n ... outputs"]]:
+    together = max(_AT_ONCE // max(outputs.shape[1:].numel(), 1), 1)
     for start in range(0, len(outputs), together):
         yield outputs[start : start + together]

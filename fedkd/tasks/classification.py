@@ -1,6 +1,6 @@
 """Classification: outputs are class scores, targets are class numbers."""
 
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fedkd.losses import kd
+from fedkd.tasks._softmax import alike, logarithm, softmax
 from fedkd.tasks.base import Task
 
 
@@ -38,7 +39,7 @@ class Classification(Task):
         """Return accuracy, macro-F1 over the classes present, cross-entropy in nats and the calibration error (15 bins)."""
         outputs = outputs.detach()
         peak, predicted = outputs.max(dim=-1)
-        said, right = _softmax(outputs, peak), (predicted == targets).double()
+        said, right = softmax(outputs, peak), (predicted == targets).double()
         columns = (
             right.mean(dim=-1),
             _macro_f1(predicted, right, targets, outputs.shape[-1]),
@@ -49,19 +50,19 @@ class Classification(Task):
 
     def summand(self, outputs: Float[Tensor, "n classes"]) -> Float[Tensor, "n classes"]:
         """Return the probabilities."""
-        return _softmax(outputs.detach()).probabilities()
+        return softmax(outputs.detach()).probabilities()
 
     def summand_and_losses(
         self, outputs: Float[Tensor, "n classes"], targets: Int[Tensor, " n"]
     ) -> tuple[Float[Tensor, "n classes"], Float[Tensor, " n"]]:
         """Return the probabilities, and the cross-entropy of each sample in nats."""
-        said = _softmax(outputs.detach())
+        said = softmax(outputs.detach())
         losses = said.losses(outputs.detach(), targets)
         return said.probabilities(), losses
 
     def from_mean(self, mean: Float[Tensor, "n classes"]) -> Float[Tensor, "n classes"]:
         """Return log-probabilities; one below e^-708, the least that float64 can hold, counts as that."""
-        return mean.clamp_min(torch.finfo(torch.float64).tiny).log()
+        return logarithm(mean)
 
     def harden(self, teacher: Float[Tensor, "n classes"]) -> Int[Tensor, " n"]:
         """Return the class with the largest score."""
@@ -80,10 +81,10 @@ class Classification(Task):
         # The largest score of a sample says whether its probabilities are finite: NaN and +inf are larger than all else.
         died = ~outputs.amax(dim=-1).isfinite().all(dim=-1)
         # Most networks tell some of the first samples apart already.
-        alike = _alike(outputs[:, :64])
-        if outputs.shape[1] > 64 and bool(alike.any()):
-            alike[alike.clone()] = _alike(outputs[alike])
-        return died | alike
+        same = alike(outputs[:, :64])
+        if outputs.shape[1] > 64 and bool(same.any()):
+            same[same.clone()] = alike(outputs[same])
+        return died | same
 
 
 def calibration_error(
@@ -94,44 +95,8 @@ def calibration_error(
     Source: Guo et al., "On Calibration of Modern Neural Networks" (2017), equation 3.
     """
     peak, predicted = outputs[None].detach().max(dim=-1)
-    confidence = _softmax(outputs[None].detach(), peak).confidence
+    confidence = softmax(outputs[None].detach(), peak).confidence
     return float(_calibration(confidence, (predicted == targets).double(), bins)[0])
-
-
-class _Softmax(NamedTuple):
-    """What the probabilities are made of, in float64: exponentials of the scores less the largest, and their sum.
-
-    `torch.softmax` over so few classes as there are here takes several times as long.
-    """
-
-    peak: Float[Tensor, "*clients n"]
-    exponentials: Float[Tensor, "*clients n classes"]
-    total: Float[Tensor, "*clients n"]
-
-    @property
-    def confidence(self) -> Float[Tensor, "*clients n"]:
-        """The largest probability of each sample: the exponential of the largest score is 1."""
-        return self.total.reciprocal()
-
-    def probabilities(self) -> Float[Tensor, "*clients n classes"]:
-        """Return the probabilities, in the memory of the exponentials."""
-        return self.exponentials.mul_(self.confidence[..., None])
-
-    def losses(
-        self, outputs: Float[Tensor, "*clients n classes"], targets: Int[Tensor, " n"]
-    ) -> Float[Tensor, "*clients n"]:
-        """Return the cross-entropy of each sample."""
-        columns = targets.expand(outputs.shape[:-1])[..., None]
-        return self.total.log() - (outputs.gather(-1, columns)[..., 0].double() - self.peak)
-
-
-def _softmax(
-    outputs: Float[Tensor, "*clients n classes"], peak: Float[Tensor, "*clients n"] | None = None
-) -> _Softmax:
-    """Return the parts of the softmax; `peak` is the largest score of each sample, if it is known already."""
-    largest = (outputs.amax(dim=-1) if peak is None else peak).double()
-    exponentials = (outputs.double() - largest[..., None]).exp_()
-    return _Softmax(largest, exponentials, exponentials.sum(dim=-1))
 
 
 def _macro_f1(
@@ -162,10 +127,3 @@ def _by_client(
     shifted = place + places * torch.arange(clients, device=place.device)[:, None]
     sums = torch.bincount(shifted.flatten(), weights=values.flatten(), minlength=clients * places)
     return sums.view(clients, places)
-
-
-def _alike(outputs: Float[Tensor, "clients n classes"]) -> Bool[Tensor, " clients"]:
-    if outputs.shape[1] < 2:
-        return torch.zeros(len(outputs), dtype=torch.bool, device=outputs.device)
-    probabilities = F.softmax(outputs, dim=-1)
-    return (probabilities.amax(dim=1) - probabilities.amin(dim=1) < 1e-6).all(dim=-1)

@@ -93,7 +93,7 @@ def both_ends_hold_the_same_copies(codec: Codec) -> None:
             torch.equal(ends[0].tensors()[name], ends[1].tensors()[name]) for name in ("ids", "values")
         )
         require(same, "the two ends hold different copies of what was sent")
-        held = ends[1].at(received.ids, 10).values if received.ids is not None else None
+        held = ends[1].at(received.ids, (10,)).values if received.ids is not None else None
         require(held is not None and torch.equal(held, received.values), "what is read is not what is held")
         require(
             payload_of(content) <= codec.num_bytes(tuple(values.shape)), "more is sent than num_bytes says"

@@ -149,3 +149,19 @@ def still_there(fusion: Fusion, weighting: Weighting) -> list[bool]:
         folding.add(client, answer, size=1)
         del answer
     return [storage() is not None for storage in seen]
+
+
+@pytest.mark.parametrize("fusion", [MeanLogits(), Median()])
+def test_a_text_is_fused_place_by_place_and_samples_keep_their_ids(fusion: Fusion) -> None:
+    generator = torch.Generator().manual_seed(0)
+    said = torch.randn(2, 3, 4, 5, generator=generator)  # teachers, samples, places, symbols
+    texts, places = (Folding(fusion, Sure(), samples=samples) for samples in (6, 24))
+    rows = torch.tensor([5, 0, 2])
+    each = (rows[:, None] * 4 + torch.arange(4)).flatten()
+    for client, one in enumerate(said):
+        texts.add(client, one, size=1, rows=rows)
+        places.add(client, one.flatten(0, 1), size=1, rows=each)
+    fused, flat = texts.result(), places.result()
+    assert fused.heard.tolist() == [0, 2, 5]
+    assert torch.equal(fused.scores.flatten(0, 1), flat.scores)
+    assert fused.weights == flat.weights

@@ -19,11 +19,26 @@ def test_copies_are_kept_by_id_and_the_last_one_counts() -> None:
     copies = Copies.none().updated(torch.tensor([9, 2]), first.values)
     copies = copies.updated(torch.tensor([5, 9]), said([5, 9], [0.5, 1.9]).values)
     assert copies.ids.tolist() == [2, 5, 9]
-    held = copies.at(torch.tensor([9, 7, 2]), 2)
+    held = copies.at(torch.tensor([9, 7, 2]), (2,))
     assert held.known.tolist() == [True, False, True]
     assert held.values[[0, 2], 0].tolist() == pytest.approx([1.9, 0.2])
-    assert not copies.at(torch.tensor([9]), 3).known.any()
+    assert not copies.at(torch.tensor([9]), (3,)).known.any()
     assert Copies.of(copies.record()).digest() == copies.digest() != Copies.none().digest()
+
+
+def test_of_texts_the_places_whose_answers_moved_are_sent_again() -> None:
+    values = torch.arange(12.0).view(2, 3, 2)
+    moved = values.clone()
+    moved[1, 2] += 1.0
+    here = there = Copies.none()
+    for said_now, rows in ((values, 6), (moved, 1)):
+        package = Package("logits", {"values": said_now}, ids=torch.tensor([8, 4]))
+        records, here = send(package, Delta(), here)
+        content = RecordDict({**records})
+        got, there = receive(content, there)
+        assert torch.equal(got.values, said_now)
+        assert here.digest() == there.digest()
+        assert payload_of(content) == 1 + rows * 8
 
 
 def test_the_first_message_says_everything_and_the_next_one_what_is_new() -> None:

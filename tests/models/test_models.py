@@ -12,7 +12,8 @@ from fedkd.models.logistic import Logistic
 from fedkd.models.mlp import MLP
 
 IMAGE, TABLE = (1, 8, 8), (10,)
-SINGLE = [name for name in MODELS.names() if name != "mixed"]
+OF_ITEMS = {"factorisation", "item_bag"}
+SINGLE = [name for name in MODELS.names() if name not in {"mixed", *OF_ITEMS}]
 
 
 def network(spec: Any, shape: tuple[int, ...] = IMAGE, num_outputs: int = 10) -> nn.Module:

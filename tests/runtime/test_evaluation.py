@@ -27,7 +27,7 @@ SURE = 20.0
 @pytest.fixture
 def evaluation() -> Evaluation:
     samples = Samples({"table": torch.zeros(4, 2)}, TARGETS, torch.arange(4))
-    return Evaluation(Classification(), {"test": samples}, num_outputs=3)
+    return Evaluation(Classification(), {"test": samples}, answer=(3,))
 
 
 def says(*classes: int) -> RecordDict:

@@ -34,6 +34,9 @@ class Fusion(Part, ABC):
     needs_classes: ClassVar[bool] = True
     """Whether it makes sense only for outputs that are distributions: over classes, symbols or items."""
 
+    by_class: ClassVar[bool] = False
+    """Whether it makes sense only where a sample is of one class."""
+
     needs_embeddings: ClassVar[bool] = False
     """Whether it makes sense only for embeddings, of which it gives some with the right angles between samples: axes are arbitrary."""
 

@@ -70,6 +70,8 @@ class DataSet(Part, ABC):
     "View name -> number of symbols, for views that hold symbols."
     owners: ClassVar[int] = 0
     "Number of owners of samples; 0 where the set does not know them."
+    prompt: ClassVar[int] = 0
+    "In generation, how many symbols of each sequence are given, before what is asked for; 0 asks for every next one."
     target_owner: ClassVar[int | None] = None
     "The owner whose samples the test data is of, as none of the clients' are; none where all owners are alike."
     split_is_fixed: ClassVar[bool] = False
@@ -209,7 +211,7 @@ class DataSet(Part, ABC):
             mean, std = float(known.mean()), float(known.std()) or 1.0
 
         def part(at: Indices) -> Samples:
-            if self.task in _NUMBERS:
+            if self.task == "regression":
                 targets = torch.from_numpy((raw.targets[at] - mean) / std).float().unsqueeze(1)
             else:
                 targets = torch.from_numpy(raw.targets[at].astype(np.int64))
@@ -232,13 +234,11 @@ class DataSet(Part, ABC):
             self.class_names,
             dict(self.symbols),
             self.owners,
-            self.identities,
-            self.target_owner,
+            identities=self.identities,
+            prompt=self.prompt,
+            target_owner=self.target_owner,
         )
         return Loaded(info, part(rows.train), part(rows.validation), part(rows.test))
-
-
-_NUMBERS = frozenset({"regression", "ranking"})
 
 
 def _scale(view: Numbers, train: Indices, raw: Raw) -> tuple[Numbers, Numbers]:

@@ -17,6 +17,7 @@ from fedkd.data.archive import Archive, Arrays, load
 from fedkd.data.datasets._characters import ALPHABET, NAMES, WINDOW, encode, packed, windows
 from fedkd.data.datasets.base import DataSet, Raw, Task
 from fedkd.data.sources import Sdist, UserFolder
+from fedkd.foundation.options import Count, OpenFraction
 
 PLAYS = tuple(
     """
@@ -84,6 +85,11 @@ ARCHIVE = Archive(
 @dataclass(frozen=True, kw_only=True)
 class Shakespeare(DataSet):
     """Speeches of roles of Shakespeare's plays in windows of 80 characters; the target is the next character, and a role owns what it says."""
+
+    validation: OpenFraction = 0.01
+    "Share of the samples kept for choosing; small, since a network says 21 kB about each of them, and every client sends that when it is evaluated."
+    test_samples: Count | None = 500
+    "Size of the test part, drawn from the whole one of 10,012; empty takes all."
 
     task: ClassVar[Task] = "generation"
     views: ClassVar[Mapping[str, tuple[int, ...]]] = {"tokens": (WINDOW,)}

@@ -24,10 +24,10 @@ class TrainedClient(Protocol):
     def weights(self) -> Mapping[str, Tensor]:
         """Return the network's weights by name."""
 
-    def on_proxy(self, ids: Int[Tensor, " n"]) -> Float[Tensor, "n outputs"]:
+    def on_proxy(self, ids: Int[Tensor, " n"]) -> Float[Tensor, "n ... outputs"]:
         """Return the raw outputs on these proxy samples, in this order."""
 
-    def on_private(self) -> tuple[Float[Tensor, "n outputs"], Shaped[Tensor, "n ..."]]:
+    def on_private(self) -> tuple[Float[Tensor, "n ... outputs"], Shaped[Tensor, "n ..."]]:
         """Return the raw outputs on the client's own training samples, and their targets."""
 
     def private_targets(self) -> Shaped[Tensor, "n ..."]:

@@ -17,7 +17,7 @@ from fedkd.foundation.parts import Part
 from fedkd.tasks import Classification, Task
 
 FUSED = "fused"
-"""Name of what the teachers say together, where a layer of a teacher is asked for: log-probabilities, or numbers."""
+"""Name of what the teachers say together, where a layer of a teacher is asked for: a sample's log-probabilities, or numbers, as one vector."""
 
 Shape = tuple[int, ...]
 
@@ -49,8 +49,8 @@ class Lesson:
         inputs: views of the samples, for terms that look at them (`Term.of_inputs`).
     """
 
-    student: Float[Tensor, "batch outputs"]
-    teacher: Float[Tensor, "batch outputs"]
+    student: Float[Tensor, "batch ... outputs"]
+    teacher: Float[Tensor, "batch ... outputs"]
     task: Task = field(default_factory=Classification)
     targets: Shaped[Tensor, "batch ..."] | None = None
     rows: Int[Tensor, " batch"] | None = None
@@ -63,7 +63,13 @@ class Lesson:
         """Return a layer of the teacher, or what the teachers say together."""
         if name != FUSED:
             return self.teacher_layers[name]
-        return F.log_softmax(self.teacher, dim=-1) if self.task.probabilistic else self.teacher
+        said = F.log_softmax(self.teacher, dim=-1) if self.task.probabilistic else self.teacher
+        return said.flatten(1)
+
+    @property
+    def responses(self) -> tuple[Float[Tensor, "rows outputs"], Float[Tensor, "rows outputs"]]:
+        """What student and teachers say, one answer below the other: a sample may have several."""
+        return self.task.rows(self.student), self.task.rows(self.teacher)
 
     def drawing(self) -> torch.Generator:
         """Return the generator.
@@ -177,6 +183,11 @@ class Term(Part, ABC):
             lesson: the batch.
             learned: what `learned` returned, trained along.
         """
+
+    def shares(self, learned: nn.Module | None) -> Mapping[str, float]:
+        """Return how much each teacher counted on average so far, by its name, for terms that weigh teachers themselves; by default nothing."""
+        del learned
+        return {}
 
     @classmethod
     def name(cls) -> str:

@@ -29,6 +29,4 @@ class Dist(Term):
     def loss(self, lesson: Lesson, learned: nn.Module | None) -> Float[Tensor, ""]:
         """Return what correlation lacks."""
         del learned
-        return losses.dist(
-            lesson.student, lesson.teacher, beta=self.beta, gamma=self.gamma, temperature=self.temperature
-        )
+        return losses.dist(*lesson.responses, beta=self.beta, gamma=self.gamma, temperature=self.temperature)

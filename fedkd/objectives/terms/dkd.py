@@ -41,9 +41,8 @@ class DKD(Term):
         """Return the mean of both parts."""
         del learned
         return losses.dkd(
-            lesson.student,
-            lesson.teacher,
-            lesson.labels(self.labels),
+            *lesson.responses,
+            lesson.task.rows(lesson.labels(self.labels)),
             alpha=self.alpha,
             beta=self.beta,
             temperature=self.temperature,

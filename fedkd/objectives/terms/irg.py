@@ -46,8 +46,8 @@ class IRG(Term):
         """Return the sum of the three parts."""
         del learned
         return losses.irg(
-            lesson.student,
-            lesson.teacher,
+            lesson.student.flatten(1),
+            lesson.teacher.flatten(1),
             [lesson.student_layers[name] for name in self.student_layers],
             [lesson.of_teacher(name) for name in self.teacher_layers],
             vertices=self.vertices,

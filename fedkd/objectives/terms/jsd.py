@@ -27,4 +27,4 @@ class JSD(Term):
     def loss(self, lesson: Lesson, learned: nn.Module | None) -> Float[Tensor, ""]:
         """Return the mean divergence."""
         del learned
-        return losses.jsd(lesson.student, lesson.teacher, beta=self.beta, temperature=self.temperature)
+        return losses.jsd(*lesson.responses, beta=self.beta, temperature=self.temperature)

@@ -23,4 +23,4 @@ class KD(Term):
     def loss(self, lesson: Lesson, learned: nn.Module | None) -> Float[Tensor, ""]:
         """Return the mean divergence."""
         del learned
-        return losses.kd(lesson.student, lesson.teacher, temperature=self.temperature)
+        return losses.kd(*lesson.responses, temperature=self.temperature)

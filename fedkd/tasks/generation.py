@@ -1,0 +1,152 @@
+"""Generation: outputs are scores of the symbol that comes next, one distribution for each place; targets are these symbols.
+
+An output is [samples, places, symbols], a target [samples, places], with -1 where no symbol is known. With a prompt of P symbols, which are
+given, what is asked begins with the symbol after the P-th: loss, divergence and metrics leave out the places before it.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor
+
+from fedkd.data.datasets.base import DataInfo
+from fedkd.losses import kd
+from fedkd.tasks._softmax import alike, logarithm, softmax
+from fedkd.tasks.base import Task
+
+
+@dataclass(frozen=True)
+class Generation(Task):
+    """The next symbol, again and again.
+
+    Args:
+        prompt: how many symbols of each sample are given; 0 asks for the symbol after every place.
+    """
+
+    prompt: int = 0
+
+    score: ClassVar[str] = "accuracy"
+    metric_names: ClassVar[tuple[str, ...]] = (
+        "accuracy",
+        "bits_per_character",
+        "perplexity",
+        "exact_match",
+        "loss",
+    )
+    larger_is_better: ClassVar[frozenset[str]] = frozenset({"accuracy", "exact_match"})
+    probabilistic: ClassVar[bool] = True
+    continues: ClassVar[bool] = True
+
+    @classmethod
+    def of(cls, data: DataInfo) -> "Generation":
+        """Return the task with the data's prompt."""
+        return cls(prompt=data.prompt)
+
+    @classmethod
+    def answer(cls, shape: tuple[int, ...], num_outputs: int) -> tuple[int, ...]:
+        """Return [places, symbols]."""
+        return (*shape, num_outputs)
+
+    def rows(self, said: Shaped[Tensor, "n places ..."]) -> Shaped[Tensor, "rows ..."]:
+        """Return the distributions, or the symbols, of all places that are asked about."""
+        return self._asked(said).flatten(0, 1)
+
+    def of_samples(self, values: Float[Tensor, " rows"], count: int) -> Float[Tensor, " n"]:
+        """Return the mean over the places of each sample."""
+        return values.reshape(count, -1).mean(dim=-1)
+
+    def supervised(
+        self, outputs: Float[Tensor, "n places symbols"], targets: Int[Tensor, "n places"]
+    ) -> Float[Tensor, " n"]:
+        """Return the mean cross-entropy of each sample's known symbols in nats; 0 for a sample without any."""
+        said, true = self._asked(outputs), self._asked(targets)
+        # Written out: a loss that ignores targets does not vectorise.
+        losses = -F.log_softmax(said, dim=-1).gather(-1, true.clamp_min(0)[..., None])[..., 0]
+        return _mean_of_known(losses, true >= 0)
+
+    def natural_divergence(
+        self,
+        student: Float[Tensor, "rows symbols"],
+        teacher: Float[Tensor, "rows symbols"],
+        temperature: float,
+    ) -> Float[Tensor, " rows"]:
+        """Return `T^2 KL(teacher_T || student_T)` of each place in nats: word-level distillation (Kim & Rush, 2016, section 3.1)."""
+        return kd(student, teacher, temperature=temperature, reduction="none")
+
+    def measured(
+        self, outputs: Float[Tensor, "clients n places symbols"], targets: Int[Tensor, "n places"]
+    ) -> Float[Tensor, "clients metrics"]:
+        """Return the metrics over all known symbols; without any they are NaN.
+
+        These are the share of symbols that are named right, bits a symbol (cross-entropy in base 2), perplexity (e to the cross-entropy),
+        the share of samples of which every known symbol is named right, and the cross-entropy in nats. The fourth is how often greedy
+        decoding gives exactly what follows: as long as it is right, it reads what stands in the sample.
+        """
+        outputs, true = outputs.detach(), self._asked(targets)
+        said, known = outputs[:, :, outputs.shape[2] - true.shape[1] :], true >= 0
+        right = said.argmax(dim=-1) == true
+        exact = (right | ~known).all(dim=-1)[:, known.any(dim=-1)]
+        told = said[:, known]
+        loss = softmax(told).losses(told, true[known]).mean(dim=-1)
+        columns = (
+            right[:, known].double().mean(dim=-1),
+            loss / math.log(2.0),
+            loss.exp(),
+            exact.double().mean(dim=-1),
+            loss,
+        )
+        return torch.stack(columns, dim=-1)
+
+    def summand(self, outputs: Float[Tensor, "n places symbols"]) -> Float[Tensor, "n places symbols"]:
+        """Return the probabilities."""
+        return softmax(outputs.detach()).probabilities()
+
+    def summand_and_losses(
+        self, outputs: Float[Tensor, "n places symbols"], targets: Int[Tensor, "n places"]
+    ) -> tuple[Float[Tensor, "n places symbols"], Float[Tensor, " n"]]:
+        """Return the probabilities, and the mean cross-entropy of each sample's known symbols in nats."""
+        said = softmax(outputs.detach())
+        losses = self._asked(said.losses(outputs.detach(), targets.clamp_min(0)))
+        return said.probabilities(), _mean_of_known(losses, self._asked(targets) >= 0)
+
+    def from_mean(self, mean: Float[Tensor, "n places symbols"]) -> Float[Tensor, "n places symbols"]:
+        """Return log-probabilities; one below e^-708, the least that float64 can hold, counts as that."""
+        return logarithm(mean)
+
+    def harden(self, teacher: Float[Tensor, "n places symbols"]) -> Int[Tensor, "n places"]:
+        """Return the symbol with the largest score at each place."""
+        return teacher.argmax(dim=-1)
+
+    def agreement(
+        self, first: Float[Tensor, "n places symbols"], second: Float[Tensor, "n places symbols"]
+    ) -> float:
+        """Return the share of places at which two models name the same symbol."""
+        same = self.rows(first).argmax(dim=-1) == self.rows(second).argmax(dim=-1)
+        return float(same.double().mean())
+
+    def chance(self, targets: Int[Tensor, "n places"]) -> float:
+        """Return the share of the most frequent of the known symbols; 0 without any."""
+        symbols = self.rows(targets)
+        symbols = symbols[symbols >= 0]
+        return float(torch.bincount(symbols).max() / len(symbols)) if len(symbols) else 0.0
+
+    def died(self, outputs: Float[Tensor, "clients n places symbols"]) -> Bool[Tensor, " clients"]:
+        """Return whether each network says the same of every place, or something that is not finite."""
+        finite = outputs.amax(dim=-1).isfinite().flatten(1).all(dim=-1)
+        some = outputs[:, :8].flatten(1, 2)
+        same = alike(some)
+        if bool(same.any()):
+            same[same.clone()] = alike(outputs[same].flatten(1, 2))
+        return ~finite | same
+
+    def _asked(self, said: Shaped[Tensor, "n places ..."]) -> Shaped[Tensor, "n asked ..."]:
+        return said[:, max(self.prompt - 1, 0) :]
+
+
+def _mean_of_known(losses: Float[Tensor, "n places"], known: Bool[Tensor, "n places"]) -> Float[Tensor, " n"]:
+    counted = torch.where(known, losses, 0.0).sum(dim=-1)
+    return counted / known.sum(dim=-1).clamp_min(1)
