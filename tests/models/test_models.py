@@ -12,7 +12,9 @@ from fedkd.models.logistic import Logistic
 from fedkd.models.mlp import MLP
 
 IMAGE, TABLE = (1, 8, 8), (10,)
-SINGLE = [name for name in MODELS.names() if name != "mixed"]
+SINGLE = [
+    name for name in MODELS.names() if name != "mixed" and not MODELS.find(name, key="model").reads_symbols
+]
 
 
 def network(spec: Any, shape: tuple[int, ...] = IMAGE, num_outputs: int = 10) -> nn.Module:
