@@ -1,7 +1,7 @@
 """Adaptation: teachers of source domains, weighed by how much they are like an unlabelled target domain, teach a student that serves the target.
 
-Ruder et al., "Knowledge Adaptation: Teaching to Adapt" (2017). Handwritten digits of four origins; each of three is the target once, and the
-others (MNIST, MNIST in negative, scikit-learn's digits, mfeat) are the sources. The student sees 400 target samples without labels; seeds
+Ruder et al., "Knowledge Adaptation: Teaching to Adapt" (2017). Handwritten digits of four origins: scikit-learn's and mfeat's are the
+target once each, and the three others (MNIST, MNIST in negative, the other one) the sources. The student sees 400 target samples without labels; seeds
 paired. Controls: teachers that count alike, the teacher of each source alone, and the one that is chosen by its similarity. The student on
 the labels of the same 400 samples is the upper reference. Nothing is chosen: options are the recipe's, and no label of the target is looked at
 before the test.
@@ -22,14 +22,14 @@ from fedkd.foundation.run_folder import RunFolder
 from simulations.study import Interval, Sheet, Study, seeds_from_command_line
 
 DOMAINS = ("mnist", "negative", "digits", "mfeat")
-TARGETS = ("digits", "mfeat", "mnist")
+TARGETS = ("digits", "mfeat")
 WEIGHTINGS = {
     "uniform": "method.weighting=uniform",
     "similarity": "method.weighting=similarity",
     "domain classifier": "method.weighting={name:domain_classifier,form:density_ratio}",
 }
 LABELS = ["proxy.labelled=true", "method.distiller.label_weight=1"]
-COMMON = ["method=adaptation", "runtime=inline", "threads=1"]
+COMMON = ["method=adaptation", "data.per_source=1000", "runtime=inline", "threads=1"]
 REPORT = "student/test/accuracy"
 
 

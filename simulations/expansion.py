@@ -16,7 +16,9 @@ from simulations.study import Interval, Study, choose, seeds_from_command_line
 GENERATIONS = 3
 NOISES = ("gaussian:0.3", "shifted:1")
 SIZES = {"equal": "student.hidden=[64]", "larger": "student.hidden=[256,256]"}
-COMMON = ["method=expansion", "data=digits", f"rounds={GENERATIONS}", "runtime=inline", "threads=1"]
+COMMON = [
+    "method=expansion", "data=digits", f"rounds={GENERATIONS}", "method.distiller.fit.epochs=25", "runtime=inline", "threads=1",
+]  # fmt: skip
 CHOICE, REPORT, TEACHING = (
     "student/validation/accuracy",
     "student/test/accuracy",

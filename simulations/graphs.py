@@ -25,7 +25,7 @@ LABELS = [
     "method.client.fit.optimizer={name:adam,lr:0.005,weight_decay:0.0005}",
 ]  # fmt: skip
 PASSES = [f"method.client.fit.epochs={epochs}" for epochs in (10, 40)]
-TAUGHT = [*NODES, "method=lsp", "method.distiller.fit.epochs=80"]
+TAUGHT = [*NODES, "method=lsp", "method.distiller.fit.epochs=60"]
 KD = "{name:kd,temperature:1.0}"
 LSP = "{{name:lsp,links:links,student_layer:features,teacher_layer:features,weight:{}}}"
 STRUCTURE = [f"method.distiller.terms=[{KD},{LSP.format(weight)}]" for weight in (100, 1000)]

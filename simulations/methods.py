@@ -51,14 +51,14 @@ def main() -> None:
     """Tune, run, print the tables and draw the picture."""
     study = Study("methods", seeds_from_command_line(__doc__))
     methods = federated()
-    grid = {_arm(*key): _overrides(*key) for key in itertools.product(methods, [TUNING_ALPHA], FACTORS)}
+    grid = {_arm(*key): budgeted(*key) for key in itertools.product(methods, [TUNING_ALPHA], FACTORS)}
     tuned = _read(Study("methods", [TUNING_SEED]).run(grid, common=COMMON))
     factors = {
         name: group.set_index("factor")["model/validation"].idxmax()
         for name, group in tuned.groupby("method")
     }
     chosen = [(name, alpha, factors[name]) for alpha in ALPHAS for name in methods]
-    frame = _read(study.run({_arm(*key): _overrides(*key) for key in chosen}, common=COMMON))
+    frame = _read(study.run({_arm(*key): budgeted(*key) for key in chosen}, common=COMMON))
     runs = {key: group.set_index("seed").sort_index() for key, group in frame.groupby(["method", "alpha"])}
     results = {key: own["model/test"].mean() for key, own in runs.items()}
     known = read_methods()
@@ -96,7 +96,7 @@ def _recipe(name: str) -> str:
     return "feddf" if name == "pseudo-labels" else name
 
 
-def _overrides(name: str, alpha: float, factor: float) -> list[str]:
+def budgeted(name: str, alpha: float, factor: float) -> list[str]:
     """Return what an arm differs in: its skew, the passes of the budget, and its recipe's learning rates times a factor."""
     recipe = _recipe(name)
     method: dict[str, Any] = compose([f"method={recipe}"])["method"]

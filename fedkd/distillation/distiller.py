@@ -39,11 +39,13 @@ class Taught:
         loss: mean loss over the last pass.
         epochs: passes that were made.
         best_score: the score on validation data of the weights that were kept; none without early stopping.
+        shares: how much each teacher counted on average over the batches, by its name, where a term weighs them itself.
     """
 
     loss: float
     epochs: int
     best_score: float | None
+    shares: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,6 +167,7 @@ class Distiller(Part):
             )
         trained: nn.Module = student
         minimised: Callable[[Tensor], Tensor] = loss
+        lessons = None
         if self.terms and not self.hard:
             objective = self.objective()
             lessons = Lessons(
@@ -189,7 +192,8 @@ class Distiller(Part):
                 trained, minimised, size=len(teacher), plan=self.fit, generator=generator, after_epoch=watch
             )
             watch.restore()
-        return Taught(last, watch.epochs, watch.best_score)
+        shares_of = {} if lessons is None else lessons.criterion.shares()
+        return Taught(last, watch.epochs, watch.best_score, shares_of)
 
 
 def triplet(
@@ -199,8 +203,12 @@ def triplet(
     *,
     margin: float,
 ) -> Float[Tensor, ""]:
-    """Return the mean of `max(0, |a - near|^2 - |a - far|^2 + margin)`, which is 0 where the order is kept."""
-    distances = [(anchor - other).square().sum(dim=-1) for other in (near, far)]
+    """Return the mean of `max(0, |a - near|^2 - |a - far|^2 + margin)`, which is 0 where the order is kept.
+
+    Distances are divided by their mean, so that the margin, and the weight beside another loss, do not depend on the scale of the features.
+    """
+    distances = torch.stack([(anchor - other).square().sum(dim=-1) for other in (near, far)])
+    distances = distances / distances.mean().clamp_min(torch.finfo(distances.dtype).tiny)
     return (distances[0] - distances[1] + margin).clamp_min(0.0).mean()
 
 

@@ -113,10 +113,17 @@ class Criterion(nn.Module):
         for place, term in enumerate(self._terms):
             weight = term.weight * term.schedule.factor(progress)
             if weight:
-                own = self.learned[str(place)] if str(place) in self.learned else None  # noqa: SIM401  (a ModuleDict has no get)
-                value = weight * term.loss(lesson, own)
+                value = weight * term.loss(lesson, self._of(place))
                 total = value if total is None else total + value
         return (0.0 * lesson.student).sum() if total is None else total
+
+    def shares(self) -> Mapping[str, float]:
+        """Return how much each teacher counted on average so far, for the first term that weighs teachers itself; nothing, if none does."""
+        said = (term.shares(self._of(place)) for place, term in enumerate(self._terms))
+        return next((shares for shares in said if shares), {})
+
+    def _of(self, place: int) -> nn.Module | None:
+        return self.learned[str(place)] if str(place) in self.learned else None  # noqa: SIM401  (a ModuleDict has no get)
 
 
 def spelled_out(specs: Sequence[Spec], *, key: str) -> tuple[Spec, ...]:

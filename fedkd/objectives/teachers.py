@@ -74,6 +74,10 @@ class _Of(Term):
         own = self._own(lesson.teacher_layers)
         return self.term.loss(replace(lesson, teacher_layers=own), learned)
 
+    def shares(self, learned: nn.Module | None) -> Mapping[str, float]:
+        """Return how much each of these teachers counted for the term."""
+        return self.term.shares(learned)
+
     def _own(self, layers: Mapping[str, Layer]) -> dict[str, Layer]:
         own = {name: layer for name, layer in layers.items() if name == FUSED}
         for teacher in self.teachers:

@@ -86,6 +86,12 @@ class Evaluation:
                 rows += self._ensembles(round, split, ensembles[split], student)
         for split, each in {**measured, "own": own}.items():
             rows += self._clients(round, split, dict(sorted(each.items())))
+        for client, weight in sorted((weights or {}).items()):
+            rows.append(
+                metric(
+                    round=round, scope="client", split="proxy", metric="weight", value=weight, client=client
+                )
+            )
         return rows
 
     def require_usable(self, reply: Message) -> None:

@@ -113,7 +113,7 @@ class OfflineDistillation(Federated):
             answers = self.sift(replies, lambda message: self._faculty.read(self._sender(message), message))
             lesson = self._faculty.hear(answers, self.distiller.teacher_layers, student, generator)
             metrics, self._weights = self._faculty.metrics, self._faculty.weights
-        self.distiller.distil(
+        taught = self.distiller.distil(
             student,
             self.proxy.inputs,
             lesson.scores,
@@ -126,6 +126,8 @@ class OfflineDistillation(Federated):
             relations=lesson.relations,
             speak=lesson.speak,
         )
+        if taught.shares and not self._rests(server_round):
+            self._weights = {int(name): share for name, share in taught.shares.items()}
         if self.ensemble:
             self._past[server_round] = student
         return ArrayRecord(student.state_dict()), metrics.result()

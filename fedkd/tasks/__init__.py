@@ -5,14 +5,26 @@ from collections.abc import Mapping
 from fedkd.tasks.base import DEAD, Divergence, Task
 from fedkd.tasks.classification import Classification
 from fedkd.tasks.generation import Generation
+from fedkd.tasks.ranking import Ranking
 from fedkd.tasks.recognition import Recognition
 from fedkd.tasks.regression import Regression
 
-__all__ = ["DEAD", "TASKS", "Classification", "Divergence", "Generation", "Recognition", "Regression", "Task"]
+__all__ = [
+    "DEAD",
+    "TASKS",
+    "Classification",
+    "Divergence",
+    "Generation",
+    "Ranking",
+    "Recognition",
+    "Regression",
+    "Task",
+]
 
 TASKS: Mapping[str, type[Task]] = {
     "classification": Classification,
     "generation": Generation,
+    "ranking": Ranking,
     "recognition": Recognition,
     "regression": Regression,
 }

@@ -58,6 +58,16 @@ def test_the_mean_of_probabilities_is_their_arithmetic_mean() -> None:
     assert torch.allclose(in_log_space(outputs, weights).exp(), mean)
 
 
+def test_a_student_at_the_temperature_of_the_fusion_learns_the_mean_of_softened_outputs() -> None:
+    outputs, weights = answers()
+    mean = (F.softmax(outputs / 4.0, dim=-1) * weights[..., None]).sum(0)
+    fused = MeanProbabilities(temperature=4.0).fuse(outputs, weights)
+    assert torch.allclose(F.softmax(fused / 4.0, dim=-1), mean)
+    # With one teacher the order does not matter.
+    alone = MeanProbabilities(temperature=4.0).fuse(outputs[:1], torch.ones_like(weights[:1]))
+    assert torch.allclose(F.softmax(alone, dim=-1), F.softmax(outputs[0], dim=-1))
+
+
 def test_era_of_two_teachers_is_what_one_computes_by_hand() -> None:
     outputs = torch.tensor([[[0.8, 0.2]], [[0.4, 0.6]]]).log()
     fused = ERA(temperature=0.1).fuse(outputs, torch.full((2, 1), 0.5))

@@ -20,6 +20,7 @@ from fedkd.losses import (
     cosine,
     cosine_relations,
     crd,
+    de,
     dist,
     dkd,
     factor_transfer,
@@ -108,6 +109,11 @@ def _supervised_contrastive(student: Tensor, teacher: Tensor, *, reduction: str 
     return supervised_contrastive(student, Y[: len(teacher)] // 2, reduction=reduction)  # type: ignore[arg-type]
 
 
+def _de(student: Tensor, teacher: Tensor, *, reduction: str = "mean") -> Tensor:
+    rebuilt = torch.stack((student, 2 * student.flip(1)), dim=1)
+    return de(rebuilt, student[:, :2], teacher, temperature=0.5, reduction=reduction)  # type: ignore[arg-type]
+
+
 def _with(loss: Loss, **options: object) -> Loss:
     def called(student: Tensor, teacher: Tensor, *, reduction: str = "mean") -> Tensor:
         return loss(student, teacher, reduction=reduction, **options)
@@ -149,6 +155,7 @@ CASES = {
     "pkt": Case(pkt, FS, FT, 0.0844378312),
     "rd": Case(_with(rd, top=3), ZS, ZT, same=False),
     "rrd": Case(rrd, ZS[:, :3], ZT[:, :3], 20.9094109406 / 4, same=False),
+    "de": Case(_de, FS, FT, same=False),
     "bounded_regression": Case(_with_targets(bounded_regression, TRUE), FS, FT, same=False),
     "supervised_contrastive": Case(_supervised_contrastive, FS, FT, same=False),
     "cosine": Case(cosine, FS, FT),

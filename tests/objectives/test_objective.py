@@ -115,8 +115,8 @@ def test_every_loss_of_the_package_is_a_term() -> None:
     # FedNTD's clients learn with `not_true_kd` from their own labels, which no lesson of the proxy set has.
     others = {"mae", "mse", "rrd_items", "not_true_kd"}
     functions = {name for name in losses.__all__ if name[0].islower()} - others
-    # The gate of `amtml` learns through the teachers' side, from which no loss lets a gradient flow.
-    assert set(TERMS.names()) == functions | {"divergence", "supervised", "amtml"}
+    # The gate of `amtml` learns through the teachers' side, from which no loss lets a gradient flow; `aekd` and `voted_triplets` see several teachers.
+    assert set(TERMS.names()) == functions | {"divergence", "supervised", "amtml", "aekd", "voted_triplets"}
     assert TERMS.create({"name": "divergence", "measure": "mae"}, key="terms").measure == "mae"
 
 

@@ -76,7 +76,7 @@ def test_the_gate_begins_with_equal_weights_and_the_loss_is_then_that_of_the_mea
 def share_of_the_right(term: AMTML, *, steps: int = 200) -> float:
     """Return what the gate gives to a teacher that is always right, beside one that never is, in front of a student that is neither."""
     with Streams(0).initialising("gate"):
-        weigher = Gate(3, 2)
+        weigher = Gate(3, ["a", "b"])
     optimizer = torch.optim.Adam(weigher.parameters(), lr=0.1)
     right = 8.0 * F.one_hot(torch.arange(6) % 5, 5).float()
     batch = lesson(a_logits=right, b_logits=right.roll(1, dims=1))

@@ -5,19 +5,19 @@ import pytest
 from fedkd.assembly.compose import compose
 from fedkd.assembly.experiment import Experiment
 from simulations.claims import CLAIMS, Claim
-from simulations.methods import COMMON, _overrides, federated
+from simulations.methods import COMMON, budgeted, federated
 from simulations.study import Interval
 
 
 @pytest.mark.parametrize("name", federated())
 def test_every_recipe_joins_the_study_on_its_budget(name: str) -> None:
-    experiment = Experiment.from_config(compose([*COMMON, *_overrides(name, 0.1, 0.3)]))
+    experiment = Experiment.from_config(compose([*COMMON, *budgeted(name, 0.1, 0.3)]))
     assert experiment.method.client.fit.epochs == 2
     assert experiment.method.name == ("feddf" if name == "pseudo-labels" else name)
 
 
 def test_a_factor_multiplies_every_learning_rate_of_the_recipe() -> None:
-    method = compose([*COMMON, *_overrides("dsfl", 0.1, 3.0)])["method"]
+    method = compose([*COMMON, *budgeted("dsfl", 0.1, 3.0)])["method"]
     plans = [method["client"]["digest"], method["client"]["fit"], method["distiller"]["fit"]]
     assert [plan["optimizer"]["lr"] for plan in plans] == [0.009] * 3
     assert [plan["epochs"] for plan in plans] == [2, 2, 3]

@@ -41,8 +41,9 @@ RUNS = (
     ["method=feddf", "model=lenet", "model.kernel=3"],
     ["method=voted_triplets", "method.distiller={}"],
     ["method=enhancement"],
+    ["method=feddf", "data=orl_faces"],
 )
-"""Runs to which a line may be added: weights cross, answers cross, numbers are predicted, layers are maps, teachers are apart, clients send class counts."""
+"""Runs to which a line may be added: weights cross, answers cross, numbers are predicted, layers are maps, teachers are apart, clients send class counts, networks embed."""
 
 
 @pytest.mark.parametrize(

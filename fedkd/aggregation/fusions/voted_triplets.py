@@ -3,7 +3,8 @@
 Source: "Learning from Multiple Teacher Networks" (KDD 2017), sections 3.2 and 3.3: the student learns the mean of the softened
 outputs, and a triplet loss holds an intermediate layer of it to the order of distances that most teachers see. Differs
 from the paper: teachers are asked about distances between their probabilities, which are all that crosses in most
-federations, and every sample has one triplet in each round in place of all triplets of a batch.
+federations, and every sample has one triplet in each round in place of all triplets of a batch. Sure teachers put all samples of other classes equally
+far away, so that most votes are about next to nothing; where the server has the teachers' networks, the term `voted_triplets` asks their layers.
 """
 
 from dataclasses import dataclass

@@ -2,18 +2,18 @@
 
 Source: Du et al., "Agree to Disagree: Adaptive Ensemble Knowledge Distillation in Gradient Space" (NeurIPS 2020), equations 6 to 8: the
 gradients of the teachers' losses with respect to the student's logits, and the combination of them with the smallest
-norm. Differs from the paper: it is solved once in a round, over all proxy samples, for the student that the round begins
-with, and not for each batch.
+norm. Differs from the paper: it is solved once in a round, for the student that the round begins with, and not for each batch; gradients are compared
+sample by sample, not as means over a batch, which over a whole proxy set would hardly differ. The term `aekd` is the paper's, where the server has the
+teachers' networks.
 
-It looks for a direction in which all losses fall. A teacher that contradicts the others counts more for that, not less:
-this is no protection against corrupt ones.
+It looks for a direction in which all losses fall. A fresh student is as far from a corrupt teacher as from the others, so that the combination
+nearest to nothing gives the one that contradicts all others about half of the weight: no protection against corrupt ones. Later in a training a
+student follows the majority, and it is the corrupt teacher whose gradient is long; weights that were found once do not see that.
 """
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -23,8 +23,7 @@ from torch import Tensor
 from fedkd.aggregation.teachers import Need, Teachers, shares
 from fedkd.aggregation.weightings.base import Weighting
 from fedkd.foundation.options import Positive
-
-RIDGE, STRESS = 1e-6, 1e3
+from fedkd.losses.gradients import smallest_combination
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,24 +54,3 @@ class Gradient(Weighting):
         flat = gradients.flatten(start_dim=1)
         weights = torch.from_numpy(smallest_combination((flat @ flat.T).numpy(), self.largest))
         return shares(teachers.each(weights), teachers.present).to(teachers.outputs.dtype)
-
-
-def smallest_combination(gram: npt.NDArray[np.float64], largest: float) -> npt.NDArray[np.float64]:
-    """Return the shares w, each at most `largest` (or 1/K), that minimise `w' G w`; where several do, those nearest to equal.
-
-    Args:
-        gram: [K, K] inner products G of the gradients.
-        largest: bound of each share.
-    """
-    from scipy.optimize import lsq_linear
-
-    count = len(gram)
-    scale = np.trace(gram) / count
-    ridged = gram / (scale if scale > 0 else 1.0) + RIDGE * np.eye(count)
-    values, vectors = np.linalg.eigh(ridged)
-    root = np.sqrt(values.clip(min=0.0))[:, None] * vectors.T
-    # That the shares sum to 1 is one more equation, which outweighs the others.
-    rows = np.vstack([root, np.full((1, count), STRESS)])
-    wanted = np.append(np.zeros(count), STRESS)
-    found = lsq_linear(rows, wanted, bounds=(0.0, max(largest, 1.0 / count) + 1e-12), method="bvls").x
-    return np.asarray(found.clip(min=0.0) / found.sum(), dtype=np.float64)

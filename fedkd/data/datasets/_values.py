@@ -20,9 +20,9 @@ class DataInfo:
 
     Args:
         name: name of the data set.
-        task: what a target is: a class, an identity, a number, the next symbols, or a score.
+        task: what a target is: a class, an identity, a number, the next symbols, or the next item.
         views: view name -> shape of one sample.
-        num_outputs: number of classes, of symbols, or of numbers to predict; in recognition, the width of an embedding.
+        num_outputs: number of classes, of symbols, of items, or of numbers to predict; in recognition, the width of an embedding.
         target_mean: mean of the numbers in the training pool, in their own unit; 0 for anything else.
         target_std: their standard deviation; prediction x std + mean is in the own unit again. 1 for anything else.
         class_names: names of the classes, identities or symbols in the order of their numbers; empty for numbers.

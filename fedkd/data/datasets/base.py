@@ -211,7 +211,7 @@ class DataSet(Part, ABC):
             mean, std = float(known.mean()), float(known.std()) or 1.0
 
         def part(at: Indices) -> Samples:
-            if self.task in _NUMBERS:
+            if self.task == "regression":
                 targets = torch.from_numpy((raw.targets[at] - mean) / std).float().unsqueeze(1)
             else:
                 targets = torch.from_numpy(raw.targets[at].astype(np.int64))
@@ -239,9 +239,6 @@ class DataSet(Part, ABC):
             target_owner=self.target_owner,
         )
         return Loaded(info, part(rows.train), part(rows.validation), part(rows.test))
-
-
-_NUMBERS = frozenset({"regression", "ranking"})
 
 
 def _scale(view: Numbers, train: Indices, raw: Raw) -> tuple[Numbers, Numbers]:

@@ -10,7 +10,7 @@ learns who is right, since the first one draws it to teachers that are easy to f
 (`hint`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from fedkd.foundation.errors import IllegalCombination
 from fedkd.foundation.options import NonNegative, Positive
+from fedkd.objectives.terms._teachers import Tally, teachers_in
 from fedkd.objectives.terms.base import Labels, Lesson, Shapes, Term
 
 
@@ -62,18 +62,16 @@ class AMTML(Term):
 
     def learned(self, shapes: Shapes) -> nn.Module:
         """Return the gate."""
-        teachers = _names(shapes.teacher)
-        if not teachers:
-            raise IllegalCombination(
-                "amtml weighs teachers one by one, and only what they say together is here; take method.strategy=offline_distillation"
-            )
-        return Gate(shapes.student[self.student_layer][0], len(teachers))
+        names = teachers_in(shapes.teacher, "logits", term=self.name())
+        return Gate(shapes.student[self.student_layer][0], names)
 
     def loss(self, lesson: Lesson, learned: nn.Module | None) -> Float[Tensor, ""]:
         """Return the divergence from the mixture, and what the gate learns from."""
         layers = lesson.teacher_layers
-        said = torch.stack([layers[name] for name in _names(layers)])
-        weights = cast("Gate", learned)(lesson.student_layers[self.student_layer].detach())
+        said = torch.stack([layers[name] for name in teachers_in(layers, "logits", term=self.name())])
+        gate = cast("Gate", learned)
+        weights = gate(lesson.student_layers[self.student_layer].detach())
+        gate.tally.add(weights.exp().mean(dim=0))
         softened = F.log_softmax(said / self.temperature, dim=-1)
         mixture = torch.logsumexp(weights.T[..., None] + softened, dim=0)
         student = F.log_softmax(lesson.student / self.temperature, dim=-1)
@@ -84,26 +82,26 @@ class AMTML(Term):
             value = value + self.gate * F.nll_loss(sharp, lesson.labels(self.labels))
         return value
 
+    def shares(self, learned: nn.Module | None) -> dict[str, float]:
+        """Return the mean of the gate's weights over the batches so far."""
+        return cast("Gate", learned).tally.shares()
+
 
 class Gate(nn.Module):
     """Weighs teachers on each sample; it begins with equal weights.
 
     Args:
         width: numbers, or channels, of the layer that it looks at.
-        teachers: how many there are.
+        teachers: full names of a layer of each.
     """
 
-    def __init__(self, width: int, teachers: int) -> None:
+    def __init__(self, width: int, teachers: Sequence[str]) -> None:
         super().__init__()
-        self.latent = nn.Parameter(torch.randn(teachers, width) / width**0.5)
+        self.tally = Tally(teachers)
+        self.latent = nn.Parameter(torch.randn(len(teachers), width) / width**0.5)
         self.direction = nn.Parameter(torch.zeros(width))
 
     def forward(self, features: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch teachers"]:
         """Return the logarithms of the weights; of maps the largest value of each channel counts."""
         vectors = features.flatten(2).amax(dim=-1) if features.ndim > 2 else features
         return F.log_softmax((vectors * self.direction) @ self.latent.T, dim=-1)
-
-
-def _names(layers: Iterable[str]) -> list[str]:
-    """Return the names under which single teachers speak, in order."""
-    return sorted(name for name in layers if name.endswith("/logits"))

@@ -184,6 +184,11 @@ class Term(Part, ABC):
             learned: what `learned` returned, trained along.
         """
 
+    def shares(self, learned: nn.Module | None) -> Mapping[str, float]:
+        """Return how much each teacher counted on average so far, by its name, for terms that weigh teachers themselves; by default nothing."""
+        del learned
+        return {}
+
     @classmethod
     def name(cls) -> str:
         """Return the name under which a recipe finds it."""
