@@ -5,7 +5,7 @@ student reads morphology, Zernike moments or Fourier coefficients, and learns wh
 the same labels alone, with the number of passes that is best on validation data; the teacher's answers as hard labels; and the pairs mixed up, so
 that the student learns what was said of other digits.
 
-Clients of different views: two of each view, with some 45 labelled digits each and 400 public ones without labels, train alone, or teach each other
+Clients of different views: two of each view, with some 60 labelled digits each and 400 public ones without labels, train alone, or teach each other
 (`cross_modal_fedmd`), or do so with mixed-up pairs.
 """
 
@@ -24,13 +24,13 @@ ALONE = [
     "method=pooled", "clients=1", "rounds=1", "proxy=none", "model=mlp", "method.client.fit.batch_size=32",
     "method.client.fit.optimizer={name:adam,lr:0.002}",
 ]  # fmt: skip
-PASSES = [f"method.client.fit.epochs={epochs}" for epochs in (20, 60, 200)]
+PASSES = [f"method.client.fit.epochs={epochs}" for epochs in (40, 200)]
 CONTROLS = {
     "taught": [],
     "taught by hard labels": ["method.distiller.hard=true"],
     "taught with mixed-up pairs": ["proxy.shuffled_views=true"],
 }
-TOGETHER = [*INLINE, "method=cross_modal_fedmd", "data.samples=700", "proxy.size=400"]
+TOGETHER = [*INLINE, "method=cross_modal_fedmd", "data.samples=800", "proxy.size=400"]
 MIXTURE = (
     "{pixels:{name:mlp,view:pixels},zernike:{name:mlp,view:zernike},morphology:{name:mlp,view:morphology}}"
 )
@@ -85,7 +85,7 @@ def _federated(study: Study) -> tuple[Sheet, str]:
         {name: own for name, own in CLIENTS.items() if own[:1] != ["method=local"]}, common=common
     )
     alone = study.run(
-        {"each alone": CLIENTS["each alone"]}, common=[*INLINE, "data.samples=700", "proxy.size=400"]
+        {"each alone": CLIENTS["each alone"]}, common=[*INLINE, "data.samples=800", "proxy.size=400"]
     )
     frame = pd.concat([alone, frame], ignore_index=True)
     rows, gains = [], dict[str, Interval]()
