@@ -17,6 +17,7 @@ from fedkd.assembly.experiment import method_of
 from fedkd.assembly.method import Method
 from fedkd.cli.docstrings import Comment, Words, read_comment, words_of
 from fedkd.cli.formulas import formulas_of, grounds
+from fedkd.distillation import Distiller
 from fedkd.foundation.errors import FedkdError
 from fedkd.foundation.parts import Part
 from fedkd.knowledge.kinds.weights import Weights
@@ -158,9 +159,11 @@ def _idle(slot: str, method: Method) -> bool:
 
 
 def _with_inner(part: object) -> Iterator[object]:
-    """Yield a part, that inside it (of a codec), and the terms that it adds up (of a distiller or a client)."""
+    """Yield a part, that inside it (of a codec), and the terms or whole sequences that it learns (of a distiller or a client)."""
     while isinstance(part, Part):
         yield part
+        if isinstance(part, Distiller) and part.sequences.beam:
+            yield part.sequences
         if getattr(part, "terms", ()):
             yield from part.objective().terms  # type: ignore[attr-defined]
         part = getattr(part, "of", None)

@@ -29,7 +29,9 @@ def rd(
     """Ranking distillation: `-sum over r < top of w_r log sigmoid(student's score of the teacher's r-th item)`.
 
     The weight of a place is `e^(-r / decay)` over the sum of these; it is multiplied by `relu(tanh(discrepancy (student's rank - r)))`, so
-    that items count which the student ranks too low. Ranks start at 0, and are of all items, which the paper estimates from a sample.
+    that items count which the student ranks too low. Ranks start at 0 (equal scores share the first), and are of all items, which the paper
+    estimates from a sample. The
+    product is not divided by its sum, as in the authors' code with its defaults.
 
     Args:
         student: scores; receives the gradient, its ranks have none.
@@ -41,13 +43,13 @@ def rd(
 
     Source: Tang & Wang, "Ranking Distillation" (KDD 2018), equations 7 to 10.
     """
-    items = student.shape[1]
-    top = min(top, items)
-    chosen = _order(teacher.detach())[:, :top]
+    top = min(top, student.shape[1])
+    chosen = teacher.detach().topk(top, dim=1).indices
     place = torch.arange(top, device=student.device, dtype=student.dtype)
     weight = torch.softmax(-place / decay, dim=0).expand(len(student), top)
     if discrepancy is not None:
-        rank = _order(student.detach()).argsort(dim=1).gather(1, chosen).to(student)
+        scores = student.detach()
+        rank = (scores[:, None] > scores.gather(1, chosen)[:, :, None]).sum(dim=2).to(student)
         weight = weight * F.relu(torch.tanh(discrepancy * (rank - place)))
     return reduce(-(weight * F.logsigmoid(student.gather(1, chosen))).sum(dim=1), reduction)
 

@@ -105,7 +105,7 @@ class Model(Part, ABC):
             reads, holds, takes = (
                 ("symbols", "numbers", "mlp")
                 if self.reads_symbols
-                else ("numbers", "symbols", "gru or model=transformer")
+                else ("numbers", "symbols", "gru or model=transformer, or item_bag for rankings")
             )
             raise IllegalCombination(
                 f"model={type(self).__module__.rpartition('.')[2]} reads {reads}, and the view {main!r} of this data holds {holds}; take model={takes}"

@@ -28,7 +28,7 @@ SCOPES = {
 BASELINES = ("local_only", "proxy_labels", "pseudo_labels", "fedavg", "pooled")
 """Scopes that are trained beside the run, on the same budget."""
 
-_PRIMARY = ("accuracy", "auc", "r2", "ndcg", "rmse", "loss")
+_PRIMARY = ("accuracy", "auc", "r2", "ndcg_10", "rmse", "loss")
 
 
 def primary_metric(metrics: Collection[str]) -> str:
@@ -63,6 +63,9 @@ def metric_words(metric: str) -> str:
         "mae": "MAE",
         "ece": "calibration error",
         "macro_f1": "macro F1",
+        "ndcg_10": "NDCG@10",
+        "hr_10": "HR@10",
+        "mrr": "MRR",
         "auc": "area under the ROC curve",
         "eer": "equal error rate",
         "rank_1": "rank-1 identification",

@@ -4,16 +4,31 @@ from collections.abc import Mapping
 
 from fedkd.tasks.base import DEAD, Divergence, Task
 from fedkd.tasks.classification import Classification
+from fedkd.tasks.gaussian_regression import GaussianRegression
 from fedkd.tasks.generation import Generation
+from fedkd.tasks.ranking import Ranking
 from fedkd.tasks.recognition import Recognition
 from fedkd.tasks.regression import Regression
 
-__all__ = ["DEAD", "TASKS", "Classification", "Divergence", "Generation", "Recognition", "Regression", "Task"]
+__all__ = [
+    "DEAD",
+    "TASKS",
+    "Classification",
+    "Divergence",
+    "GaussianRegression",
+    "Generation",
+    "Ranking",
+    "Recognition",
+    "Regression",
+    "Task",
+]
 
 TASKS: Mapping[str, type[Task]] = {
     "classification": Classification,
     "generation": Generation,
+    "ranking": Ranking,
     "recognition": Recognition,
     "regression": Regression,
+    "gaussian_regression": GaussianRegression,
 }
 """The tasks by the name that a data set gives its own (`DataSet.task`)."""

@@ -20,7 +20,7 @@ def sizes_are_known_beforehand(data: DataSet) -> None:
 
 
 def samples_are_what_the_class_states(data: DataSet) -> None:
-    """Inputs have the stated views and shapes, in float32 and finite; targets are classes, or numbers [n, outputs]."""
+    """Inputs have the stated views and shapes, in float32 and finite; targets are classes or items, or numbers [n, outputs]."""
     for name, part in _parts(data.load(Streams(0))).items():
         shapes = {view: tuple(x.shape[1:]) for view, x in part.inputs.items()}
         require(
@@ -34,9 +34,9 @@ def samples_are_what_the_class_states(data: DataSet) -> None:
                 require(
                     x.dtype == torch.float32 and x.isfinite().all(), f"view {view!r} is not finite float32"
                 )
-        if data.task in {"classification", "recognition"}:
+        if data.task in {"classification", "recognition", "ranking"}:
             right = (part.targets >= 0).all() and (part.targets < data.num_labels).all()
-            require(right, f"{name} has a target that is none of {data.num_labels} classes")
+            require(right, f"{name} has a target that is none of {data.num_labels} classes or items")
         elif data.task == "generation":
             right = (part.targets >= -1).all() and (part.targets < data.num_outputs).all()
             read = next(iter(part.inputs.values())).shape
@@ -44,7 +44,7 @@ def samples_are_what_the_class_states(data: DataSet) -> None:
                 right and part.targets.shape == read, f"{name} has no symbol or -1 for each that it reads"
             )
         else:
-            wanted = (len(part), data.num_outputs)
+            wanted = (len(part), data.target_width)
             require(
                 tuple(part.targets.shape) == wanted,
                 f"targets of {name} have shape {tuple(part.targets.shape)}",

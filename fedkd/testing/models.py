@@ -11,26 +11,34 @@ from fedkd.models import MODELS
 from fedkd.models.base import Model, Signature, count_parameters, run_network
 from fedkd.testing.contract import Contract, generators_left_alone, require
 
-OUTPUTS = 7
+OUTPUTS, SAMPLES = 7, 5
 
 GROUNDS = (
     *(Signature({"input": shape}, OUTPUTS) for shape in ((1, 8, 8), (3, 32, 32), (10,))),
     Signature({"input": (12,)}, OUTPUTS, {"input": OUTPUTS}),
+    Signature(
+        {"history": (3,), "user": (), "seen": (1,)},
+        OUTPUTS,
+        {"history": OUTPUTS + 1, "user": 5, "seen": 2**OUTPUTS},
+    ),
 )
-"""A small image, a colour image, a row of a table, a sequence of symbols."""
+"""A small image, a colour image, a row of a table, a sequence of symbols, what users took."""
 
 
 def logits_and_features_have_their_shapes(model: Model) -> None:
     """A batch gives logits [batch, outputs] and features [batch, width], a batch of one too; all of them finite.
 
-    Networks that read symbols score the next one at each place: [batch, places, symbols].
+    Networks that read sequences of symbols score the next one at each place: [batch, places, symbols].
     """
     for network, x in _networks(model):
-        for size in (len(x), 1):
+        for size in (SAMPLES, 1):
             network.train()
-            logits, features = run_network(network, {"input": x[:size]})[:2]
-            shape, places = tuple(logits.shape), () if x.is_floating_point() else x.shape[1:]
-            require(shape == (size, *places, OUTPUTS), f"inputs {tuple(x[:size].shape)} give logits {shape}")
+            some = {view: inputs[:size] for view, inputs in x.items()}
+            logits, features = run_network(network, some)[:2]
+            shape, shapes = tuple(logits.shape), [tuple(inputs.shape) for inputs in some.values()]
+            symbols = "input" in some and not some["input"].is_floating_point()
+            places = some["input"].shape[1:] if symbols else ()
+            require(shape == (size, *places, OUTPUTS), f"inputs {shapes} give logits {shape}")
             require(
                 features.ndim == 2 and len(features) == size,
                 f"features have the shape {tuple(features.shape)}",
@@ -43,7 +51,7 @@ def the_gradient_reaches_every_parameter(model: Model) -> None:
     for network, x in _networks(model):
         require(count_parameters(network) > 0, "there is nothing to learn")
         names, weights = zip(*network.named_parameters(), strict=True)
-        said = run_network(network, {"input": x})
+        said = run_network(network, x)
         loss = (said.logits if said.exits is None else said.exits).square().mean()
         gradients = torch.autograd.grad(loss, weights, allow_unused=True)
         missed = [name for name, gradient in zip(names, gradients, strict=True) if gradient is None]
@@ -54,8 +62,9 @@ def samples_do_not_see_each_other(model: Model) -> None:
     """In evaluation, what is said about a sample does not depend on the batch that it is in."""
     for network, x in _networks(model):
         network.eval()
-        together = run_network(network, {"input": x}).logits
-        alone = torch.cat([run_network(network, {"input": one[None]}).logits for one in x])
+        together = run_network(network, x).logits
+        ones = [{view: inputs[at : at + 1] for view, inputs in x.items()} for at in range(SAMPLES)]
+        alone = torch.cat([run_network(network, one).logits for one in ones])
         require(
             torch.allclose(together, alone, rtol=1e-3, atol=1e-4),
             "a sample's logits depend on its neighbours",
@@ -66,7 +75,7 @@ def weights_move_to_another_network(model: Model) -> None:
     """A network of the same model that takes over the weights says the same."""
     for (network, x), (other, _) in zip(_networks(model), _networks(model, seed=1), strict=True):
         other.load_state_dict(network.state_dict())
-        said = [run_network(one.eval(), {"input": x}).logits for one in (network, other)]
+        said = [run_network(one.eval(), x).logits for one in (network, other)]
         require(
             torch.equal(*said),
             "with the same weights, two networks differ: something is not in the state dict",
@@ -83,7 +92,7 @@ def the_stream_decides_the_initial_weights(model: Model) -> None:
         require(torch.equal(weights[0], weights[1]), "equal streams give different weights")
         require(not torch.equal(weights[0], weights[2]), "another stream gives the same weights")
         with generators_left_alone():
-            run_network(first.eval(), {"input": x})
+            run_network(first.eval(), x)
 
 
 def every_client_gets_an_architecture(model: Model) -> None:
@@ -109,7 +118,7 @@ CONTRACT = Contract(
 )
 
 
-def _networks(model: Model, *, seed: int = 0) -> Iterator[tuple[nn.Module, Tensor]]:
+def _networks(model: Model, *, seed: int = 0) -> Iterator[tuple[nn.Module, dict[str, Tensor]]]:
     """Yield a network and a batch for each architecture and each kind of input that it does not refuse."""
     for name, architecture in model.architectures().items():
         taken = 0
@@ -119,8 +128,25 @@ def _networks(model: Model, *, seed: int = 0) -> Iterator[tuple[nn.Module, Tenso
                     network = architecture.build(ground)
             except IllegalCombination:
                 continue
+            if len(ground.views) > 1 and not hasattr(network, "views"):
+                continue  # it reads one view, and would take symbols for numbers
             taken += 1
-            x = torch.rand(5, *ground.views["input"], generator=Streams(0).torch("batch"))
-            yield network, (x * OUTPUTS).long() if ground.symbols else x
-        shapes = ", ".join(str(ground.views["input"]) for ground in GROUNDS)
-        require(taken, f"{name} takes none of the shapes {shapes}")
+            yield network, _batch(ground)
+        require(
+            taken, f"{name} takes none of the data of users and items, nor inputs of the shapes {_words()}"
+        )
+
+
+def _batch(ground: Signature) -> dict[str, Tensor]:
+    """Return some samples; users have taken a few items."""
+    generator = Streams(0).torch("batch")
+    return {
+        view: torch.randint(min(ground.symbols[view], OUTPUTS), (SAMPLES, *shape), generator=generator)
+        if view in ground.symbols
+        else torch.rand(SAMPLES, *shape, generator=generator)
+        for view, shape in ground.views.items()
+    }
+
+
+def _words() -> str:
+    return ", ".join(str(ground.views["input"]) for ground in GROUNDS if "input" in ground.views)

@@ -8,6 +8,7 @@ import pytest
 import fedkd
 from fedkd.assembly.compose import compose
 from fedkd.assembly.experiment import Experiment
+from fedkd.cli.estimate import estimate_of
 from fedkd.foundation.errors import FedkdError, IllegalCombination, InvalidOption
 
 TINY = (
@@ -55,6 +56,17 @@ def test_a_method_runs_on_texts_and_reports_what_is_asked_of_them(method: str, t
         bits, perplexity = (final[f"{scope}/{split}/{name}"] for name in ("bits_per_character", "perplexity"))
         assert perplexity == pytest.approx(2.0**bits, rel=0.2 if scope == "clients_mean" else 1e-6)
         assert 0.0 <= final[f"{scope}/{split}/exact_match"] <= final[f"{scope}/{split}/accuracy"] <= 1.0
+
+
+def test_the_bytes_of_texts_are_known_beforehand_the_proxy_set_included(tmp_path: Path) -> None:
+    options = (*TINY, *GRU, "method=fedmd", "method.client.pretrain.epochs=0", "method.distiller=null")
+    estimate = estimate_of(Experiment.from_config(compose(list(options))))
+    summary = fedkd.run(*options, output=tmp_path / "run").summary
+    assert summary["payload_up"] == estimate.payload_up == 2 * 2 * 6 * 7 * 5 * 4, (
+        "7 places, 5 symbols, 4 bytes"
+    )
+    assert summary["payload_down"] == estimate.payload_down
+    assert summary["bytes_once"] == estimate.once
 
 
 @pytest.mark.parametrize("method", ["sequence_kd", "feddf"])

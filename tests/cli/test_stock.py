@@ -37,11 +37,14 @@ def test_a_data_set_that_cannot_be_stored_is_named_and_the_others_go_on(
     said = command("data", "fetch", "--all")
     assert said.code == 3
     assert [line.split()[3].rstrip(":") for line in said.err.splitlines()] == [
+        "cora",
         "diamonds",
+        "digit_domains",
         "fashion_mnist",
         "japanese_vowels",
         "keel",
         "kjv",
+        "lastfm",
         "mfeat",
         "mnist_10k",
         "movielens",
@@ -49,4 +52,4 @@ def test_a_data_set_that_cannot_be_stored_is_named_and_the_others_go_on(
         "orl_faces",
         "shakespeare",
     ]
-    assert [line.split(":")[0] for line in said.out.splitlines()] == ["diabetes", "digits"]
+    assert [line.split(":")[0] for line in said.out.splitlines()] == ["diabetes", "digits", "grammar"]

@@ -10,7 +10,7 @@ from fedkd.foundation.errors import InvalidOption
 from fedkd.foundation.seeding import Streams
 
 FETCHED = sorted(
-    "diamonds digit_domains fashion_mnist japanese_vowels keel kjv mfeat mnist_10k movielens newsgroups orl_faces shakespeare".split()  # noqa: SIM905
+    "cora diamonds digit_domains fashion_mnist japanese_vowels keel kjv lastfm mfeat mnist_10k movielens newsgroups orl_faces shakespeare".split()  # noqa: SIM905
 )
 
 

@@ -5,10 +5,7 @@ import torch
 from fedkd.data.datasets.digits import Digits
 from fedkd.data.datasets.keel import Keel
 from fedkd.data.datasets.mfeat import Mfeat
-from fedkd.data.datasets.movielens import ITEMS, USERS, MovieLens
 from fedkd.data.datasets.newsgroups import Newsgroups
-from fedkd.data.federated import federate
-from fedkd.data.partitions.natural import Natural
 from fedkd.data.proxies.dataset import OtherDataSet
 from fedkd.foundation.errors import IllegalCombination
 from fedkd.foundation.seeding import Streams
@@ -25,30 +22,6 @@ def test_the_views_of_a_digit_are_of_the_same_digit() -> None:
     for view, mean in zip(train.inputs.values(), means, strict=True):
         nearest = torch.cdist(view, mean).argmin(dim=1)
         assert (nearest == train.targets).float().mean() > 0.4
-
-
-def test_a_users_last_films_are_for_testing_and_choosing() -> None:
-    data = MovieLens()
-    loaded = data.load(Streams(0))
-    for part in (loaded.test, loaded.validation):
-        assert part.owners is not None
-        assert part.owners.tolist() == list(range(USERS))
-    assert torch.equal(loaded.test.ids, loaded.validation.ids + 1)
-    train = loaded.train
-    pairs = train.inputs["pair"]
-    assert train.owners is not None
-    assert torch.equal(pairs[:, 0], train.owners)
-    assert (pairs[:, 1].min(), pairs[:, 1].max() < USERS + ITEMS) == (USERS, True)
-    assert set(train.targets.unique().tolist()) == {1.0, 2.0, 3.0, 4.0, 5.0}
-    assert train.targets.shape == (len(train), 1)
-    # film 50 is Star Wars, the most rated one
-    assert int(pairs[:, 1].bincount().argmax()) == USERS + 49
-
-
-def test_each_user_can_be_a_client() -> None:
-    data = federate(MovieLens(), Natural(), None, USERS, Streams(0))
-    assert data.manifest["unassigned"] == 0
-    assert min(data.manifest["sizes"]) >= 15
 
 
 def test_every_digit_of_digits_is_in_optdigits_and_one_is_no_proxy_set_of_the_other() -> None:

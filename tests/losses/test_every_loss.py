@@ -20,10 +20,13 @@ from fedkd.losses import (
     cosine,
     cosine_relations,
     crd,
+    de,
     dist,
     dkd,
     factor_transfer,
     fsp,
+    gaussian_kl,
+    gaussian_nll,
     hint,
     irg,
     jsd,
@@ -33,6 +36,7 @@ from fedkd.losses import (
     mse,
     not_true_kd,
     nst,
+    outlier_rejection,
     pkt,
     rd,
     rkd_angle,
@@ -104,8 +108,17 @@ def _not_true_kd(student: Tensor, teacher: Tensor, *, reduction: str = "mean") -
     return not_true_kd(student, teacher, Y[: len(student)], reduction=reduction)  # type: ignore[arg-type]
 
 
+def _gaussian_nll(student: Tensor, teacher: Tensor, *, reduction: str = "mean") -> Tensor:
+    return gaussian_nll(student, teacher.detach()[:, :3], reduction=reduction)  # type: ignore[arg-type]
+
+
 def _supervised_contrastive(student: Tensor, teacher: Tensor, *, reduction: str = "mean") -> Tensor:
     return supervised_contrastive(student, Y[: len(teacher)] // 2, reduction=reduction)  # type: ignore[arg-type]
+
+
+def _de(student: Tensor, teacher: Tensor, *, reduction: str = "mean") -> Tensor:
+    rebuilt = torch.stack((student, 2 * student.flip(1)), dim=1)
+    return de(rebuilt, student[:, :2], teacher, temperature=0.5, reduction=reduction)  # type: ignore[arg-type]
 
 
 def _with(loss: Loss, **options: object) -> Loss:
@@ -149,17 +162,21 @@ CASES = {
     "pkt": Case(pkt, FS, FT, 0.0844378312),
     "rd": Case(_with(rd, top=3), ZS, ZT, same=False),
     "rrd": Case(rrd, ZS[:, :3], ZT[:, :3], 20.9094109406 / 4, same=False),
+    "de": Case(_de, FS, FT, same=False),
     "bounded_regression": Case(_with_targets(bounded_regression, TRUE), FS, FT, same=False),
     "supervised_contrastive": Case(_supervised_contrastive, FS, FT, same=False),
     "cosine": Case(cosine, FS, FT),
     "cosine_relations": Case(cosine_relations, FS, FT),
     "attentive_imitation": Case(_with_targets(attentive_imitation, TRUE), FS, FT, same=False),
+    "outlier_rejection": Case(_with_targets(outlier_rejection, TRUE), FS, FT, same=False),
+    "gaussian_nll": Case(_gaussian_nll, FS, FT, same=False),
+    "gaussian_kl": Case(gaussian_kl, FS, FT),
 }
 every_loss = pytest.mark.parametrize("case", [pytest.param(case, id=name) for name, case in CASES.items()])
 
 
 def test_every_loss_of_the_package_has_a_case_here() -> None:
-    functions = {name for name in losses.__all__ if name[0].islower()} - {"rrd_items"}
+    functions = {name for name in losses.__all__ if name[0].islower()} - {"rrd_items", "gaussian"}
     assert functions == {name.split()[0] for name in CASES} - {"tckd", "nckd"}
 
 

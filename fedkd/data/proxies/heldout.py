@@ -27,6 +27,8 @@ class Heldout(Proxy):
     "Whether methods may use the true targets; if not, they serve diagnosis only."
     classes: Count | None = None
     "Number of classes that the set covers, drawn at random; fewer are a part of more. None is all."
+    by_owner: bool = False
+    "Whether owners (users, speakers) are held out with all that is theirs, so that no client has samples of them; the last one may keep some."
     target: bool = False
     "Take it from the owner alone whom the test data is of: samples of the target domain, as data=digit_domains has them."
     label_noise: Share = 0.0
@@ -44,6 +46,10 @@ class Heldout(Proxy):
         if self.label_noise and not self.labelled:
             raise IllegalCombination(
                 f"proxy.label_noise={self.label_noise} has no effect with proxy.labelled=false; leave one of them out"
+            )
+        if self.by_owner and not data.owners:
+            raise IllegalCombination(
+                f"proxy.by_owner=true needs data that says whose a sample is, and data={data.name()} does not; leave it out"
             )
         if self.target and data.target_owner is None:
             raise IllegalCombination(
@@ -78,6 +84,8 @@ class Heldout(Proxy):
             InvalidOption: the classes that are covered, or the target, have fewer samples in the pool than the set shall have.
         """
         order = streams.numpy("proxy").permutation(len(pool))
+        if self.by_owner:
+            order = _owner_by_owner(order, pool)
         if self.target:
             order = self._of_target(order, info, pool)
         if self.classes is not None:
@@ -115,3 +123,12 @@ class Heldout(Proxy):
         wrong = wrong[: round(self.label_noise * len(samples))]
         targets[wrong] = (targets[wrong] + away[wrong]) % info.num_outputs
         return replace(samples, targets=targets)
+
+
+def _owner_by_owner(order: Indices, pool: Samples) -> Indices:
+    """Return an order in which all samples of an owner follow one another, owners by their first sample in the order."""
+    assert pool.owners is not None, "the check before loading asks for owners"
+    owners = pool.owners.numpy()[order]
+    _, first, which = np.unique(owners, return_index=True, return_inverse=True)
+    ordered: Indices = order[np.argsort(first[which], kind="stable")]
+    return ordered

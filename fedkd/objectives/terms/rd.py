@@ -1,4 +1,13 @@
-"""Ranking distillation: Tang & Wang (KDD 2018); `fedkd.losses.rd`. Outputs are taken for scores of items, samples for users."""
+"""Ranking distillation (`fedkd.losses.rd`).
+
+    L_RD = - sum_r w_r log sigmoid(s_r)        w_r = e^(-r / lambda) / sum_q e^(-q / lambda) * relu(tanh(mu (rank_r - r)))
+
+s_r is the student's score of the item that the teachers rank r-th of the first K (their best item has r = 0), rank_r its place in the student's
+own ranking, lambda the decay, mu the discrepancy.
+
+Source: Tang & Wang, "Ranking Distillation: Learning Compact Ranking Models With High Performance for Recommender System" (KDD 2018), equations
+7 to 10. Outputs are taken for scores of items, samples for users.
+"""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -1,4 +1,13 @@
-"""Relaxed ranking distillation: Kang et al., DE-RRD (CIKM 2020); `fedkd.losses.rrd`. Outputs are taken for scores of items."""
+"""Relaxed ranking distillation (`fedkd.losses.rrd`).
+
+    L_RRD = - sum_k log( e^s_k / (sum_(j >= k) e^s_j + sum_l e^u_l) )
+
+s_1, ..., s_K are the student's scores of items that are drawn from the top of the teachers' ranking, in the teachers' order, u_l those of items
+drawn from below them.
+
+Source: Kang, Hwang, Kweon & Yu, "DE-RRD: A Knowledge Distillation Framework for Recommender System" (CIKM 2020), equations 9 and 10. Outputs are
+taken for scores of items, samples for users.
+"""
 
 from dataclasses import dataclass
 from typing import ClassVar
