@@ -31,13 +31,13 @@ DATA = {
     "digits": ("proxy.size=200",),
     "newsgroups": ("data.words=500", "data.samples=2000", "data.test_samples=500", "proxy.size=400"),
 }
-METHODS = ("fedavg", "feddf", "local")
+METHODS = ("fedavg", "feddf")
 
 # %% [markdown]
 # ## The runs
 #
 # Five clients whose classes are skewed. FedAvg averages weights; FedDF lets the average learn what all clients together
-# say of a public proxy set; in the third, clients train alone. All else is the same.
+# say of a public proxy set. All else is the same.
 
 # %%
 for data, options in DATA.items():
@@ -98,7 +98,7 @@ for axes, data in zip(figure.subplots(1, 2), DATA, strict=True):
         rows = numbers[(numbers["data"] == data) & (numbers["scope"] == scope)]
         at = rows.pivot_table(index="method", columns="metric", values="value")
         axes.scatter(at["accuracy"], at["ece"], marker=marker, label=scope.replace("_", " "))
-        for up, (method, place) in zip((6, -9, 6), at.iterrows(), strict=False):
+        for up, (method, place) in zip((6, -9), at.iterrows(), strict=True):
             where = (place["accuracy"], place["ece"])
             axes.annotate(method, where, (0, up), textcoords="offset points", ha="center", fontsize=7, alpha=0.7)
     axes.margins(0.15)

@@ -55,7 +55,7 @@ for method, options in METHODS.items():
             "model=mlp",
             "runtime=inline",
             clients=3,
-            rounds=5,
+            rounds=4,
             seed=0,
             output=str(folder),
         )

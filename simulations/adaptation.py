@@ -3,7 +3,7 @@
 Ruder et al., "Knowledge Adaptation: Teaching to Adapt" (2017). Handwritten digits of four origins: scikit-learn's and mfeat's are the
 target once each, and the three others (MNIST, MNIST in negative, the other one) the sources. The student sees 400 target samples without labels; seeds
 paired. Controls: teachers that count alike, the teacher of each source alone, and the one that is chosen by its similarity. The student on
-the labels of the same 400 samples is the upper reference. Nothing is chosen: options are the recipe's, and no label of the target is looked at
+the labels of the same 400 samples is the upper reference. Nothing is chosen, and no label of the target is looked at
 before the test.
 """
 
@@ -29,7 +29,9 @@ WEIGHTINGS = {
     "domain classifier": "method.weighting={name:domain_classifier,form:density_ratio}",
 }
 LABELS = ["proxy.labelled=true", "method.distiller.label_weight=1"]
-COMMON = ["method=adaptation", "data.per_source=1000", "runtime=inline", "threads=1"]
+COMMON = [
+    "method=adaptation", "data.per_source=1000", "method.client.fit.epochs=12", "method.distiller.fit.epochs=25", "runtime=inline", "threads=1",
+]  # fmt: skip
 REPORT = "student/test/accuracy"
 
 

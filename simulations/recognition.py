@@ -1,9 +1,9 @@
 """Recognition: clients who know different people learn embeddings together that tell apart people whom nobody has seen.
 
 ORL faces, 28 x 23 pixels: four clients with six people each, an unlabelled public set of further pictures of them, twelve people for the
-test. Networks that were trained apart (one-shot, FedMD) can agree on the angles between samples, not on embeddings, whose axes are
-arbitrary; networks that began a round alike (FedDF) might on both. The control beside them are the pixels themselves, without any
-network. All arms have the same plan of training, which was not tuned for any of them.
+test. Axes of networks that were trained apart have nothing in common, angles between samples do. So teachers that trained once, apart, are
+brought together by the mean of their relations or of their embeddings, and a fresh student learns relations or embeddings of that: four
+ways. Beside them are the federated methods, with the same plan of training, which was not tuned for any, and the pixels themselves.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,10 +27,15 @@ FEDMD = ["method=fedmd", "method.client.pretrain.epochs=0", "method.client.diges
 ARMS: Mapping[str, tuple[str, Sequence[str]]] = {
     "local": ("clients_mean", ["method=local", *ROUNDS]),
     "one-shot, relations": ("student", [*ONCE, "method.fusion=mean_relations"]),
+    "one-shot, relations to embeddings": (
+        "student",
+        [*ONCE, "method.fusion=mean_relations", "method.distiller.divergence=cosine"],
+    ),
     "one-shot, embeddings": (
         "student",
         [*ONCE, "method.fusion=mean_logits", "method.distiller.divergence=cosine"],
     ),
+    "one-shot, embeddings to relations": ("student", [*ONCE, "method.fusion=mean_logits"]),
     "FedMD, relations": (
         "clients_mean",
         [*FEDMD, "method.client.divergence=task", "method.fusion=mean_relations"],
@@ -47,14 +52,16 @@ ARMS: Mapping[str, tuple[str, Sequence[str]]] = {
     ),
     "pooled": ("student", ["method=pooled", *ROUNDS]),
 }
-"""What is run, and whose network is judged: the clients' mean where each keeps its own."""
+"""What is run, and whose network is judged: the clients' mean where each keeps its own. Named by what is fused, and to what, if it is
+another, the student is held."""
 
 PAIRS = (
-    ("one-shot, relations", "one-shot, embeddings"),
-    ("one-shot, relations", "local"),
+    ("one-shot, relations", "one-shot, embeddings to relations"),
+    ("one-shot, relations to embeddings", "one-shot, embeddings"),
+    ("one-shot, relations to embeddings", "one-shot, relations"),
+    ("one-shot, relations to embeddings", "local"),
     ("FedMD, relations", "FedMD, embeddings"),
     ("FedMD, relations", "local"),
-    ("FedMD, embeddings", "local"),
     ("FedDF, relations", "FedDF, embeddings"),
     ("FedDF, relations", "FedAvg"),
     ("FedAvg", "local"),

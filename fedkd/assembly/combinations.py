@@ -218,6 +218,11 @@ def _check_task(experiment: "Experiment") -> None:
                 f"method.{slot}={experiment.named(slot)} is about embeddings, which networks give in recognition, and data={data} is a {kind}; "
                 "take mean_logits, or data=orl_faces"
             )
+    if method.fusion is not None and method.fusion.needs_gaussians and not task.gaussian:
+        raise IllegalCombination(
+            f"method.fusion={experiment.named('fusion')} is about normal distributions, data={data} is a {kind}; "
+            "take data.predicts=gaussian with a set of numbers, or method.fusion=mean_logits"
+        )
 
 
 def _check_proxy(experiment: "Experiment") -> None:

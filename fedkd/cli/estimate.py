@@ -189,5 +189,5 @@ def _once(experiment: Experiment) -> int:
     if getattr(experiment.proxy, "labelled", False):
         task = TASKS[data.task]
         places = math.prod(task.answer(next(iter(data.views.values())), data.num_outputs)[:-1])
-        sample += 8 * places if task.probabilistic or task.embeds else 4 * data.num_outputs
+        sample += 8 * places if task.probabilistic or task.embeds else 4 * data.target_width
     return sample * experiment.proxy.count(data.sizes().train)

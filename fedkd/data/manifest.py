@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from fedkd.data.datasets.base import DataInfo, Indices
+from fedkd.data.datasets.base import REGRESSIONS, DataInfo, Indices
 from fedkd.data.partitions.base import Dealt
 from fedkd.data.samples import Samples
 from fedkd.foundation.parts import Part, dump
@@ -83,7 +83,7 @@ def _targets(info: DataInfo, train: Samples, dealt: Dealt, sizes: Indices) -> di
     targets = train.targets.numpy()[dealt.training.flat]
     if info.task in {"generation", "ranking"}:
         return {}
-    if info.task != "regression":
+    if info.task not in REGRESSIONS:
         labels = info.num_labels
         counts = np.bincount(owners * labels + targets, minlength=len(sizes) * labels)
         names = list(info.class_names) or [str(number) for number in range(labels)]

@@ -13,7 +13,7 @@ import torch
 from fedkd.data.samples import Samples
 from fedkd.foundation.seeding import Streams
 
-Wrong = Literal["next_class", "shuffled"]
+Wrong = Literal["next_class", "shuffled", "shifted"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +22,8 @@ class Relabelling:
 
     Args:
         kind: the next one of the classes that the client has, the first after the last: a teacher that is sure and wrong. Or
-            labels that are dealt anew among the samples that are changed: a teacher that is unsure.
+            labels that are dealt anew among the samples that are changed: a teacher that is unsure. Or numbers that are too large by
+            one standard deviation: a teacher of numbers that is sure and wrong.
         shares: share of each client's samples whose label is changed, rounded.
         streams: samples and their order are drawn from the stream `labels` of the client.
     """
@@ -46,6 +47,8 @@ class Relabelling:
         targets = samples.targets.clone()
         if self.kind == "shuffled":
             targets[drawn.sort().values] = targets[drawn]
+        elif self.kind == "shifted":
+            targets[drawn] += 1.0
         else:
             classes, place = np.unique(samples.targets.numpy(), return_inverse=True)
             targets[drawn] = torch.from_numpy(classes[(place[drawn.numpy()] + 1) % len(classes)])

@@ -75,3 +75,44 @@ def attentive_imitation(
     phi = (1 - error / spread.clamp_min(torch.finfo(error.dtype).tiny)).clamp_min(0.0)
     true, imitation = (student - targets).square(), (student - teacher.detach()).square()
     return reduce(alpha * true.sum(dim=1) + (1 - alpha) * phi * imitation.sum(dim=1), reduction)
+
+
+def outlier_rejection(
+    student: Float[Tensor, "batch numbers"],
+    teacher: Float[Tensor, "batch numbers"],
+    targets: Float[Tensor, "batch numbers"],
+    *,
+    deviations: float = 3.0,
+    scale: Float[Tensor, ""] | float | None = None,
+    reduction: Reduction = "mean",
+) -> Float[Tensor, "*batch"]:
+    """Teacher outlier rejection: `||s - y||^2` where `||t - y|| <= c r`, and 0 for the labels that the teacher tells to be outliers.
+
+    r is a deviation that outliers do not move: 1.4826 times the median of `||t - y||`, which is the standard deviation of normal errors
+    of one number. The mean counts rejected samples too.
+
+    Args:
+        student: predictions; receives the gradient.
+        teacher: predictions; no gradient.
+        targets: the labels, some of which may be far off.
+        deviations: c, how far a label may be from what the teacher says.
+        scale: r over the training set; over the batch, if not given.
+        reduction: mean over the batch, sum, or one value a sample.
+
+    Differs from the paper, of which the idea is followed and not every constant: its bound is a function of the same robust deviation
+    and of the number of samples, here it is a multiple of the deviation. Its student has a second output that learns what the teacher
+    says; here another term does that (`divergence`), on the same output.
+    Source: Takamoto, Morishita & Imaoka, "An Efficient Method of Training Small Models for Regression Problems with Knowledge
+    Distillation" (MIPR 2020).
+    """
+    error = torch.linalg.vector_norm(teacher.detach() - targets, dim=1)
+    if scale is None:
+        # The lower of two in the middle; of no error there is none.
+        middle = error.sort().values[max(len(error) - 1, 0) // 2 :][:1]
+        scale = _NORMAL * middle.sum()
+    kept = error <= deviations * torch.as_tensor(scale).to(error)
+    return reduce(torch.where(kept, (student - targets).square().sum(dim=1), 0.0), reduction)
+
+
+_NORMAL = 1.4826
+"""The standard deviation of a normal distribution over the median of its distances from the middle."""

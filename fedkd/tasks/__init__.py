@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from fedkd.tasks.base import DEAD, Divergence, Task
 from fedkd.tasks.classification import Classification
+from fedkd.tasks.gaussian_regression import GaussianRegression
 from fedkd.tasks.generation import Generation
 from fedkd.tasks.ranking import Ranking
 from fedkd.tasks.recognition import Recognition
@@ -14,6 +15,7 @@ __all__ = [
     "TASKS",
     "Classification",
     "Divergence",
+    "GaussianRegression",
     "Generation",
     "Ranking",
     "Recognition",
@@ -27,5 +29,6 @@ TASKS: Mapping[str, type[Task]] = {
     "ranking": Ranking,
     "recognition": Recognition,
     "regression": Regression,
+    "gaussian_regression": GaussianRegression,
 }
 """The tasks by the name that a data set gives its own (`DataSet.task`)."""

@@ -61,6 +61,9 @@ class Task(ABC):
     samplewise: ClassVar[bool] = True
     """Whether loss and divergence of a sample are its own; no where samples of a batch are compared with each other."""
 
+    gaussian: ClassVar[bool] = False
+    """Whether an output is a normal distribution of each number: all means, then all log variances."""
+
     @classmethod
     def of(cls, data: DataInfo) -> "Task":
         """Return the task of a data set that is loaded; by default there is nothing to know of it."""

@@ -79,7 +79,7 @@ class Recognition(Task):
         return columns.where(outputs.isfinite().all(dim=-1).all(dim=-1)[:, None], float("nan"))
 
     def summand(self, outputs: Float[Tensor, "n width"]) -> Float[Tensor, "n n"]:
-        """Return the cosine of every two samples: the mean of embeddings would mean nothing."""
+        """Return the cosine of every two samples: axes of several networks have nothing in common."""
         return cosines(outputs.detach().double())
 
     def summand_and_losses(

@@ -44,7 +44,7 @@ def samples_are_what_the_class_states(data: DataSet) -> None:
                 right and part.targets.shape == read, f"{name} has no symbol or -1 for each that it reads"
             )
         else:
-            wanted = (len(part), data.num_outputs)
+            wanted = (len(part), data.target_width)
             require(
                 tuple(part.targets.shape) == wanted,
                 f"targets of {name} have shape {tuple(part.targets.shape)}",

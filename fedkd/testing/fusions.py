@@ -21,7 +21,8 @@ CROWD = 20
 def one_target_for_each_sample(fusion: Fusion) -> None:
     """The result has the shape of one teacher's outputs, for one teacher and for many."""
     for teachers in (1, TEACHERS):
-        for outputs in (1, CLASSES) if not fusion.needs_classes else (CLASSES,):
+        least = 2 if fusion.needs_gaussians else 1
+        for outputs in (least, CLASSES) if not fusion.needs_classes else (CLASSES,):
             fused = fusion.fuse(_outputs(teachers, outputs), _weights(teachers))
             shape, wanted = tuple(fused.shape), (SAMPLES, outputs)
             require(
@@ -68,8 +69,8 @@ def all_weight_on_one_teacher_gives_its_answer(fusion: Fusion) -> None:
         return
     chosen = torch.arange(SAMPLES) % TEACHERS
     weights[chosen, torch.arange(SAMPLES)] = 1.0
-    named = outputs[chosen, torch.arange(SAMPLES)].argmax(dim=-1)
-    agree = (fusion.fuse(outputs, weights).argmax(dim=-1) == named).all()
+    named = _named(fusion, outputs[chosen, torch.arange(SAMPLES)])
+    agree = (_named(fusion, fusion.fuse(outputs, weights)) == named).all()
     require(agree, "the teacher with all the weight names another class than the target")
 
 
@@ -86,7 +87,7 @@ def teachers_that_agree_are_believed(fusion: Fusion) -> None:
         alike = _close(_said(fusion, turned, _weights()), _meaning(fusion, outputs[0]))
         require(alike, "teachers that differ by a rotation give a target with other angles")
         return
-    agree = (fusion.fuse(outputs, _weights()).argmax(dim=-1) == outputs[0].argmax(dim=-1)).all()
+    agree = (_named(fusion, fusion.fuse(outputs, _weights())) == _named(fusion, outputs[0])).all()
     require(agree, "identical teachers give a target that names another class than they do")
 
 
@@ -200,6 +201,11 @@ def _meaning(fusion: Fusion, outputs: Tensor) -> Tensor:
     if fusion.needs_embeddings:
         return cosines(outputs)
     return outputs.softmax(dim=-1) if fusion.needs_classes else outputs
+
+
+def _named(fusion: Fusion, outputs: Tensor) -> Tensor:
+    """Return the largest of what is named: classes or numbers; of normal distributions their means."""
+    return (outputs.chunk(2, dim=-1)[0] if fusion.needs_gaussians else outputs).argmax(dim=-1)
 
 
 def _close(first: Tensor, second: Tensor) -> bool:

@@ -40,8 +40,11 @@ def certain_of_one(p: float, classes: int) -> Tensor:
 ALONE = torch.ones(1, 1, dtype=torch.float64)
 NOISELESS = {"noisy_vote": {"name": "noisy_vote", "sigma": 0}}
 EVERY_FUSION: list[Fusion] = [
-    FUSIONS.create(NOISELESS.get(name, name), key="fusion") for name in FUSIONS.names()
+    fusion
+    for name in FUSIONS.names()
+    if not (fusion := FUSIONS.create(NOISELESS.get(name, name), key="fusion")).needs_gaussians
 ]
+"""But for those of normal distributions, which have a file of their own."""
 
 
 def test_the_mean_of_logits_is_the_normalised_geometric_mean_of_the_probabilities() -> None:
@@ -146,7 +149,9 @@ def test_only_the_mean_of_raw_outputs_makes_sense_for_numbers() -> None:
     assert [
         name
         for name in FUSIONS.names()
-        if not (found := FUSIONS.find(name, key="")).needs_classes and not found.needs_embeddings
+        if not (found := FUSIONS.find(name, key="")).needs_classes
+        and not found.needs_embeddings
+        and not found.needs_gaussians
     ] == ["mean_logits"]
 
 

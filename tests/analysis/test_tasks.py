@@ -11,7 +11,7 @@ pytestmark = pytest.mark.xdist_group("notebook")
 ANALYSIS = Path(__file__).parents[2] / "analysis"
 
 
-@pytest.mark.parametrize(("name", "tables", "pictures"), [("classification", 1, 2), ("generation", 1, 1), ("ranking", 2, 2), ("recognition", 2, 2)])
+@pytest.mark.parametrize(("name", "tables", "pictures"), [("classification", 1, 2), ("generation", 1, 1), ("ranking", 2, 2), ("recognition", 2, 2), ("regression", 1, 2)])
 def test_the_notebook_of_a_task_shows_its_tables_and_pictures(
     name: str, tables: int, pictures: int, tmp_path: Path
 ) -> None:

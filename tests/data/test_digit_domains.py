@@ -33,7 +33,7 @@ def test_each_domain_looks_as_it_does_at_home() -> None:
     means = [
         float(loaded().train.inputs["image"][loaded().train.owners == owner].mean()) for owner in range(4)
     ]
-    assert means == pytest.approx([0.13, 0.87, 0.50, 0.31], abs=0.02)  # mnist, negative, mfeat, digits
+    assert means == pytest.approx([0.25, 0.75, 0.50, 0.31], abs=0.02)  # mnist, negative, mfeat, digits
 
 
 def test_no_digit_is_both_positive_and_negative() -> None:

@@ -57,6 +57,8 @@ def fusions() -> Rows:
             if isinstance(part, RobustFusion)
             else "no"
             if part.needs_classes or part.needs_embeddings
+            else "with variances"
+            if part.needs_gaussians
             else "yes"
         )
         alone = "yes" if isinstance(part, MeanFusion) else "no"

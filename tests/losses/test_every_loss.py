@@ -25,6 +25,8 @@ from fedkd.losses import (
     dkd,
     factor_transfer,
     fsp,
+    gaussian_kl,
+    gaussian_nll,
     hint,
     irg,
     jsd,
@@ -34,6 +36,7 @@ from fedkd.losses import (
     mse,
     not_true_kd,
     nst,
+    outlier_rejection,
     pkt,
     rd,
     rkd_angle,
@@ -105,6 +108,10 @@ def _not_true_kd(student: Tensor, teacher: Tensor, *, reduction: str = "mean") -
     return not_true_kd(student, teacher, Y[: len(student)], reduction=reduction)  # type: ignore[arg-type]
 
 
+def _gaussian_nll(student: Tensor, teacher: Tensor, *, reduction: str = "mean") -> Tensor:
+    return gaussian_nll(student, teacher.detach()[:, :3], reduction=reduction)  # type: ignore[arg-type]
+
+
 def _supervised_contrastive(student: Tensor, teacher: Tensor, *, reduction: str = "mean") -> Tensor:
     return supervised_contrastive(student, Y[: len(teacher)] // 2, reduction=reduction)  # type: ignore[arg-type]
 
@@ -161,12 +168,15 @@ CASES = {
     "cosine": Case(cosine, FS, FT),
     "cosine_relations": Case(cosine_relations, FS, FT),
     "attentive_imitation": Case(_with_targets(attentive_imitation, TRUE), FS, FT, same=False),
+    "outlier_rejection": Case(_with_targets(outlier_rejection, TRUE), FS, FT, same=False),
+    "gaussian_nll": Case(_gaussian_nll, FS, FT, same=False),
+    "gaussian_kl": Case(gaussian_kl, FS, FT),
 }
 every_loss = pytest.mark.parametrize("case", [pytest.param(case, id=name) for name, case in CASES.items()])
 
 
 def test_every_loss_of_the_package_has_a_case_here() -> None:
-    functions = {name for name in losses.__all__ if name[0].islower()} - {"rrd_items"}
+    functions = {name for name in losses.__all__ if name[0].islower()} - {"rrd_items", "gaussian"}
     assert functions == {name.split()[0] for name in CASES} - {"tckd", "nckd"}
 
 

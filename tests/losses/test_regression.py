@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fedkd.losses import attentive_imitation, bounded_regression
+from fedkd.losses import attentive_imitation, bounded_regression, outlier_rejection
 
 
 def column(*numbers: float) -> Tensor:
@@ -41,3 +41,34 @@ def test_trust_is_never_negative() -> None:
 def test_a_single_sample_is_imitated_where_the_teacher_is_exactly_right(said: float, trust: float) -> None:
     value = attentive_imitation(column(0.0), column(said), column(1.0))
     assert float(value) == 0.5 + 0.5 * trust * said**2
+
+
+def test_labels_that_are_far_from_the_teacher_are_rejected() -> None:
+    student, teacher = column(0.0, 0.0, 0.0, 0.0, 0.0), column(1.0, 1.0, 1.0, 1.0, 1.0)
+    labels = column(1.1, 0.8, 1.3, 0.5, 9.0)
+    # Distances .1, .2, .3, .5, 8; the median .3 gives the deviation .44478: three of them hold all but the last label.
+    each = outlier_rejection(student, teacher, labels, reduction="none")
+    assert each.tolist() == pytest.approx([1.21, 0.64, 1.69, 0.25, 0.0], abs=1e-12)
+    # One of them does not hold the label at distance .5 either.
+    strict = outlier_rejection(student, teacher, labels, deviations=1.0, reduction="none")
+    assert strict.tolist() == pytest.approx([1.21, 0.64, 1.69, 0.0, 0.0], abs=1e-12)
+    assert float(outlier_rejection(student, teacher, labels)) == pytest.approx(3.79 / 5, abs=1e-12)
+
+
+def test_the_deviation_of_the_whole_training_set_can_be_given() -> None:
+    student, teacher, labels = column(0.0, 0.0), column(0.0, 0.0), column(0.5, 2.0)
+    assert outlier_rejection(student, teacher, labels, scale=0.5, reduction="none").tolist() == [0.25, 0.0]
+    assert outlier_rejection(student, teacher, labels, scale=1.0, reduction="none").tolist() == [0.25, 4.0]
+
+
+def test_a_single_label_is_kept_and_no_label_costs_nothing() -> None:
+    assert float(outlier_rejection(column(0.0), column(50.0), column(1.0))) == 1.0
+    nothing = torch.empty(0, 1, dtype=torch.float64)
+    assert float(outlier_rejection(nothing, nothing, nothing)) == 0.0
+
+
+def test_a_rejected_label_moves_no_student() -> None:
+    student = column(0.0, 0.0, 0.0).requires_grad_()
+    outlier_rejection(student, column(0.0, 0.0, 0.0), column(0.1, -0.1, 7.0)).backward()  # type: ignore[no-untyped-call]
+    assert student.grad is not None
+    assert student.grad[:, 0].ne(0).tolist() == [True, True, False]

@@ -38,12 +38,14 @@ RUNS = (
     ["method=feddf"],
     ["method=dsfl"],
     ["method=feddf", "data=diabetes"],
+    ["method=feddf", "data=diabetes", "data.predicts=gaussian"],
     ["method=feddf", "model=lenet", "model.kernel=3"],
     ["method=voted_triplets", "method.distiller={}"],
     ["method=enhancement"],
     ["method=feddf", "data=orl_faces"],
 )
-"""Runs to which a line may be added: weights cross, answers cross, numbers are predicted, layers are maps, teachers are apart, clients send class counts, networks embed."""
+"""Runs to which a line may be added: weights cross, answers cross, numbers are predicted, with their variances too, layers are maps, teachers are apart,
+clients send class counts, networks embed."""
 
 
 @pytest.mark.parametrize(

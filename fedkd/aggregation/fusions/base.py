@@ -40,6 +40,9 @@ class Fusion(Part, ABC):
     needs_embeddings: ClassVar[bool] = False
     """Whether it makes sense only for embeddings, of which it gives some with the right angles between samples: axes are arbitrary."""
 
+    needs_gaussians: ClassVar[bool] = False
+    """Whether it makes sense only where outputs are normal distributions: all means, then all log variances."""
+
     gives: ClassVar[Literal["logits", "probabilities"]] = "probabilities"
     """The form in which its result is sent to clients."""
 

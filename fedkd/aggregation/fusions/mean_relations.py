@@ -7,8 +7,8 @@ a_k is the weight of teacher k, z_k(x) its embedding, L the largest eigenvalues 
 Sources: Torgerson, "Multidimensional Scaling: I. Theory and Method" (Psychometrika 17, 1952); in place of distances, cosines are given,
 which are inner products already. The mean of relations as what several teachers agree on is our own.
 
-Axes of networks that were trained apart mean different things, so the mean of their embeddings means nothing; the angles between
-samples can be compared. They are not changed by a rotation of any teacher's space.
+Axes of networks that were trained apart mean different things. The cosines of the mean of their embeddings have terms between different
+teachers, which are noise; the mean of their cosines has none, and is not changed by a rotation of any teacher's space.
 """
 
 from dataclasses import dataclass

@@ -9,7 +9,10 @@ import numpy.typing as npt
 
 from fedkd.data.samples import Samples
 
-Task = Literal["classification", "recognition", "regression", "generation", "ranking"]
+Task = Literal["classification", "recognition", "regression", "gaussian_regression", "generation", "ranking"]
+"""What a target is; in a `gaussian_regression` it is a number too, and networks say a mean and a log variance of it."""
+
+REGRESSIONS: frozenset[Task] = frozenset({"regression", "gaussian_regression"})
 Numbers = npt.NDArray[Any]
 Indices = npt.NDArray[np.int64]
 
@@ -22,7 +25,8 @@ class DataInfo:
         name: name of the data set.
         task: what a target is: a class, an identity, a number, the next symbols, or the next item.
         views: view name -> shape of one sample.
-        num_outputs: number of classes, of symbols, of items, or of numbers to predict; in recognition, the width of an embedding.
+        num_outputs: number of classes, of symbols, of items, or of numbers that networks say: those to predict, or twice as many where their
+            variances are said too; in recognition, the width of an embedding.
         target_mean: mean of the numbers in the training pool, in their own unit; 0 for anything else.
         target_std: their standard deviation; prediction x std + mean is in the own unit again. 1 for anything else.
         class_names: names of the classes, identities or symbols in the order of their numbers; empty for numbers.
@@ -50,6 +54,11 @@ class DataInfo:
     def num_labels(self) -> int:
         """Number of classes or identities that a target may be."""
         return self.identities or self.num_outputs
+
+    @property
+    def target_width(self) -> int:
+        """How many numbers a target has, where targets are numbers."""
+        return numbers_of(self.task, self.num_outputs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,3 +106,8 @@ class Sizes:
     train: int
     validation: int
     test: int
+
+
+def numbers_of(task: Task, num_outputs: int) -> int:
+    """Return how many numbers a target has, for this many outputs of a network."""
+    return num_outputs // 2 if task == "gaussian_regression" else num_outputs

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from fedkd.data.archive import Archive
 from fedkd.data.datasets._values import (
+    REGRESSIONS,
     DataInfo,
     Indices,
     Loaded,
@@ -24,6 +25,7 @@ from fedkd.data.datasets._values import (
     Sizes,
     Split,
     Task,
+    numbers_of,
 )
 from fedkd.data.samples import Samples
 from fedkd.foundation.errors import InvalidOption
@@ -31,7 +33,18 @@ from fedkd.foundation.options import Count, OpenFraction
 from fedkd.foundation.parts import Part
 from fedkd.foundation.seeding import Streams
 
-__all__ = ["DataInfo", "DataSet", "Indices", "Loaded", "Numbers", "Raw", "Sizes", "Split", "Task"]
+__all__ = [
+    "REGRESSIONS",
+    "DataInfo",
+    "DataSet",
+    "Indices",
+    "Loaded",
+    "Numbers",
+    "Raw",
+    "Sizes",
+    "Split",
+    "Task",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +70,7 @@ class DataSet(Part, ABC):
     views: ClassVar[Mapping[str, tuple[int, ...]]]
     "View name -> shape of one sample."
     num_outputs: ClassVar[int]
-    "Number of classes, of symbols, or of numbers to predict; in recognition, the width of an embedding."
+    "Number of classes, of symbols, or of numbers that networks say; in recognition, the width of an embedding."
     identities: ClassVar[int] = 0
     "Number of identities in recognition, those of test data included; 0 elsewhere."
     rows: ClassVar[int]
@@ -109,6 +122,11 @@ class DataSet(Part, ABC):
     def name(cls) -> str:
         """Return the name of the data set: that of its module."""
         return cls.__module__.rpartition(".")[2]
+
+    @property
+    def target_width(self) -> int:
+        """How many numbers a target has, where targets are numbers."""
+        return numbers_of(self.task, self.num_outputs)
 
     @classmethod
     def archives(cls) -> tuple[Archive, ...]:
@@ -206,12 +224,12 @@ class DataSet(Part, ABC):
             if name not in self.symbols
         }
         mean, std = 0.0, 1.0
-        if self.task == "regression":
+        if self.task in REGRESSIONS:
             known = raw.targets[rows.train].astype(np.float64)
             mean, std = float(known.mean()), float(known.std()) or 1.0
 
         def part(at: Indices) -> Samples:
-            if self.task == "regression":
+            if self.task in REGRESSIONS:
                 targets = torch.from_numpy((raw.targets[at] - mean) / std).float().unsqueeze(1)
             else:
                 targets = torch.from_numpy(raw.targets[at].astype(np.int64))

@@ -7,17 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from fedkd.data.datasets.base import DataSet, Raw, Task
+from fedkd.data.datasets._numbers import NumberSet
+from fedkd.data.datasets.base import Raw
 from fedkd.data.embedded import embedded
 
 
 @dataclass(frozen=True, kw_only=True)
-class Diabetes(DataSet):
+class Diabetes(NumberSet):
     """Progression of diabetes (25 to 346) from ten measurements of 442 patients; nothing to fetch."""
 
-    task: ClassVar[Task] = "regression"
     views: ClassVar[Mapping[str, tuple[int, ...]]] = {"features": (10,)}
-    num_outputs = 1
     rows = 442
     origin = "embedded in scikit-learn"
     size = "442 x 10, one number"

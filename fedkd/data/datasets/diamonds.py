@@ -12,7 +12,8 @@ from typing import ClassVar
 import numpy as np
 
 from fedkd.data.archive import Archive, Arrays, load
-from fedkd.data.datasets.base import DataSet, Raw, Task
+from fedkd.data.datasets._numbers import NumberSet
+from fedkd.data.datasets.base import Raw
 from fedkd.data.sources import PyPI, UserFolder, Web
 
 MEASURES = ("carat", "depth", "table", "x", "y", "z")
@@ -53,12 +54,10 @@ ARCHIVE = Archive(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Diamonds(DataSet):
+class Diamonds(NumberSet):
     """Logarithm of the price in dollars of 53,940 diamonds from their measures and grades."""
 
-    task: ClassVar[Task] = "regression"
     views: ClassVar[Mapping[str, tuple[int, ...]]] = {"features": (26,)}
-    num_outputs = 1
     rows = 53_940
     origin = "PyPI package plotnine, or the repository of ggplot2 (3 MB)"
     size = "53,940 x 26, one number"

@@ -115,8 +115,10 @@ def _resized(images: Numbers, white: float) -> Numbers:
 
 
 def _mnist(first: int) -> tuple[Numbers, Numbers]:
+    """Return every other digit, the middle 20 x 20 pixels: the box into which MNIST's authors fitted each, as the other sets have them."""
     raw = Mnist10k().read()
-    return _resized(raw.views["image"][first::2], raw.white), raw.targets[first::2].astype(np.int64)
+    boxes = raw.views["image"][first::2, :, 4:24, 4:24]
+    return _resized(boxes, raw.white), raw.targets[first::2].astype(np.int64)
 
 
 def _negative() -> tuple[Numbers, Numbers]:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from fedkd.data.datasets.base import DataInfo, DataSet, Indices
+from fedkd.data.datasets.base import REGRESSIONS, DataInfo, DataSet, Indices
 from fedkd.data.partitions._repair import Pairs, borrow, move
 from fedkd.data.positions import Positions
 from fedkd.data.samples import Samples
@@ -73,7 +73,7 @@ class Partitioner(Part, ABC):
         """Return what the partitioner sees of each sample of the pool: its class, its number, or 0 where its target is neither."""
         if info.task in _CLASSES:
             return train.targets.numpy()
-        return train.targets[:, 0].numpy() if info.task == "regression" else np.zeros(len(train), np.int64)
+        return train.targets[:, 0].numpy() if info.task in REGRESSIONS else np.zeros(len(train), np.int64)
 
     def group(self, targets: npt.NDArray[Any]) -> Indices:
         """Return the groups in which a partitioner thinks: the classes, or 0 for every sample with a numeric target."""
@@ -145,7 +145,7 @@ class GroupPartitioner(Partitioner):
     def check(self, data: DataSet, pool: int, clients: int) -> None:
         """Refuse data whose targets are neither classes nor numbers."""
         super().check(data, pool, clients)
-        if data.task not in {*_CLASSES, "regression"}:
+        if data.task not in _CLASSES | REGRESSIONS:
             raise IllegalCombination(
                 f"partition={type(self).__module__.rpartition('.')[2]} tells samples apart by their targets, and those of "
                 f"data={data.name()} ({data.task}) are neither classes nor numbers; take partition=natural, iid or quantity"

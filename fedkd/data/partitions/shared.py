@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fedkd.data.datasets.base import DataSet, Indices
+from fedkd.data.datasets.base import REGRESSIONS, DataSet, Indices
 from fedkd.data.partitions.base import GroupPartitioner
 from fedkd.data.relabelling import Relabelling, Wrong
 from fedkd.foundation.errors import IllegalCombination, InvalidOption
@@ -31,12 +31,12 @@ class Shared(GroupPartitioner):
     noise: Share | tuple[Share, ...] = 0.0
     "Share of wrong labels among what a client trains on: one for all, or `[0,0,1]` for each, round again for further clients."
     wrong: Wrong = "next_class"
-    "What wrong labels are: next_class: the next of the client's classes, which makes it sure and wrong; shuffled: labels of its other samples."
+    "What wrong labels are: next_class: the next of the client's classes, which makes it sure and wrong; shuffled: labels of its other samples; shifted: numbers that are one standard deviation too large."
 
     shares_samples: ClassVar[bool] = True
 
     def check(self, data: DataSet, pool: int, clients: int) -> None:
-        """Refuse classes that the data does not have, empty lists, two sizes, and the next class of a number."""
+        """Refuse classes that the data does not have, empty lists, two sizes, the next class of a number, and the shift of a class."""
         del clients  # as many as one likes: nothing is used up
         if self.minimum > pool:
             raise InvalidOption("partition.minimum", self.minimum, f"at most {pool}, the number of samples")
@@ -54,9 +54,11 @@ class Shared(GroupPartitioner):
                 )
         if self.noise == ():
             raise InvalidOption("partition.noise", [], "one share, or a list with at least one")
-        if self._noisy and self.wrong == "next_class" and data.task != "classification":
+        meant = {"next_class": frozenset({"classification"}), "shifted": REGRESSIONS}.get(self.wrong)
+        if self._noisy and meant is not None and data.task not in meant:
+            about = "numbers" if self.wrong == "shifted" else "classes"
             raise IllegalCombination(
-                f"partition.wrong=next_class is about classes, data={data.name()} is a {data.task}; take partition.wrong=shuffled"
+                f"partition.wrong={self.wrong} is about {about}, data={data.name()} is a {data.task}; take partition.wrong=shuffled"
             )
 
     def owners(self, groups: Indices, clients: int, generator: np.random.Generator) -> Indices:

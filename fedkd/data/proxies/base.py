@@ -69,9 +69,9 @@ class Proxy(Part, ABC):
 
 
 def unknown_targets(info: DataInfo, count: int) -> Tensor:
-    """Return targets that say nothing: -1 for classes and items [N] and symbols [N, T], NaN for numbers [N, outputs]."""
+    """Return targets that say nothing: -1 for classes and items [N] and symbols [N, T], NaN for numbers [N, numbers]."""
     if info.task == "generation":
         return torch.full((count, *next(iter(info.views.values()))), -1, dtype=torch.long)
     if info.task in {"classification", "recognition", "ranking"}:
         return torch.full((count,), -1, dtype=torch.long)
-    return torch.full((count, info.num_outputs), float("nan"))
+    return torch.full((count, info.target_width), float("nan"))

@@ -1,4 +1,10 @@
-"""Attentive imitation: Saputra et al. (ICCV 2019); `fedkd.losses.attentive_imitation`, with the teacher's errors of the batch."""
+"""Attentive imitation: `fedkd.losses.attentive_imitation`, with s, t and y what student, teachers and truth say of a sample.
+
+    L = a |s - y|^2 + (1 - a) phi |s - t|^2,   phi = max(0, 1 - |t - y|^2 / eta)
+
+eta is the largest less the smallest squared error of the teachers; not here: over the training set, as in the paper, but over the batch. Source:
+Saputra, Gusmao, Almalioglu, Markham & Trigoni, "Distilling Knowledge From a Deep Pose Regressor Network" (ICCV 2019), equations 7 to 9.
+"""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -28,6 +34,5 @@ class AttentiveImitation(Term):
     def loss(self, lesson: Lesson, learned: nn.Module | None) -> Float[Tensor, ""]:
         """Return the mean over the batch."""
         del learned
-        return losses.attentive_imitation(
-            lesson.student, lesson.teacher, lesson.labels("proxy"), alpha=self.alpha
-        )
+        student, teacher = lesson.numbers()
+        return losses.attentive_imitation(student, teacher, lesson.labels("proxy"), alpha=self.alpha)

@@ -71,6 +71,10 @@ class Lesson:
         """What student and teachers say, one answer below the other: a sample may have several."""
         return self.task.rows(self.student), self.task.rows(self.teacher)
 
+    def numbers(self) -> tuple[Float[Tensor, "batch numbers"], Float[Tensor, "batch numbers"]]:
+        """Return the numbers that the student and the teachers name; of normal distributions the means."""
+        return self.task.harden(self.student), self.task.harden(self.teacher)
+
     def drawing(self) -> torch.Generator:
         """Return the generator.
 

@@ -1,4 +1,10 @@
-"""Teacher-bounded regression: Chen et al. (NeurIPS 2017); `fedkd.losses.bounded_regression`."""
+"""Teacher-bounded regression: `fedkd.losses.bounded_regression`, with s, t and y what student, teachers and truth say of a sample.
+
+    L = Huber(s - y) + nu |s - y|^2 [|s - y|^2 + m > |t - y|^2]
+
+Source: Chen, Choi, Yu, Han & Chandraker, "Learning Efficient Object Detection Models with Knowledge Distillation" (NeurIPS 2017), equations 4
+and 5.
+"""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -31,6 +37,7 @@ class BoundedRegression(Term):
     def loss(self, lesson: Lesson, learned: nn.Module | None) -> Float[Tensor, ""]:
         """Return the mean over the batch."""
         del learned
+        student, teacher = lesson.numbers()
         return losses.bounded_regression(
-            lesson.student, lesson.teacher, lesson.labels("proxy"), nu=self.nu, margin=self.margin
+            student, teacher, lesson.labels("proxy"), nu=self.nu, margin=self.margin
         )
