@@ -250,7 +250,7 @@ def _picture(gains: Mapping[tuple[str, str, str], Interval]) -> Figure:
                 colour = "C1" if "s2" in way else "C0"
                 axes.errorbar([100 * gain.mean], [place], xerr=ends, fmt="o", capsize=3, color=colour)
             axes.set_yticks(range(len(ways)), ways)
-            axes.set_title(f"labels: {noise}; teachers: {error}", fontsize=9)
+            axes.set_title(f"labels: {noise}\nteachers: {error}", fontsize=9)
             axes.grid(visible=True, axis="x", alpha=0.3)
     grid[0][0].invert_yaxis()
     figure.supxlabel("test R^2 minus that of a student that learns labels alone, points")
