@@ -36,11 +36,11 @@ ARMS: Mapping[str, tuple[str, Sequence[str]]] = {
     "FedMD, mean logits": ("clients_mean", CODISTILLED),
     "FedMD, reciprocal ranks": (
         "clients_mean",
-        [*CODISTILLED, "method.fusion={name:reciprocal_rank,sharpness:2}"],
+        [*CODISTILLED, "method.fusion={name: reciprocal_rank, sharpness: 2}"],
     ),
     "FedAvg": ("student", ["method=fedavg"]),
     "FedDF, mean logits": ("student", DISTILLED),
-    "FedDF, Borda": ("student", [*DISTILLED, "method.fusion={name:borda,sharpness:8}"]),
+    "FedDF, Borda": ("student", [*DISTILLED, "method.fusion={name: borda, sharpness: 8}"]),
     "pooled": ("student", ["method=pooled"]),
 }
 """What is run, and whose network is judged: the clients' mean where each keeps its own."""

@@ -20,13 +20,12 @@ from fedkd.models.base import Model, Outputs
 class SIGN(Model):
     """A graph network: a linear map for each number of hops, side by side, ReLU, a linear head.
 
+    Its view holds what is so many hops away, [hops + 1, width], the node itself first; the recipe names that of `data=cora`.
+
     With x the features of all nodes, A the normalised adjacency and W_i, V what is learned:
 
         z = ReLU([x W_0, A x W_1, A^2 x W_2, ...]) V
     """
-
-    view: str | None = "neighbourhood"
-    """View that holds what is so many hops away: [hops + 1, width], the node itself first."""
 
     hidden: Count = 32
     """Width of each map; the features are as many times as wide as there are maps."""

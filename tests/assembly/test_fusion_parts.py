@@ -24,7 +24,9 @@ TINY = (
     "evaluate_every=2",
 )
 PARTS = [f"method.weighting={name}" for name in WEIGHTINGS.names()] + [
-    f"method.fusion={name}" for name in FUSIONS.names() if not FUSIONS.find(name, key="").needs_embeddings
+    f"method.fusion={name}"
+    for name in FUSIONS.names()
+    if not (FUSIONS.find(name, key="").needs_embeddings or FUSIONS.find(name, key="").needs_gaussians)
 ]
 METHODS = {
     "method.weighting=accuracy": ("feddf",),
@@ -36,6 +38,9 @@ METHODS = {
 }
 """What is not tried with dsfl alone: where only answers cross there are no scores; what needs more comes in two ways."""
 
+BESIDE = {"method.fusion=union": ("method.weighting={name:class_counts,by:teachers}",)}
+"""What a part cannot do without."""
+
 
 @pytest.fixture(autouse=True)
 def _without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,7 +50,7 @@ def _without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("part", PARTS)
 def test_every_part_runs_by_its_name(part: str, tmp_path: Path) -> None:
     for method in METHODS.get(part, ("dsfl",)):
-        result = fedkd.run(*TINY, f"method={method}", part, output=tmp_path / method)
+        result = fedkd.run(*TINY, f"method={method}", part, *BESIDE.get(part, ()), output=tmp_path / method)
         assert 0.0 <= result.final["student/test/accuracy"] <= 1.0
         assert result.summary["failures"] == 0
         slot, name = part.removeprefix("method.").split("=")

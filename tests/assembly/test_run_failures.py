@@ -214,6 +214,8 @@ def failures(folder: Path) -> list[object]:
 def evaluated(folder: Path) -> dict[int, set[int]]:
     found: dict[int, set[int]] = {}
     for row in rows_of(folder):
-        if row["client"] is not None and row["split"] != "proxy":  # what a teacher counted there is known without its evaluation
+        if (
+            row["client"] is not None and row["split"] != "proxy"
+        ):  # what a teacher counted there is known without its evaluation
             found.setdefault(row["round"], set()).add(row["client"])
     return found

@@ -85,7 +85,7 @@ def test_base_classes_and_modules_for_the_familys_own_use_are_no_parts() -> None
     [
         (
             "mean_logit",
-            r"^fusion\.name: got 'mean_logit', allowed is one of cronus, era, .*or module:Class; did you mean 'mean_logits'\?$",
+            r"^fusion\.name: got 'mean_logit', allowed is one of borda, cronus, era, .*or module:Class; did you mean 'mean_logits'\?$",
         ),
         ("ERA", r"^fusion\.name: got 'ERA'"),
         ("zzz", r"^fusion\.name: got 'zzz', allowed is one of [^;]*$"),
