@@ -1,8 +1,9 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import jupytext
+import nbformat
 import pytest
-from nbclient import NotebookClient
 
 pytestmark = pytest.mark.xdist_group("notebook")
 ANALYSIS = Path(__file__).parents[2] / "analysis"
@@ -12,12 +13,10 @@ ANALYSIS = Path(__file__).parents[2] / "analysis"
     ("name", "pictures"), [("compression", 1), ("expansion", 1), ("adaptation", 2), ("enhancement", 2)]
 )
 def test_each_objective_has_a_notebook_that_runs_from_nothing_draws_and_shows_a_table(
-    name: str, pictures: int, tmp_path: Path
+    name: str, pictures: int, execute: Callable[[nbformat.NotebookNode], None]
 ) -> None:
     notebook = jupytext.read(ANALYSIS / f"{name}.py")
-    NotebookClient(
-        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
-    ).execute()
+    execute(notebook)
     shown = [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])]
     assert sum("image/png" in data for data in shown) == pictures
     assert any("text/html" in data or "dtype: float64" in data.get("text/plain", "") for data in shown)
