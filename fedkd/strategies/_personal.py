@@ -1,7 +1,9 @@
-"""A server that sends every client a consensus of its own: a mixture of all answers with coefficients that somebody chooses."""
+"""A server that sends every client a consensus of its own: a mixture of all answers with coefficients that a rule chooses."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -12,20 +14,27 @@ from torch import Tensor
 
 from fedkd.aggregation.coefficients import personal
 from fedkd.data.samples import Samples
+from fedkd.foundation.options import Count
 from fedkd.knowledge import BadPackage, Package, from_records, to_records
 from fedkd.knowledge.codecs.base import Codec
 from fedkd.knowledge.codecs.float32 import Float32
 from fedkd.strategies._federated import Federated, Sampling
 from fedkd.strategies._replies import MeanMetrics
+from fedkd.strategies.base import ServerSide, ServerStrategy
+
+Rule = Callable[[Float[Tensor, "n n"], Float[Tensor, "n samples classes"]], Float[Tensor, "n n"]]
+"""Returns how much each client that answered is to learn from each other one, in rows that sum to 1: of what it was so far, and of the
+probabilities that each said about the samples of the round."""
 
 
-class Personal(Federated, ABC):
+class Personal(Federated):
     """Asks clients about proxy samples, and sends each the mixture of the answers that suits it.
 
     Args:
         proxy: the public samples, whose ids both sides know.
         num_classes: number of classes, C.
         clients: number of clients, K, whose partitions are 0 to K - 1.
+        rule: chooses the coefficients after each round, as `PersonalConsensus().chosen` and `SimilarityGraph().chosen` do.
         codec: how a consensus is sent.
         samples_per_round: how many proxy samples each round is about; none is all of them.
         sampling: who takes part in a round.
@@ -37,13 +46,14 @@ class Personal(Federated, ABC):
         proxy: Samples,
         num_classes: int,
         clients: int,
+        rule: Rule,
         codec: Codec | None = None,
         samples_per_round: int | None = None,
         sampling: Sampling | None = None,
     ) -> None:
         super().__init__(sampling)
         self.proxy, self.num_classes, self.codec = proxy, num_classes, codec or Float32()
-        self.samples_per_round = samples_per_round
+        self.rule, self.samples_per_round = rule, samples_per_round
         self.coefficients = torch.full((clients, clients), 1.0 / clients, dtype=torch.float64)
         self._asked = torch.arange(len(proxy))
         self._clients = torch.empty(0, dtype=torch.long)  # who answered in the last round, and what
@@ -105,20 +115,9 @@ class Personal(Federated, ABC):
         heard = self._shares(self._clients).mean(dim=0)
         return dict(zip(self._clients.tolist(), heard.tolist(), strict=True))
 
-    @abstractmethod
-    def chosen(
-        self, rows: Float[Tensor, "n n"], said: Float[Tensor, "n samples classes"]
-    ) -> Float[Tensor, "n n"]:
-        """Return how much each client that answered is to learn from each other one; rows sum to 1.
-
-        Args:
-            rows: what it was so far.
-            said: probabilities of each about the samples of the round.
-        """
-
     def _choose(self) -> None:
         clients = self._clients
-        rows = self.chosen(self._shares(clients), self._said)
+        rows = self.rule(self._shares(clients), self._said)
         # Of the coefficients of these clients only those for each other change; together they keep what they have.
         kept = self.coefficients[clients][:, clients].sum(dim=1, keepdim=True)
         self.coefficients = self.coefficients.index_put((clients[:, None], clients), rows * kept)
@@ -151,3 +150,41 @@ class Personal(Federated, ABC):
                 "sent answers about other samples than those it was asked about, or in another order"
             )
         return F.softmax(package.scores().float(), dim=-1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PersonalStrategy(ServerStrategy, ABC):
+    """Base of the parts of such a server: a subclass has the options of its rule, and is it."""
+
+    samples_per_round: Count | None = None
+    """Proxy samples that a round is about, drawn anew each round; none is the whole proxy set."""
+
+    takes: ClassVar[tuple[str | None, ...]] = ("logits", "probabilities")
+    needs_proxy: ClassVar[bool] = True
+    needs_classes: ClassVar[bool] = True
+    by_class: ClassVar[bool] = True
+    has_student: ClassVar[bool] = False
+
+    @abstractmethod
+    def chosen(
+        self, rows: Float[Tensor, "n n"], said: Float[Tensor, "n samples classes"]
+    ) -> Float[Tensor, "n n"]:
+        """Return how much each client that answered is to learn from each other one; rows sum to 1.
+
+        Args:
+            rows: what it was so far.
+            said: probabilities of each about the samples of the round.
+        """
+
+    def create(self, side: ServerSide) -> Personal:
+        """Return the Flower strategy."""
+        assert side.proxy is not None
+        return Personal(
+            proxy=side.proxy,
+            num_classes=side.num_outputs,
+            clients=len(side.architecture_of),
+            rule=self.chosen,
+            codec=side.codec,
+            samples_per_round=self.samples_per_round,
+            sampling=side.sampling,
+        )

@@ -12,68 +12,17 @@ one mean for all.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
 
 from fedkd.aggregation.coefficients import similar
-from fedkd.data.samples import Samples
 from fedkd.foundation.options import Count, Positive
-from fedkd.knowledge.codecs.base import Codec
-from fedkd.strategies._federated import Sampling
-from fedkd.strategies._personal import Personal
-from fedkd.strategies.base import ServerSide, ServerStrategy
-
-
-class SQMD(Personal):
-    """Lets coefficients follow from how alike clients' answers are.
-
-    Args:
-        proxy: the public samples, whose ids both sides know.
-        num_classes: number of classes, C.
-        clients: number of clients, K, whose partitions are 0 to K - 1.
-        neighbours: how many others teach each client; none is all.
-        temperature: divergence over which a neighbour counts e times less; none lets all count alike.
-        itself: whether a client's own answers count in what it is taught.
-        codec: how a consensus is sent.
-        samples_per_round: how many proxy samples each round is about; none is all of them.
-        sampling: who takes part in a round.
-    """
-
-    def __init__(
-        self,
-        *,
-        proxy: Samples,
-        num_classes: int,
-        clients: int,
-        neighbours: int | None = None,
-        temperature: float | None = None,
-        itself: bool = True,
-        codec: Codec | None = None,
-        samples_per_round: int | None = None,
-        sampling: Sampling | None = None,
-    ) -> None:
-        super().__init__(
-            proxy=proxy,
-            num_classes=num_classes,
-            clients=clients,
-            codec=codec,
-            samples_per_round=samples_per_round,
-            sampling=sampling,
-        )
-        self.neighbours, self.temperature, self.itself = neighbours, temperature, itself
-
-    def chosen(
-        self, rows: Float[Tensor, "n n"], said: Float[Tensor, "n samples classes"]
-    ) -> Float[Tensor, "n n"]:
-        """Return the coefficients of this round's graph; what they were before does not matter."""
-        del rows
-        return similar(said, neighbours=self.neighbours, temperature=self.temperature, itself=self.itself)
+from fedkd.strategies._personal import PersonalStrategy
 
 
 @dataclass(frozen=True, kw_only=True)
-class SimilarityGraph(ServerStrategy):
+class SimilarityGraph(PersonalStrategy):
     """Answers about a public set cross; every client is taught what those say together who are like it."""
 
     neighbours: Count | None = None
@@ -85,25 +34,9 @@ class SimilarityGraph(ServerStrategy):
     itself: bool = True
     """Whether a client's own answers count in what it is taught."""
 
-    samples_per_round: Count | None = None
-    """Proxy samples that a round is about, drawn anew each round; none is the whole proxy set."""
-
-    takes: ClassVar[tuple[str | None, ...]] = ("logits", "probabilities")
-    needs_proxy: ClassVar[bool] = True
-    needs_classes: ClassVar[bool] = True
-    has_student: ClassVar[bool] = False
-
-    def create(self, side: ServerSide) -> SQMD:
-        """Return the Flower strategy."""
-        assert side.proxy is not None
-        return SQMD(
-            proxy=side.proxy,
-            num_classes=side.num_outputs,
-            clients=len(side.architecture_of),
-            neighbours=self.neighbours,
-            temperature=self.temperature,
-            itself=self.itself,
-            codec=side.codec,
-            samples_per_round=self.samples_per_round,
-            sampling=side.sampling,
-        )
+    def chosen(
+        self, rows: Float[Tensor, "n n"], said: Float[Tensor, "n samples classes"]
+    ) -> Float[Tensor, "n n"]:
+        """Return the coefficients of this round's graph; what they were before does not matter."""
+        del rows
+        return similar(said, neighbours=self.neighbours, temperature=self.temperature, itself=self.itself)

@@ -13,7 +13,8 @@ from fedkd.data.samples import Samples
 from fedkd.knowledge import Package, from_records, to_records
 from fedkd.knowledge.codecs.float32 import Float32
 from fedkd.strategies import Sampling
-from fedkd.strategies.personal_consensus import KTpFL
+from fedkd.strategies._personal import Personal
+from fedkd.strategies.personal_consensus import PersonalConsensus
 
 GridSaying = Callable[..., Grid]
 PROXY = Samples({"x": torch.zeros(2, 4)}, torch.zeros(2, dtype=torch.long), torch.tensor([7, 3]))
@@ -21,14 +22,14 @@ SAID = torch.tensor([[[0.9, 0.1], [0.8, 0.2]], [[0.8, 0.2], [0.7, 0.3]], [[0.1, 
 """What each of three clients says about the two samples."""
 
 
-def server(**changed: Any) -> KTpFL:
-    return KTpFL(
+def server(**changed: Any) -> Personal:
+    return Personal(
         **(
             {
                 "proxy": PROXY,
                 "num_classes": 2,
                 "clients": 3,
-                "rho": 0.1,
+                "rule": PersonalConsensus(rho=0.1).chosen,
                 "sampling": Sampling(num_clients=3, seed=1),
             }
             | changed

@@ -12,7 +12,8 @@ from fedkd.data.samples import Samples
 from fedkd.knowledge import Package, from_records, to_records
 from fedkd.knowledge.codecs.float32 import Float32
 from fedkd.strategies import Sampling
-from fedkd.strategies.similarity_graph import SQMD
+from fedkd.strategies._personal import Personal
+from fedkd.strategies.similarity_graph import SimilarityGraph
 
 GridSaying = Callable[..., Grid]
 PROXY = Samples({"x": torch.zeros(2, 4)}, torch.zeros(2, dtype=torch.long), torch.tensor([7, 3]))
@@ -22,9 +23,9 @@ SAID = torch.tensor(
 """What four clients say about the two samples: 0 and 2 are alike, 1 and 3 are."""
 
 
-def server(**changed: Any) -> SQMD:
-    usual = {"proxy": PROXY, "num_classes": 2, "clients": 4, "sampling": Sampling(num_clients=4, seed=1)}
-    return SQMD(**(usual | changed))
+def server(**options: Any) -> Personal:
+    rule, sampling = SimilarityGraph(**options).chosen, Sampling(num_clients=4, seed=1)
+    return Personal(proxy=PROXY, num_classes=2, clients=4, rule=rule, sampling=sampling)
 
 
 def reply(values: Tensor) -> RecordDict:
@@ -32,7 +33,7 @@ def reply(values: Tensor) -> RecordDict:
     return RecordDict({**to_records(package, Float32()), "metrics": MetricRecord({"num-examples": 5})})
 
 
-def taught(strategy: SQMD, grid_saying: GridSaying, play: Any) -> list[Tensor]:
+def taught(strategy: Personal, grid_saying: GridSaying, play: Any) -> list[Tensor]:
     game = play(strategy, grid_saying(lambda client, _: reply(SAID[client]), 4)).round().round()
     return [from_records(game.down[client]).values for client in range(4)]
 
