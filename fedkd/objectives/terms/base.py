@@ -200,6 +200,18 @@ class Term(Part, ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrueNumberTerm(Term, ABC):
+    """A loss on numbers that looks at the true ones, too."""
+
+    needs_numbers: ClassVar[bool] = True
+
+    @property
+    def needs_targets(self) -> bool:
+        """True numbers are learned."""
+        return True
+
+
+@dataclass(frozen=True, kw_only=True)
 class FeatureTerm(Term, ABC):
     """A loss between a layer of the student and one of the teachers' networks."""
 

@@ -7,18 +7,17 @@ and 5.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from fedkd import losses
 from fedkd.foundation.options import NonNegative
-from fedkd.objectives.terms.base import Lesson, Term
+from fedkd.objectives.terms.base import Lesson, TrueNumberTerm
 
 
 @dataclass(frozen=True, kw_only=True)
-class BoundedRegression(Term):
+class BoundedRegression(TrueNumberTerm):
     """Learns true numbers, and harder as long as the teachers know them better."""
 
     nu: NonNegative = 0.5
@@ -26,13 +25,6 @@ class BoundedRegression(Term):
 
     margin: NonNegative = 0.0
     """By how much its squared error must be smaller to be better."""
-
-    needs_numbers: ClassVar[bool] = True
-
-    @property
-    def needs_targets(self) -> bool:
-        """True numbers are learned."""
-        return True
 
     def loss(self, lesson: Lesson, learned: nn.Module | None) -> Float[Tensor, ""]:
         """Return the mean over the batch."""

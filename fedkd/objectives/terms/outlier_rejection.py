@@ -10,29 +10,21 @@ Efficient Method of Training Small Models for Regression Problems with Knowledge
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from fedkd import losses
 from fedkd.foundation.options import Positive
-from fedkd.objectives.terms.base import Lesson, Term
+from fedkd.objectives.terms.base import Lesson, TrueNumberTerm
 
 
 @dataclass(frozen=True, kw_only=True)
-class OutlierRejection(Term):
+class OutlierRejection(TrueNumberTerm):
     """Learns true numbers, but for those that are far from what the teachers say."""
 
     deviations: Positive = 3.0
     """How far a number may be from the teachers', in robust standard deviations of their distance over the batch."""
-
-    needs_numbers: ClassVar[bool] = True
-
-    @property
-    def needs_targets(self) -> bool:
-        """True numbers are learned."""
-        return True
 
     def loss(self, lesson: Lesson, learned: nn.Module | None) -> Float[Tensor, ""]:
         """Return the mean over the batch."""

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 
 from fedkd.foundation.options import NonNegative
 from fedkd.objectives.terms._teachers import teachers_in
-from fedkd.objectives.terms.base import Lesson, Shapes, Term
+from fedkd.objectives.terms.base import FeatureTerm, Lesson, Shapes
 
 
 @dataclass(frozen=True, kw_only=True)
-class VotedTriplets(Term):
+class VotedTriplets(FeatureTerm):
     """The order of the student's distances is held to the order that most teachers see in their own layers; memory goes with the cube of the batch."""
 
     margin: NonNegative = 0.2
@@ -31,24 +31,8 @@ class VotedTriplets(Term):
     scaled: bool = True
     """Divide features by the root of their mean squared distance; else margin and weight depend on their scale."""
 
-    student_layer: str = "features"
-    """Layer of the student: the name of a submodule (`body.3`), `features` or `logits`."""
-
-    teacher_layer: str = "features"
-    """Layer of each teacher: the same kind of name."""
-
     plain: ClassVar[bool] = False
     together: ClassVar[bool] = True
-
-    @property
-    def of_student(self) -> tuple[str, ...]:
-        """The layer of the student."""
-        return (self.student_layer,)
-
-    @property
-    def of_teacher(self) -> tuple[str, ...]:
-        """The layer of each teacher."""
-        return (self.teacher_layer,)
 
     def learned(self, shapes: Shapes) -> None:
         """Return nothing, after a look at whether the teachers' layers are there."""
