@@ -28,7 +28,7 @@ def serve(folder: RunFolder, grid: Grid, watcher: Watcher | None = None) -> None
     folder.write_json("partition.json", dict(data.manifest))
     strategy, student = server_side(experiment, data)
     task = task_of(data)
-    answer = task.answer(next(iter(data.info.views.values())), data.info.num_outputs)
+    answer = task.answer(data.info)
     evaluation = Evaluation(task, {"validation": data.validation, "test": data.test}, answer)
     plan = Plan(
         rounds=experiment.settings.rounds,

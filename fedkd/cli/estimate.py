@@ -141,7 +141,7 @@ def _payload(
     carries = experiment.method.client.carries_student
     models = (student_model(experiment),) * clients if carries else experiment.model.per_client(clients)
     shape, outputs = next(iter(experiment.data.views.values())), experiment.data.num_outputs
-    places = math.prod(TASKS[experiment.data.task].answer(shape, outputs)[:-1])
+    places = math.prod(TASKS[experiment.data.task].answer(experiment.data)[:-1])
     each = {
         model: payload_of(
             experiment.method, Ground(_network(experiment, model), shape, asked, outputs, places)
@@ -188,6 +188,6 @@ def _once(experiment: Experiment) -> int:
     sample = sum(sizes.values()) + 8
     if getattr(experiment.proxy, "labelled", False):
         task = TASKS[data.task]
-        places = math.prod(task.answer(next(iter(data.views.values())), data.num_outputs)[:-1])
+        places = math.prod(task.answer(data)[:-1])
         sample += 8 * places if task.probabilistic or task.embeds else 4 * data.target_width
     return sample * experiment.proxy.count(data.sizes().train)

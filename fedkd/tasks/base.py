@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from fedkd.data.datasets.base import DataInfo
+from fedkd.data.datasets.base import DataInfo, DataSet
 from fedkd.losses import cosine, mae, mse
 
 Divergence = Literal["task", "mae", "mse", "cosine"]
@@ -71,15 +71,9 @@ class Task(ABC):
         return cls()
 
     @classmethod
-    def answer(cls, shape: tuple[int, ...], num_outputs: int) -> tuple[int, ...]:
-        """Return the shape of what a network says of one sample: a vector, by default.
-
-        Args:
-            shape: of the sample, in its main view.
-            num_outputs: classes, symbols, or numbers to predict.
-        """
-        del shape
-        return (num_outputs,)
+    def answer(cls, data: DataInfo | DataSet) -> tuple[int, ...]:
+        """Return the shape of what a network says of one sample: a vector, by default."""
+        return (data.num_outputs,)
 
     def rows(self, said: Shaped[Tensor, "n ..."]) -> Shaped[Tensor, "rows ..."]:
         """Return outputs or targets one answer below the other, those that count; by default a sample is one answer."""

@@ -7,18 +7,15 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from fedkd.losses import kd
-from fedkd.tasks._softmax import alike, logarithm, softmax
-from fedkd.tasks.base import Task
+from fedkd.tasks._distributions import Distributions, alike, softmax
 
 
-class Classification(Task):
+class Classification(Distributions):
     """One of C classes; outputs are logits or log-probabilities."""
 
     score: ClassVar[str] = "accuracy"
     metric_names: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1", "loss", "ece")
     larger_is_better: ClassVar[frozenset[str]] = frozenset({"accuracy", "macro_f1"})
-    probabilistic: ClassVar[bool] = True
     one_class: ClassVar[bool] = True
 
     def supervised(
@@ -26,12 +23,6 @@ class Classification(Task):
     ) -> Float[Tensor, " n"]:
         """Return the cross-entropy of each sample in nats."""
         return F.cross_entropy(outputs, targets, reduction="none")
-
-    def natural_divergence(
-        self, student: Float[Tensor, "n classes"], teacher: Float[Tensor, "n classes"], temperature: float
-    ) -> Float[Tensor, " n"]:
-        """Return `T^2 KL(teacher_T || student_T)` of each sample in nats."""
-        return kd(student, teacher, temperature=temperature, reduction="none")
 
     def measured(
         self, outputs: Float[Tensor, "clients n classes"], targets: Int[Tensor, " n"]
@@ -48,10 +39,6 @@ class Classification(Task):
         )
         return torch.stack(columns, dim=-1)
 
-    def summand(self, outputs: Float[Tensor, "n classes"]) -> Float[Tensor, "n classes"]:
-        """Return the probabilities."""
-        return softmax(outputs.detach()).probabilities()
-
     def summand_and_losses(
         self, outputs: Float[Tensor, "n classes"], targets: Int[Tensor, " n"]
     ) -> tuple[Float[Tensor, "n classes"], Float[Tensor, " n"]]:
@@ -59,14 +46,6 @@ class Classification(Task):
         said = softmax(outputs.detach())
         losses = said.losses(outputs.detach(), targets)
         return said.probabilities(), losses
-
-    def from_mean(self, mean: Float[Tensor, "n classes"]) -> Float[Tensor, "n classes"]:
-        """Return log-probabilities; one below e^-708, the least that float64 can hold, counts as that."""
-        return logarithm(mean)
-
-    def harden(self, teacher: Float[Tensor, "n classes"]) -> Int[Tensor, " n"]:
-        """Return the class with the largest score."""
-        return teacher.argmax(dim=-1)
 
     def agreement(self, first: Float[Tensor, "n classes"], second: Float[Tensor, "n classes"]) -> float:
         """Return the share of samples on which two models name the same class."""

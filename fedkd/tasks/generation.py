@@ -13,14 +13,12 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
-from fedkd.data.datasets.base import DataInfo
-from fedkd.losses import kd
-from fedkd.tasks._softmax import alike, logarithm, softmax
-from fedkd.tasks.base import Task
+from fedkd.data.datasets.base import DataInfo, DataSet
+from fedkd.tasks._distributions import Distributions, alike, softmax
 
 
 @dataclass(frozen=True)
-class Generation(Task):
+class Generation(Distributions):
     """The next symbol, again and again.
 
     Args:
@@ -38,7 +36,6 @@ class Generation(Task):
         "loss",
     )
     larger_is_better: ClassVar[frozenset[str]] = frozenset({"accuracy", "exact_match"})
-    probabilistic: ClassVar[bool] = True
     continues: ClassVar[bool] = True
 
     @classmethod
@@ -47,9 +44,9 @@ class Generation(Task):
         return cls(prompt=data.prompt)
 
     @classmethod
-    def answer(cls, shape: tuple[int, ...], num_outputs: int) -> tuple[int, ...]:
-        """Return [places, symbols]."""
-        return (*shape, num_outputs)
+    def answer(cls, data: DataInfo | DataSet) -> tuple[int, ...]:
+        """Return [places, symbols]; there are as many places as the main view has."""
+        return (*next(iter(data.views.values())), data.num_outputs)
 
     def rows(self, said: Shaped[Tensor, "n places ..."]) -> Shaped[Tensor, "rows ..."]:
         """Return the distributions, or the symbols, of all places that are asked about."""
@@ -67,15 +64,6 @@ class Generation(Task):
         # Written out: a loss that ignores targets does not vectorise.
         losses = -F.log_softmax(said, dim=-1).gather(-1, true.clamp_min(0)[..., None])[..., 0]
         return _mean_of_known(losses, true >= 0)
-
-    def natural_divergence(
-        self,
-        student: Float[Tensor, "rows symbols"],
-        teacher: Float[Tensor, "rows symbols"],
-        temperature: float,
-    ) -> Float[Tensor, " rows"]:
-        """Return `T^2 KL(teacher_T || student_T)` of each place in nats: word-level distillation (Kim & Rush, 2016, section 3.1)."""
-        return kd(student, teacher, temperature=temperature, reduction="none")
 
     def measured(
         self, outputs: Float[Tensor, "clients n places symbols"], targets: Int[Tensor, "n places"]
@@ -101,10 +89,6 @@ class Generation(Task):
         )
         return torch.stack(columns, dim=-1)
 
-    def summand(self, outputs: Float[Tensor, "n places symbols"]) -> Float[Tensor, "n places symbols"]:
-        """Return the probabilities."""
-        return softmax(outputs.detach()).probabilities()
-
     def summand_and_losses(
         self, outputs: Float[Tensor, "n places symbols"], targets: Int[Tensor, "n places"]
     ) -> tuple[Float[Tensor, "n places symbols"], Float[Tensor, " n"]]:
@@ -112,14 +96,6 @@ class Generation(Task):
         said = softmax(outputs.detach())
         losses = self._asked(said.losses(outputs.detach(), targets.clamp_min(0)))
         return said.probabilities(), _mean_of_known(losses, self._asked(targets) >= 0)
-
-    def from_mean(self, mean: Float[Tensor, "n places symbols"]) -> Float[Tensor, "n places symbols"]:
-        """Return log-probabilities; one below e^-708, the least that float64 can hold, counts as that."""
-        return logarithm(mean)
-
-    def harden(self, teacher: Float[Tensor, "n places symbols"]) -> Int[Tensor, "n places"]:
-        """Return the symbol with the largest score at each place."""
-        return teacher.argmax(dim=-1)
 
     def agreement(
         self, first: Float[Tensor, "n places symbols"], second: Float[Tensor, "n places symbols"]

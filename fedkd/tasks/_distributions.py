@@ -5,12 +5,16 @@
 (tensor([[0.8808]]), tensor([[0.1269]]))
 """
 
-from typing import NamedTuple
+from abc import ABC
+from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from fedkd.losses import kd
+from fedkd.tasks.base import Task
 
 
 class Softmax(NamedTuple):
@@ -49,14 +53,36 @@ def softmax(
     return Softmax(largest, exponentials, exponentials.sum(dim=-1))
 
 
-def logarithm(mean: Float[Tensor, "*clients n classes"]) -> Float[Tensor, "*clients n classes"]:
-    """Return the logarithm of probabilities; one below e^-708, the least that float64 can hold, counts as that."""
-    return mean.clamp_min(torch.finfo(torch.float64).tiny).log()
-
-
 def alike(outputs: Float[Tensor, "clients n classes"]) -> Bool[Tensor, " clients"]:
     """Return for each network whether it gives the same probabilities to all it is shown; one sample says nothing."""
     if outputs.shape[1] < 2:
         return torch.zeros(len(outputs), dtype=torch.bool, device=outputs.device)
     probabilities = F.softmax(outputs, dim=-1)
     return (probabilities.amax(dim=1) - probabilities.amin(dim=1) < 1e-6).all(dim=-1)
+
+
+class Distributions(Task, ABC):
+    """A task whose outputs are scores of distributions over the last axis: teachers are averaged as probabilities."""
+
+    probabilistic: ClassVar[bool] = True
+
+    def summand(self, outputs: Float[Tensor, "n ... classes"]) -> Float[Tensor, "n ... classes"]:
+        """Return the probabilities."""
+        return softmax(outputs.detach()).probabilities()
+
+    def from_mean(self, mean: Float[Tensor, "n ... classes"]) -> Float[Tensor, "n ... classes"]:
+        """Return log-probabilities; one below e^-708, the least that float64 can hold, counts as that."""
+        return mean.clamp_min(torch.finfo(torch.float64).tiny).log()
+
+    def natural_divergence(
+        self,
+        student: Float[Tensor, "rows classes"],
+        teacher: Float[Tensor, "rows classes"],
+        temperature: float,
+    ) -> Float[Tensor, " rows"]:
+        """Return `T^2 KL(teacher_T || student_T)` of each row in nats; of text it is word-level distillation (Kim & Rush, 2016, section 3.1)."""
+        return kd(student, teacher, temperature=temperature, reduction="none")
+
+    def harden(self, teacher: Float[Tensor, "n ... classes"]) -> Int[Tensor, "n ..."]:
+        """Return the class, symbol or item with the largest score."""
+        return teacher.argmax(dim=-1)
