@@ -203,24 +203,24 @@ def _check_task(experiment: "Experiment") -> None:
     if kind not in TASKS:
         raise IllegalCombination(f"data={data} is for {kind}, and runs know {' and '.join(TASKS)}")
     task = TASKS[kind]
-    for slot in ("strategy", "client", "knowledge", "weighting", "fusion"):
-        part = getattr(method, slot)
-        by_class = getattr(part, "by_class", False) or (slot == "weighting" and "labels" in part.needs)
-        if part is not None and (
-            (part.needs_classes and not task.probabilistic) or (by_class and not task.one_class)
-        ):
+    slots = ("strategy", "client", "knowledge", "weighting", "fusion")
+    parts = {slot: part for slot in slots if (part := getattr(method, slot)) is not None}
+    for slot, part in parts.items():
+        by_class = part.by_class or (slot == "weighting" and "labels" in part.needs)
+        if (part.needs_classes and not task.probabilistic) or (by_class and not task.one_class):
             raise IllegalCombination(
                 f"method.{slot}={experiment.named(slot)} is about classes, data={data} is a {kind}; "
                 "fedavg, fedprox, fedmd, feddf, local and pooled work on every task"
             )
-        if getattr(part, "needs_embeddings", False) and not task.embeds:
-            raise IllegalCombination(
-                f"method.{slot}={experiment.named(slot)} is about embeddings, which networks give in recognition, and data={data} is a {kind}; "
-                "take mean_logits, or data=orl_faces"
-            )
+    fusion = f"method.fusion={experiment.named('fusion')}" if method.fusion is not None else ""
+    if method.fusion is not None and method.fusion.needs_embeddings and not task.embeds:
+        raise IllegalCombination(
+            f"{fusion} is about embeddings, which networks give in recognition, and data={data} is a {kind}; "
+            "take mean_logits, or data=orl_faces"
+        )
     if method.fusion is not None and method.fusion.needs_gaussians and not task.gaussian:
         raise IllegalCombination(
-            f"method.fusion={experiment.named('fusion')} is about normal distributions, data={data} is a {kind}; "
+            f"{fusion} is about normal distributions, data={data} is a {kind}; "
             "take data.predicts=gaussian with a set of numbers, or method.fusion=mean_logits"
         )
 

@@ -133,11 +133,8 @@ class Distiller(Part):
         Raises:
             IllegalCombination: a term needs what is not given, or samples are weighed and there are terms.
         """
-        names, taught = self.hard, task.harden(teacher) if self.hard else teacher
-        if self.sequences.beam and not self.hard:
-            assert speak is not None
-            inputs, taught = self.sequences.continued(inputs, speak, prompt=task.prompt)
-            names = True
+        labels = self.hard or self.sequences.beam > 0
+        inputs, taught = self._taught(inputs, teacher, task, speak)
         of_labels = torch.full((len(teacher),), self.label_weight) if label_weights is None else label_weights
         learns_labels = bool((of_labels > 0).any())
 
@@ -146,7 +143,7 @@ class Distiller(Part):
             return run_network(student, seen)
 
         def of_samples(outputs: Tensor, rows: Tensor) -> Tensor:
-            if names:
+            if labels:
                 apart = task.supervised(outputs, taught[rows])
             else:
                 apart = task.divergence(
@@ -194,6 +191,17 @@ class Distiller(Part):
             watch.restore()
         shares_of = {} if lessons is None else lessons.criterion.shares()
         return Taught(last, watch.epochs, watch.best_score, shares_of)
+
+    def _taught(
+        self, inputs: Mapping[str, Tensor], teacher: Tensor, task: Task, speak: Speak | None
+    ) -> tuple[Mapping[str, Tensor], Tensor]:
+        """Return the samples, and what is learned of them: what the teachers say, the label that they name, or what they would go on with."""
+        if self.hard:
+            return inputs, task.harden(teacher)
+        if not self.sequences.beam:
+            return inputs, teacher
+        assert speak is not None
+        return self.sequences.continued(inputs, speak, prompt=task.prompt)
 
 
 def triplet(
