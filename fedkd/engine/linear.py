@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
 _NARROW = 16
-"""Outputs up to which a layer is narrow; by `python -m simulations.bench run logistic` and timings of single products."""
+"""Outputs up to which a layer is narrow: heads of classifiers with about ten classes are; where it begins to pay was not measured."""
 
 
 class _WeightsFirst(TorchFunctionMode):
