@@ -4,6 +4,7 @@ python -m simulations.bench list
 python -m simulations.bench run                     # everything
 python -m simulations.bench run mlp_fedavg lenet    # some workloads
 python -m simulations.bench run --quick             # everything small, in less than a minute
+python -m simulations.bench profile logistic        # where a worker's time goes
 """
 
 import importlib
@@ -24,6 +25,7 @@ from simulations.bench.contest import contestants
 from simulations.bench.machine import described, machine
 from simulations.bench.picture import draw
 from simulations.bench.processes import Broken
+from simulations.bench.profiling import profiled
 from simulations.bench.settings import Settings
 from simulations.bench.tables import Report
 
@@ -92,6 +94,24 @@ def run(
             _write(kept)
     if broken:
         sys.exit(1)
+
+
+@app.command("profile")
+def show_profile(
+    name: Annotated[str, typer.Argument(help="A workload that trains clients.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="More of the config, such as engine.precision=bfloat16.")
+    ] = None,
+    clients: Annotated[
+        int, typer.Option(help="How many clients train, of those of the workload.", min=1)
+    ] = 25,
+) -> None:
+    """Say which operators of PyTorch take the time of a worker that trains clients of a workload."""
+    known = {workload: module for workload, module in found().items() if hasattr(module, "config")}
+    if name not in known:
+        raise typer.BadParameter(f"no workload {name}; there are {', '.join(known)}")
+    for operator in profiled([*known[name].config(Settings()), *(overrides or ())], clients=clients)[:12]:
+        print(f"{operator.share:6.1%}  {operator.calls:7,} calls  {operator.name}")
 
 
 def _leave(*_: object) -> None:

@@ -9,6 +9,7 @@ from simulations.bench.contest import Contest, contestants
 from simulations.bench.job import Contestant, Job
 from simulations.bench.peers import raw
 from simulations.bench.prepare import prepare
+from simulations.bench.profiling import profiled
 from simulations.bench.settings import fedavg, patches
 from simulations.bench.tables import compared, ratios, spread
 
@@ -53,3 +54,10 @@ def test_ratios_are_taken_within_a_repeat() -> None:
     assert ratios([2.0, 9.0], [1.0, 3.0]) == [2.0, 3.0]
     assert spread([3.0, 1.0, 2.0]) == "2.00 [1.00, 3.00]"
     assert pytest.approx([1.5]) == ratios([3.0], [2.0])
+
+
+def test_a_profile_names_the_product_of_the_layers_and_its_shares_sum_to_one() -> None:
+    found = profiled([*fedavg(1), *patches(3, 64), "engine=vectorised"], clients=3)
+    assert sum(one.share for one in found) == pytest.approx(1.0)
+    assert [one.share for one in found] == sorted((one.share for one in found), reverse=True)
+    assert any("mm" in one.name and one.calls for one in found)

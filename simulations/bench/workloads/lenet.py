@@ -8,14 +8,18 @@ from simulations.bench.tables import Report, compared
 TITLE = "LeNet on Fashion-MNIST, FedAvg"
 
 
+def config(settings: Settings) -> list[str]:
+    """Return the config: 50 clients a round, 10 steps of 32 each."""
+    return [*fedavg(1), *fashion(settings.pick(50, 4), settings.pick(320, 64)), "model=lenet"]
+
+
 def run(settings: Settings) -> list[Report]:
-    """Run 50 clients a round, 10 steps of 32 each, in float32, and in bfloat16 where a contestant says so."""
-    clients, samples = settings.pick(50, 4), settings.pick(320, 64)
-    work = [*fedavg(1), *fashion(clients, samples), "model=lenet"]
-    outcomes = Contest(work).run(
+    """Run it for four rounds in float32, and in bfloat16 where a contestant says so."""
+    clients, steps = settings.pick(50, 4), settings.pick(10, 2)
+    outcomes = Contest(config(settings)).run(
         [*contestants(settings), *([] if settings.quick else [BFLOAT16])],
         rounds=settings.pick(4, 2),
         repeats=settings.repeats,
     )
-    title = f"{TITLE}: {clients} clients a round, {samples // 32} steps of 32"
+    title = f"{TITLE}: {clients} clients a round, {steps} steps of 32"
     return [compared(title, outcomes, clients)]
