@@ -10,7 +10,6 @@ before the test.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import safetensors.torch
@@ -19,7 +18,7 @@ from scipy import stats
 
 import fedkd
 from fedkd.foundation.run_folder import RunFolder
-from simulations.study import Interval, Sheet, Study, seeds_from_command_line
+from simulations.study import Interval, Sheet, Study, bars, seeds_from_command_line
 
 DOMAINS = ("mnist", "negative", "digits", "mfeat")
 TARGETS = ("digits", "mfeat")
@@ -154,20 +153,9 @@ def picture(found: Mapping[str, Mapping[str, Interval]]) -> Figure:
     """Draw accuracies on each target, one panel for each."""
     figure = Figure(figsize=(12, 3.8), layout="constrained")
     for axes, (target, scores) in zip(figure.subplots(1, len(found)), found.items(), strict=True):
-        means = [100 * one.mean for one in scores.values()]
-        spread = [
-            [100 * (one.mean - one.low) for one in scores.values()],
-            [100 * (one.high - one.mean) for one in scores.values()],
-        ]
-        colors = ["C0" if who.startswith("student") else "grey" for who in scores]
-        axes.barh(
-            range(len(scores)), means, xerr=spread, capsize=3, color=cast("list[str]", colors), alpha=0.8
-        )
-        axes.set_yticks(range(len(scores)), list(scores), fontsize=8)
-        axes.invert_yaxis()
+        bars(axes, scores, ["C0" if who.startswith("student") else "grey" for who in scores])
         axes.set_title(f"target: {target}")
         axes.set_xlabel("test accuracy, %")
-        axes.grid(visible=True, axis="x", alpha=0.3)
     return figure
 
 

@@ -18,14 +18,17 @@ from fedkd.engine.beginning import MODEL
 from fedkd.foundation.run_folder import RunFolder
 from fedkd.models.base import Signature, predict
 from fedkd.runtime.flower_internals import deserialise
-from simulations.study import Interval, Sheet, Study, choose, seeds_from_command_line
+from simulations.study import Interval, Sheet, Study, bars, choose, seeds_from_command_line
 
 SPLITS = {
     "2 of 5 classes": [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]],
     "5 of 2 classes": [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]],
 }
 ARMS = {
-    "mean of probabilities": ["method.fusion=mean_probabilities", "method.weighting=uniform"],
+    "mean of probabilities": [
+        "method.fusion={name: mean_probabilities, temperature: 4.0}",
+        "method.weighting=uniform",
+    ],
     "mean of logits": ["method.fusion=mean_logits", "method.weighting=uniform"],
     "labels": ["proxy.labelled=true", "method.distiller.label_weight=1"],
 }
@@ -38,7 +41,7 @@ BEST, FUSED = "clients_mean/test/accuracy", "ensemble_uniform/test/accuracy"
 def main() -> None:
     """Run the study, print its tables and draw it."""
     study = Study("enhancement", seeds_from_command_line(__doc__))
-    rows, special, bars, said = [], [], {}, []
+    rows, special, scores, said = [], [], {}, []
     for split, classes in SPLITS.items():
         common = [*COMMON, f"partition.classes={classes}", f"clients={len(classes)}"]
         others = study.run({f"{arm}, {split}": own for arm, own in ARMS.items()}, common=common)
@@ -60,9 +63,9 @@ def main() -> None:
                 said.append(f"{split}, masks against the {arm}: {gain.points()} points")
         centred = CENTRED[int(best["point"].iloc[0])]
         rows.append([split, f"student, {UNION} (centred: {centred})", found[UNION].percent(), ""])
-        bars[split] = {"a specialist": alone, **{arm: found[arm] for arm in (*ARMS, UNION)}}
+        scores[split] = {"a specialist": alone, **{arm: found[arm] for arm in (*ARMS, UNION)}}
         special += specialists(split, classes, [Path(folder) for folder in best["folder"]])
-    study.picture(picture(bars))
+    study.picture(picture(scores))
     study.show(
         f"Specialists into one student on digits, {len(study.seeds)} paired seeds, test accuracy over all classes in % [95 % interval]",
         ["specialists", "who", "accuracy", "masked union minus this, points"],
@@ -110,23 +113,15 @@ def pair(folder: Path, client: int, classes: list[int]) -> tuple[float, float]:
     return right[0], right[1]
 
 
-def picture(bars: Mapping[str, Mapping[str, Interval]]) -> Figure:
+def picture(scores: Mapping[str, Mapping[str, Interval]]) -> Figure:
     """Draw accuracy over all classes of a specialist and of each student, one panel for each split."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
-    panels = figure.subplots(1, len(bars), sharex=True)
-    for axes, (split, found) in zip(panels, bars.items(), strict=True):
-        means = [100 * one.mean for one in found.values()]
-        spread = [
-            [100 * (one.mean - one.low) for one in found.values()],
-            [100 * (one.high - one.mean) for one in found.values()],
-        ]
-        colors = ["grey", "C1", "C1", "black", "C0"]
-        axes.barh(range(len(found)), means, xerr=spread, capsize=3, color=colors, alpha=0.8)
-        axes.set_yticks(range(len(found)), list(found) if axes is panels[0] else [""] * len(found))
-        axes.invert_yaxis()
+    panels = figure.subplots(1, len(scores), sharex=True)
+    for axes, (split, found) in zip(panels, scores.items(), strict=True):
+        bars(axes, found, ["grey", "C1", "C1", "black", "C0"])
+        axes.tick_params(labelleft=axes is panels[0])
         axes.set_title(f"specialists: {split}")
         axes.set_xlabel("test accuracy over all classes, %")
-        axes.grid(visible=True, axis="x", alpha=0.3)
     return figure
 
 

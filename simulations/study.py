@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
@@ -143,6 +144,19 @@ class Study:
         if holds_run(folder):
             return fedkd.resume(folder)
         return fedkd.run(*overrides, f"output={folder}")
+
+
+def bars(axes: Axes, found: Mapping[str, Interval], colors: Sequence[str]) -> None:
+    """Draw shares as bars in percent with their intervals, one below the other, each with its name."""
+    means = [100 * one.mean for one in found.values()]
+    spread = [
+        [100 * (one.mean - one.low) for one in found.values()],
+        [100 * (one.high - one.mean) for one in found.values()],
+    ]
+    axes.barh(range(len(found)), means, xerr=spread, capsize=3, color=list(colors), alpha=0.8)
+    axes.set_yticks(range(len(found)), list(found), fontsize=8)
+    axes.invert_yaxis()
+    axes.grid(visible=True, axis="x", alpha=0.3)
 
 
 def slug(arm: str) -> str:
