@@ -48,7 +48,7 @@ def main() -> None:
             curves[f"{size}, {inputs}"] = each
             gain = Interval.of(list(runs[REPORT] - runs[TEACHING]))
             last = gains[size].points() if inputs == "noisy" else ""
-            rows.append([size, noise, *(one.percent() for one in each), gain.points(), last])
+            rows.append([f"{size}, {inputs}", noise, *(one.percent() for one in each), gain.points(), last])
     study.picture(picture(curves))
     said = [f"{size} student: {verdict(gain)} ({gain.points()} points)" for size, gain in gains.items()]
     study.show(
