@@ -9,7 +9,7 @@ from torch import nn
 
 from fedkd.assembly.experiment import Experiment
 from fedkd.assembly.networks import client_models, student_model
-from fedkd.assembly.trained import weights_in
+from fedkd.assembly.trained import weights_for
 from fedkd.data.federated import FederatedData, federate
 from fedkd.data.lending import Shareable, restored, shareable
 from fedkd.engine import ClientSide
@@ -82,6 +82,10 @@ def server_side(experiment: Experiment, data: FederatedData) -> tuple[Federated,
     students = _students(experiment, data)
     names = {identity(model): name for name, model in experiment.model.architectures().items()}
     num_clients = len(data.assignments)
+    architecture_of = {
+        client: names[identity(model)]
+        for client, model in enumerate(experiment.model.per_client(num_clients))
+    }
     side = ServerSide(
         streams=Streams(settings.seed),
         task=task_of(data),
@@ -93,10 +97,7 @@ def server_side(experiment: Experiment, data: FederatedData) -> tuple[Federated,
             seed=settings.seed,
         ),
         students=students,
-        architecture_of={
-            client: names[identity(model)]
-            for client, model in enumerate(experiment.model.per_client(num_clients))
-        },
+        architecture_of=architecture_of,
         proxy=data.proxy,
         proxy_labelled=data.proxy_labelled,
         validation=data.validation,
@@ -105,7 +106,11 @@ def server_side(experiment: Experiment, data: FederatedData) -> tuple[Federated,
         distiller=method.distiller,
         codec=method.codec,
         codec_down=method.codec_down,
-        trained=[weights_in(place, key="method.strategy.checkpoints") for place in method.strategy.trained],
+        trained=weights_for(
+            (students[architecture_of[client]] for client in range(num_clients)),
+            method.strategy.trained,
+            key="method.strategy.checkpoints",
+        ),
         fresh=lambda model, number: initial_network(
             model or student_model(experiment), data, Streams(settings.seed), owner=f"server/{number}"
         ),

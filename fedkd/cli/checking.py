@@ -10,6 +10,7 @@ from fedkd.assembly.compose import compose, sweep
 from fedkd.assembly.experiment import Experiment
 from fedkd.cli.estimate import Estimate, cost_words, estimate_of
 from fedkd.data.archive import is_cached
+from fedkd.data.pretrained import archive_of, published_names
 from fedkd.foundation.errors import RunFolderError
 from fedkd.foundation.run_folder import holds_run
 from fedkd.reporting.measures import size_words
@@ -30,7 +31,7 @@ def check_all(overrides: Sequence[str], *, own: Path | None, many: bool) -> None
         typer.echo(
             "\n".join(
                 f"# {line}".rstrip()
-                for line in ["", *_words(estimate_of(experiment)), _data_words(experiment)]
+                for line in ["", *_words(estimate_of(experiment)), *_data_words(experiment)]
             )
         )
 
@@ -72,8 +73,14 @@ def _payload_words(rounds: tuple[int, ...] | None, total: int | None, *, exact: 
     return f"{most}{rounds[-1]:,} bytes a round{later}, {total:,} ({size_words(total)}) in all"
 
 
-def _data_words(experiment: Experiment) -> str:
-    here = all(is_cached(archive) for archive in experiment.data.archives())
-    return f"  data            {experiment.data.name()}, " + (
-        "on this machine" if here else "to be fetched first"
-    )
+def _data_words(experiment: Experiment) -> list[str]:
+    """Return lines on what has to be here: the data, and published weights with which clients begin."""
+    wanted = {"data": {experiment.data.name(): experiment.data.archives()}}
+    names = [place for place in experiment.method.strategy.trained if place in published_names()]
+    wanted["weights"] = {name: (archive_of(name),) for name in names}
+    return [
+        f"  {kind:<15} {name}, "
+        + ("on this machine" if all(is_cached(archive) for archive in archives) else "to be fetched first")
+        for kind, own in wanted.items()
+        for name, archives in own.items()
+    ]

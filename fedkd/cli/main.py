@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data = typer.Typer(help="Bring data sets to this machine, and list them.")
+data = typer.Typer(help="Bring data sets and published weights to this machine, and list them.")
 app.add_typer(data, name="data")
 
 Overrides = Annotated[
@@ -151,9 +151,9 @@ def calibrate(overrides: Overrides = None, config_dir: OwnRecipes = None) -> Non
 @data.command()
 def fetch(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", show_default=False)] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Every data set there is.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Everything there is.")] = False,
 ) -> None:
-    """Make sure that data sets are on this machine, and sound."""
+    """Make sure that data sets, and published weights, are on this machine, and sound."""
     from fedkd.cli.stock import fetch_sets
 
     raise typer.Exit(fetch_sets(names or [], everything=everything))
@@ -161,7 +161,7 @@ def fetch(
 
 @data.command("list")
 def list_sets() -> None:
-    """List the data sets: where from, how large, under which licence, and whether they are here."""
+    """List data sets and published weights: where from, how large, under which licence, and whether they are here."""
     from fedkd.cli.stock import list_sets as write
 
     write()

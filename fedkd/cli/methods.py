@@ -139,7 +139,9 @@ def _crossing(method: Method, resolved: Mapping[str, Any]) -> tuple[str, str]:
         whose = " of the student" if method.client.carries_student else ""
         beside = any(any(method.strategy.sent_beside(one.network, one.outputs)) for one in grounds())
         down = f"`weights`{whose}" + (" and what the strategy adds" if beside else "")
-        return f"`{said}`{whose}{evidence}", down if method.strategy.sends_weights else "nothing"
+        if not method.strategy.sends_weights:
+            down = "`weights` to begin with" if beside else "nothing"
+        return f"`{said}`{whose}{evidence}", down
     fused = said if method.fusion is None else method.fusion.gives
     codecs = (resolved["codec"], resolved["codec_down"] or resolved["codec"])
     up, down = (f"`{what}` as `{_nested(spec)}`" for what, spec in zip((said, fused), codecs, strict=True))

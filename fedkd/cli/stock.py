@@ -1,4 +1,4 @@
-"""`fedkd data`: the data sets, and bringing them here."""
+"""`fedkd data`: the data sets and published weights, and bringing them here."""
 
 import typer
 from rich.console import Console
@@ -10,7 +10,7 @@ from fedkd.foundation.errors import DataUnavailable, FedkdError, InvalidOption
 
 
 def fetch_sets(names: list[str], *, everything: bool) -> int:
-    """Fetch data sets one after the other; return 0, or the exit code of the last that could not be had.
+    """Fetch data sets and weights one after the other; return 0, or the exit code of the last that could not be had.
 
     Raises:
         InvalidOption: no name was given.
@@ -32,7 +32,7 @@ def fetch_sets(names: list[str], *, everything: bool) -> int:
 
 
 def list_sets() -> None:
-    """Write a row for each data set."""
+    """Write a row for each data set, and for the weights of networks."""
     table = Table("name", "task", "size", "where from", "licence", "here")
     for row in inventory():
         table.add_row(row.name, row.task, row.size, row.origin, row.licence, "yes" if row.present else "no")

@@ -32,11 +32,12 @@ class Archive:
     """A data set as files.
 
     Args:
-        name: name of the data set.
+        name: name of the data set, or of what else the files hold.
         files: bare names of the files that every source must deliver.
         sources: tried in this order.
         decode: reads the files in a folder into arrays.
         sha256: what `digest` gives for the right arrays.
+        kind: what it is, in words.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Archive:
     sources: tuple[Source, ...]
     decode: Callable[[Path], Arrays]
     sha256: str
+    kind: str = "data set"
 
     @property
     def path(self) -> Path:
@@ -61,7 +63,7 @@ def digest(arrays: Mapping[str, npt.NDArray[np.generic]]) -> str:
     """Return the SHA-256 over names, types, shapes and bytes of arrays, in the order of their names."""
     state = hashlib.sha256()
     for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
+        array = np.asarray(arrays[name], order="C")  # a single number stays one, without an axis
         state.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
         state.update(array.data)
     return state.hexdigest()
@@ -104,7 +106,7 @@ def is_cached(archive: Archive) -> bool:
         return archive.path.exists()
     except OSError as error:
         raise DataUnavailable(
-            f"data set {archive.name}: cannot look into {cache_folder()} ({error.strerror})"
+            f"{archive.kind} {archive.name}: cannot look into {cache_folder()} ({error.strerror})"
         ) from error
 
 
@@ -114,15 +116,15 @@ def _read(archive: Archive) -> Arrays:
         arrays: Arrays = dict(load_file(archive.path))
     except OSError as error:
         raise DataUnavailable(
-            f"data set {archive.name}: cannot read {archive.path} ({error.strerror or error}); {cure}"
+            f"{archive.kind} {archive.name}: cannot read {archive.path} ({error.strerror or error}); {cure}"
         ) from error
     except SafetensorError as error:
         raise DataUnavailable(
-            f"data set {archive.name}: {archive.path} is damaged ({error}); {cure}"
+            f"{archive.kind} {archive.name}: {archive.path} is damaged ({error}); {cure}"
         ) from error
     if digest(arrays) != archive.sha256:
         raise DataUnavailable(
-            f"data set {archive.name}: {archive.path} does not hold what it should (SHA-256 differs); {cure}"
+            f"{archive.kind} {archive.name}: {archive.path} does not hold what it should (SHA-256 differs); {cure}"
         )
     return arrays
 
@@ -137,11 +139,11 @@ def _fetch(archive: Archive, *, visible: bool) -> Arrays:
                 failures.append(f"{source.label}: {error}")
                 continue
             # what is saved is memory, and parts of larger arrays lie in it otherwise than they are read
-            save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, part)
+            save_file({name: np.asarray(array, order="C") for name, array in arrays.items()}, part)
             part.chmod(0o644)  # a temporary file is private; a cache may be shared
             part.replace(archive.path)
             return arrays
-    raise DataUnavailable(f"data set {archive.name}: no source delivered it [{'; '.join(failures)}]")
+    raise DataUnavailable(f"{archive.kind} {archive.name}: no source delivered it [{'; '.join(failures)}]")
 
 
 def _from(source: Source, archive: Archive, progress: Progress) -> Arrays:
@@ -159,7 +161,7 @@ def _from(source: Source, archive: Archive, progress: Progress) -> Arrays:
     found = digest(arrays)
     if found != archive.sha256:
         raise SourceError(
-            f"what it delivered is not the data set: SHA-256 {found[:12]}..., expected {archive.sha256[:12]}..."
+            f"what it delivered is something else: SHA-256 {found[:12]}..., expected {archive.sha256[:12]}..."
         )
     return arrays
 
@@ -178,7 +180,7 @@ def _part_file(archive: Archive) -> Iterator[Path]:
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataUnavailable(
-            f"data set {archive.name}: cannot write to the cache {folder} ({reason}); free it, or set FEDKD_CACHE to another folder"
+            f"{archive.kind} {archive.name}: cannot write to the cache {folder} ({reason}); free it, or set FEDKD_CACHE to another folder"
         ) from error
     finally:
         if part is not None:

@@ -19,6 +19,7 @@ from fedkd.engine.evaluating import METRICS, NUM_EXAMPLES, evaluation_replies
 from fedkd.engine.mail import Mail, encode
 from fedkd.engine.stacked import predict_own, predict_stacked, stack
 from fedkd.engine.stages import Fitted, train_alone, train_group
+from fedkd.engine.vectorised import bears_vmap
 from fedkd.knowledge import Package, to_records
 from fedkd.knowledge.arrays import arrays_in
 from fedkd.knowledge.copies import Copies, send
@@ -60,8 +61,11 @@ def train_together(side: ClientSide, turns: Sequence[Turn]) -> list[Outcome]:
 
 def _train_alike(side: ClientSide, group: list[Begun]) -> list[Outcome]:
     """Train clients of one architecture and the same stages, at once where that can be done."""
-    architecture = repr(side.models[group[0].client])
-    if len(group) == 1 or not (side.strategy.vectorises and side.engine.vectorises(architecture)):
+    model = side.models[group[0].client]
+    at_once = (
+        side.strategy.vectorises and side.engine.vectorises(repr(model)) and bears_vmap(side.template(model))
+    )
+    if len(group) == 1 or not at_once:
         return [_train_one(side, one) for one in group]
     try:
         fitted = train_group(side, group)

@@ -21,6 +21,14 @@ from fedkd.engine.schedule import Schedule
 from fedkd.models.base import run_with
 from fedkd.tasks import Task
 
+_ALONE = (nn.modules.batchnorm._BatchNorm, nn.RNNBase, nn.RNNCellBase)  # noqa: SLF001  (the common base of BatchNorm1d to 3d)
+"""Layers that `vmap` cannot carry: running statistics are written in place, and would be lost without an error; recurrent kernels are fused."""
+
+
+def bears_vmap(network: nn.Module) -> bool:
+    """Return whether networks like this one can be trained at once."""
+    return not any(isinstance(module, _ALONE) for module in network.modules())
+
 
 def run_stage_together(
     stage: Stage,

@@ -26,6 +26,7 @@ from typing import ClassVar
 from torch import nn
 
 from fedkd.aggregation.teachers import Need
+from fedkd.data.pretrained import published_names
 from fedkd.foundation.errors import IllegalCombination
 from fedkd.foundation.parts import dump
 from fedkd.models import MODELS
@@ -46,7 +47,7 @@ class Teaching(ServerStrategy):
     """Models that learn one after the other before the student, one in each of the first rounds, the largest first; with `generations`."""
 
     checkpoints: tuple[str, ...] = ()
-    """Run folders or safetensors files with whose weights the clients begin in round 1, in turn; `method.client.fit.epochs=0` leaves them as they are."""
+    """Run folders, safetensors files or published weights (`ccexam/mnist`) with which the clients begin in round 1, in turn; `method.client.fit.epochs=0` leaves them as they are."""
 
     ensemble: bool = False
     """Report what the students of all generations say together, as `generations`; with `generations`."""
@@ -69,8 +70,7 @@ class Teaching(ServerStrategy):
                 raise IllegalCombination(
                     f"method.strategy.{option} has no effect without method.strategy.generations=true"
                 )
-        places = tuple(str(Path(place).resolve()) for place in self.checkpoints)
-        object.__setattr__(self, "checkpoints", places)
+        object.__setattr__(self, "checkpoints", tuple(map(_lasting, self.checkpoints)))
         models = self.further_models().values()
         names = [spec if isinstance(spec, str) else spec["name"] for spec in self.assistants]
         spelled = tuple({"name": name, **dump(model)} for name, model in zip(names, models, strict=True))
@@ -134,3 +134,10 @@ class Teaching(ServerStrategy):
             labelled=side.proxy_labelled,
             sampling=side.sampling,
         )
+
+
+def _lasting(place: str) -> str:
+    """Return a place as it is called from any folder; one that is not there stays as it was given, for messages."""
+    if place in published_names() or not Path(place).exists():
+        return place
+    return str(Path(place).resolve())

@@ -15,7 +15,7 @@ from fedkd.assembly.folders import start_folder
 from fedkd.assembly.serve import serve
 from fedkd.assembly.trained import weights_in
 from fedkd.cli.estimate import estimate_of
-from fedkd.foundation.errors import IllegalCombination, InvalidOption, RunFolderError
+from fedkd.foundation.errors import IllegalCombination, InvalidOption
 from fedkd.foundation.run_folder import METRICS
 from fedkd.foundation.watching import Silent
 from fedkd.runtime.inline import InlineGrid
@@ -192,11 +192,3 @@ def test_teachers_can_come_from_run_folders_and_files_and_stay_as_they_are(tmp_p
         result.summary["payload_down"]
         == estimate_of(Experiment.from_config(compose(list(given)))).payload_down
     )
-
-
-def test_a_checkpoint_that_is_not_there_is_named(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(InvalidOption, match=r"nowhere.*run folder, or a file"):
-        weights_in(str(tmp_path / "nowhere"), key="method.strategy.checkpoints")
-    with pytest.raises(RunFolderError, match="holds no run"):
-        weights_in(str(tmp_path / "empty"), key="method.strategy.checkpoints")

@@ -54,6 +54,15 @@ def test_a_check_says_that_data_is_to_be_fetched(tmp_path: Path, monkeypatch: An
     assert "digits, on this machine" in command("run", "--check").out
 
 
+def test_a_check_says_that_published_weights_are_to_be_fetched(
+    tmp_path: Path, monkeypatch: Any, command: Command
+) -> None:
+    monkeypatch.setenv("FEDKD_CACHE", str(tmp_path))
+    out = command("run", "--check", "method=pretrained").out
+    assert out.count("to be fetched first") == 4  # the digits, and a line for each network
+    assert "ccexam/usps, to be fetched first" in out
+
+
 def test_a_part_that_keeps_the_contract_passes_and_another_is_refused(command: Command) -> None:
     said = command("check", "fedkd.aggregation.fusions.era:ERA")
     assert said.code == 0, said.out + said.err

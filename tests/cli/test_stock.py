@@ -16,7 +16,8 @@ def test_data_sets_are_listed_with_where_they_come_from(
     rows = {
         line.split("│")[1].strip(): line for line in command("data", "list").out.splitlines() if "│" in line
     }
-    assert {"digits", "diabetes", "fashion_mnist", "mnist_10k", "diamonds"} <= rows.keys()
+    assert {"digits", "diabetes", "fashion_mnist", "mnist_10k", "diamonds", "ccexam"} <= rows.keys()
+    assert "weights" in rows["ccexam"]
     assert rows["digits"].rstrip(" │").endswith("yes")
     assert rows["fashion_mnist"].rstrip(" │").endswith("no")
     assert "scikit-learn" in rows["digits"]
@@ -36,7 +37,7 @@ def test_a_data_set_that_cannot_be_stored_is_named_and_the_others_go_on(
     monkeypatch.setenv("FEDKD_CACHE", str(tmp_path / "file/cache"))
     said = command("data", "fetch", "--all")
     assert said.code == 3
-    assert [line.split()[3].rstrip(":") for line in said.err.splitlines()] == [
+    assert [line.split(":")[1].split()[-1] for line in said.err.splitlines()] == [
         "cora",
         "diamonds",
         "mnist_10k",  # of which digit_domains is made
@@ -51,5 +52,6 @@ def test_a_data_set_that_cannot_be_stored_is_named_and_the_others_go_on(
         "newsgroups",
         "orl_faces",
         "shakespeare",
+        "ccexam",
     ]
     assert [line.split(":")[0] for line in said.out.splitlines()] == ["diabetes", "digits", "grammar"]

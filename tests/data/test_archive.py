@@ -66,7 +66,7 @@ def test_when_no_source_delivers_the_error_says_for_each_what_happened_and_nothi
         obtain(archive(tmp_path / "missing", wrong, undecodable))
     message = str(caught.value)
     assert "there is no folder" in message
-    assert "is not the data set: SHA-256" in message
+    assert "is something else: SHA-256" in message
     assert "cannot be decoded (ValueError" in message
     assert "\n" not in message
     assert list(cache.iterdir()) == []
@@ -167,3 +167,12 @@ def test_arrays_that_are_parts_of_others_are_cached_as_they_are_read(tmp_path: P
     )
     load(whole)
     assert load(whole)["part"].tolist() == right.tolist()
+
+
+def test_a_single_number_comes_back_without_an_axis(tmp_path: Path) -> None:
+    number = np.array(7, dtype=np.int64)
+    one = Archive(
+        "one", (), (Folder(str(tmp_path), "a folder"),), lambda _: {"one": number}, digest({"one": number})
+    )
+    assert load(one)["one"].shape == load(one)["one"].shape == ()  # as it was fetched, and from the cache
+    assert digest({"one": number}) != digest({"one": number[None]})

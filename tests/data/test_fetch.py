@@ -6,11 +6,12 @@ import pytest
 from fedkd.data.datasets import DATASETS
 from fedkd.data.datasets.base import Task
 from fedkd.data.fetch import fetch, inventory
+from fedkd.data.pretrained import PRETRAINED
 from fedkd.foundation.errors import InvalidOption
 from fedkd.foundation.seeding import Streams
 
 FETCHED = sorted(
-    "cora diamonds digit_domains fashion_mnist japanese_vowels keel kjv lastfm mfeat mnist_10k movielens newsgroups orl_faces shakespeare".split()  # noqa: SIM905
+    "ccexam cora diamonds digit_domains fashion_mnist japanese_vowels keel kjv lastfm mfeat mnist_10k movielens newsgroups orl_faces shakespeare".split()  # noqa: SIM905
 )
 
 
@@ -35,11 +36,14 @@ def test_sets_that_come_with_a_package_need_no_fetching() -> None:
 def test_a_name_that_is_almost_right_is_answered_with_the_right_one() -> None:
     with pytest.raises(InvalidOption, match="did you mean 'fashion_mnist'"):
         fetch("fashionmnist")
+    with pytest.raises(InvalidOption, match=r"ccexam.*did you mean 'ccexam'"):
+        fetch("ccexm")
 
 
 def test_every_row_says_where_from_how_large_and_under_which_licence() -> None:
-    assert [row.name for row in inventory()] == DATASETS.names()
-    assert all(row.origin and row.size and row.licence and row.task in get_args(Task) for row in inventory())
+    assert [row.name for row in inventory()] == [*DATASETS.names(), *PRETRAINED]
+    assert all(row.origin and row.size and row.licence for row in inventory())
+    assert {row.task for row in inventory()} <= {*get_args(Task), "weights"}
 
 
 def test_a_set_that_is_not_there_is_fetched_when_it_is_loaded(

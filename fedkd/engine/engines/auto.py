@@ -13,14 +13,12 @@ from fedkd.engine.calibration import verdict
 from fedkd.engine.engines.base import Engine, Question, TrainingEngine
 from fedkd.engine.engines.sequential import Sequential
 from fedkd.engine.engines.vectorised import Vectorised
+from fedkd.engine.vectorised import bears_vmap
 from fedkd.foundation.options import Count
 from fedkd.models.base import count_parameters
 
 MOST_WORK = 8_000_000
 """Weights x samples of a batch up to which a step is taken to be so short that starting its kernels costs more than running them."""
-
-_ALONE = (nn.modules.batchnorm._BatchNorm, nn.RNNBase, nn.RNNCellBase)  # noqa: SLF001  (the common base of BatchNorm1d to 3d)
-"""Layers that `vmap` cannot carry: running statistics are written in place, recurrent kernels are fused."""
 
 _CONVOLUTIONS = (nn.modules.conv._ConvNd,)  # noqa: SLF001  (the common base of all convolutions)
 
@@ -53,7 +51,7 @@ class Auto(Engine):
 def vectorising_pays(question: Question) -> bool:
     """Return whether training many clients at once is faster: as measured on this machine, or else by the rule."""
     modules = list(question.network.modules())
-    if not question.together or any(isinstance(module, _ALONE) for module in modules):
+    if not question.together or not bears_vmap(question.network):
         return False
     measured = verdict(question.architecture, question.shape, question.batch_size, question.device)
     if measured is not None:
