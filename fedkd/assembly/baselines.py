@@ -18,7 +18,8 @@ from torch import Tensor
 
 from fedkd.assembly.build import load, server_side, task_of
 from fedkd.assembly.compose import compose
-from fedkd.assembly.experiment import Baseline, Experiment
+from fedkd.assembly.experiment import Experiment
+from fedkd.assembly.settings import Baseline
 from fedkd.foundation.durable import write_atomically
 from fedkd.foundation.parts import dump
 from fedkd.foundation.run_folder import MetricRow, RunFolder, metric
@@ -67,11 +68,7 @@ def _final(
     """Return the last metrics of a baseline by `<split>/<metric>`; None where it makes no sense."""
     method = experiment.method
     if name == "proxy_labels":
-        if (
-            method.distiller is None
-            or experiment.proxy is None
-            or not getattr(experiment.proxy, "labelled", False)
-        ):
+        if method.distiller is None or not experiment.labels_on_proxy:
             return None
         return _cached(name, _key(experiment.resolved), lambda: _proxy_labels(experiment), say)
     if name == "pseudo_labels":

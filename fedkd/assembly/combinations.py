@@ -177,7 +177,7 @@ def _check_weighting(experiment: "Experiment") -> None:
         raise IllegalCombination(
             f"{slot} needs {NEEDED['student']}, and without method.distiller there is none that learns; set method.distiller={{}}"
         )
-    if "labels" in method.weighting.needs and not getattr(experiment.proxy, "labelled", False):
+    if "labels" in method.weighting.needs and not experiment.labels_on_proxy:
         raise IllegalCombination(
             f"{slot} needs {NEEDED['labels']}, and this proxy set has none; {_WAYS_OUT['labels']}"
         )
@@ -231,7 +231,7 @@ def _check_proxy(experiment: "Experiment") -> None:
         raise IllegalCombination(
             f"method={method.name} needs a proxy set, proxy=none gives none; take proxy=heldout, proxy=dataset or proxy=noise"
         )
-    if experiment.proxy is not None and not getattr(experiment.proxy, "labelled", False):
+    if experiment.proxy is not None and not experiment.labels_on_proxy:
         _check_labels(experiment)
     size = experiment.resolved["method"]["strategy"].get("samples_per_round")
     pool = experiment.data.sizes().train

@@ -7,7 +7,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from omegaconf import OmegaConf
 
@@ -15,6 +15,7 @@ from fedkd.aggregation import FUSIONS, WEIGHTINGS
 from fedkd.assembly.combinations import check
 from fedkd.assembly.compose import PLANS, PRESET
 from fedkd.assembly.method import Method
+from fedkd.assembly.settings import BASELINES, Baseline, Settings, baselines_of
 from fedkd.assembly.settling import settled
 from fedkd.clients import CLIENTS
 from fedkd.data.datasets import DATASETS
@@ -27,7 +28,6 @@ from fedkd.distillation import Distiller
 from fedkd.engine.engines import ENGINES
 from fedkd.engine.engines.base import TrainingEngine
 from fedkd.foundation.errors import InvalidOption, nearest
-from fedkd.foundation.options import Count, Index, Positive
 from fedkd.foundation.parts import Part, build, dump
 from fedkd.foundation.registry import Family
 from fedkd.knowledge import CODECS, KINDS
@@ -36,44 +36,6 @@ from fedkd.models.base import Model
 from fedkd.runtime.runtimes import RUNTIMES
 from fedkd.runtime.runtimes.base import Runtime
 from fedkd.strategies import STRATEGIES
-
-Baseline = Literal["local_only", "fedavg", "pooled", "proxy_labels", "pseudo_labels"]
-BASELINES: tuple[Baseline, ...] = ("local_only", "fedavg", "pooled", "proxy_labels", "pseudo_labels")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings(Part):
-    """The options of a run that belong to no part."""
-
-    seed: Index = 0
-    """Root seed; data split, initialisation, sampling and training have streams of their own below it."""
-
-    rounds: Count = 10
-    """Rounds of communication."""
-
-    clients: Count = 10
-    """Clients in the federation; each holds one partition."""
-
-    clients_per_round: Count | None = None
-    """Clients that take part in a round, drawn anew each round; none is all of them."""
-
-    min_clients: Count = 1
-    """Fewest usable answers that a round can go on with; with fewer the run ends, resumable."""
-
-    evaluate_every: Count = 1
-    """Rounds between evaluations; the last round is always evaluated."""
-
-    client_timeout: Positive | None = None
-    """Seconds to wait for a round's answers; none waits for ever."""
-
-    threads: Count | Literal["auto"] = "auto"
-    """PyTorch threads of the server's own work; auto is all cores at hand. Another number can change the last bits of results."""
-
-    output: str | None = None
-    """The run folder; none makes one below runs/."""
-
-    baselines: str | list[str] = "none"
-    """Baselines to run beside the method, on the same budget: all, none, or a list of local_only, fedavg, pooled, proxy_labels, pseudo_labels."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +59,11 @@ class Experiment:
         """PyTorch threads of the server's own work; what `auto` was has been settled."""
         assert self.settings.threads != "auto"
         return self.settings.threads
+
+    @property
+    def labels_on_proxy(self) -> bool:
+        """Whether methods may use true targets of the public samples."""
+        return bool(getattr(self.proxy, "labelled", False))  # a proxy set without targets has no such option
 
     def named(self, slot: str) -> str:
         """Return the name of the part in a slot of the method, `none` where there is none."""
@@ -132,7 +99,7 @@ class Experiment:
             student=student,
             engine=engine,
             runtime=runtime,
-            baselines=_baselines(settings.baselines),
+            baselines=baselines_of(settings.baselines),
             resolved=reader.resolved,
         )
         check(experiment)
@@ -280,20 +247,3 @@ def _mapping(value: Any, key: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise InvalidOption(key, value, "a mapping of options")
     return value
-
-
-def _baselines(given: str | list[str]) -> tuple[Baseline, ...]:
-    if given == "all":
-        return BASELINES
-    if given == "none":
-        return ()
-    names = [given] if isinstance(given, str) else given
-    for name in names:
-        if name not in BASELINES:
-            raise InvalidOption(
-                "baselines",
-                name,
-                f"all, none, or some of {', '.join(BASELINES)}",
-                nearest(name, [*BASELINES, "all", "none"]),
-            )
-    return tuple(baseline for baseline in BASELINES if baseline in names)

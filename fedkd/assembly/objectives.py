@@ -93,7 +93,7 @@ def _check_needs(experiment: "Experiment", term: Term, key: str) -> None:
         if view not in (known := experiment.data.views):
             allowed = f"a view of data={data}: {', '.join(known)}"
             raise InvalidOption(f"{key.partition('=')[0]}.links", view, allowed, nearest(view, known))
-    if term.needs_targets and not getattr(experiment.proxy, "labelled", False):
+    if term.needs_targets and not experiment.labels_on_proxy:
         raise IllegalCombination(
             f"{key} learns from true targets, and this proxy set has none; take proxy=heldout proxy.labelled=true"
         )

@@ -16,7 +16,7 @@ from rich.padding import Padding
 
 from fedkd.aggregation import FUSIONS, WEIGHTINGS
 from fedkd.assembly.compose import recipes
-from fedkd.assembly.experiment import BASELINES
+from fedkd.assembly.settings import BASELINES
 from fedkd.cli.guide import comment_of, options_table
 from fedkd.cli.methods import facts_of, read_methods
 from fedkd.cli.methods_page import page_of

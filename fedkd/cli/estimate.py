@@ -73,10 +73,8 @@ def estimate_of(experiment: Experiment) -> Estimate:
     networks, student = network_costs(experiment)
     asked = _asked(experiment)
     up, down = _payload(experiment, clients, active, asked)
-    students = len(networks) if method.strategy.distils_groups else getattr(method.strategy, "cycles", 1)
-    distilled = (
-        0 if method.distiller is None else method.distiller.fit.steps(asked) * students * settings.rounds
-    )
+    times = method.strategy.distillations * (len(networks) if method.strategy.distils_groups else 1)
+    distilled = 0 if method.distiller is None else method.distiller.fit.steps(asked) * times * settings.rounds
     return Estimate(
         networks=networks,
         student=student,
@@ -128,9 +126,7 @@ def _asked(experiment: Experiment) -> int:
     """Return how many proxy samples a round is about."""
     if experiment.proxy is None:
         return 0
-    count = experiment.proxy.count(experiment.data.sizes().train)
-    wanted = getattr(experiment.method.strategy, "samples_per_round", None)
-    return count if wanted is None else int(wanted)
+    return experiment.method.strategy.asks_about(experiment.proxy.count(experiment.data.sizes().train))
 
 
 def _payload(
@@ -186,7 +182,7 @@ def _once(experiment: Experiment) -> int:
         view: (8 if view in data.symbols else 4) * math.prod(shape) for view, shape in data.views.items()
     }
     sample = sum(sizes.values()) + 8
-    if getattr(experiment.proxy, "labelled", False):
+    if experiment.labels_on_proxy:
         task = TASKS[data.task]
         places = math.prod(task.answer(data)[:-1])
         sample += 8 * places if task.probabilistic or task.embeds else 4 * data.target_width

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fedkd.assembly.compose import GROUPS, recipes, recipes_dir
-from fedkd.assembly.experiment import Settings
+from fedkd.assembly.settings import Settings
 from fedkd.foundation.parts import Option, options_of
 
 LISTS = {

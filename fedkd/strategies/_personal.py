@@ -176,6 +176,10 @@ class PersonalStrategy(ServerStrategy, ABC):
             said: probabilities of each about the samples of the round.
         """
 
+    def asks_about(self, count: int) -> int:
+        """Return how many samples are drawn."""
+        return count if self.samples_per_round is None else self.samples_per_round
+
     def create(self, side: ServerSide) -> Personal:
         """Return the Flower strategy."""
         assert side.proxy is not None

@@ -130,6 +130,15 @@ class ServerStrategy(Part, ABC):
         return 1
 
     @property
+    def distillations(self) -> int:
+        """How often the student is distilled in a round."""
+        return 1
+
+    def asks_about(self, count: int) -> int:
+        """Return how many proxy samples a round is about, where there are so many."""
+        return count
+
+    @property
     def trained(self) -> tuple[str, ...]:
         """Return run folders and files of weights with which clients begin, in turn."""
         return ()

@@ -160,6 +160,11 @@ class BayesianEnsemble(ServerStrategy):
     needs_float32: ClassVar[bool] = True
     mixed_models: ClassVar[bool] = False
 
+    @property
+    def distillations(self) -> int:
+        """Once a cycle."""
+        return self.cycles
+
     def create(self, side: ServerSide) -> FedBE:
         """Return the Flower strategy."""
         assert side.proxy is not None

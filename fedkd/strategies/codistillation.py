@@ -274,6 +274,10 @@ class CoDistillation(ServerStrategy):
     keeps_copies: ClassVar[bool] = True
     offers: ClassVar[frozenset[Need]] = frozenset({"labels", "student", "clients"})
 
+    def asks_about(self, count: int) -> int:
+        """Return how many samples are drawn."""
+        return count if self.samples_per_round is None else self.samples_per_round
+
     def create(self, side: ServerSide) -> CoDistillationStrategy:
         """Return the Flower strategy."""
         assert side.proxy is not None

@@ -9,7 +9,8 @@ import pytest
 import fedkd
 from fedkd.assembly.baselines import _changed, _key, _other_method
 from fedkd.assembly.compose import compose
-from fedkd.assembly.experiment import BASELINES, Experiment
+from fedkd.assembly.experiment import Experiment
+from fedkd.assembly.settings import BASELINES
 
 SCOPES = (
     "student",

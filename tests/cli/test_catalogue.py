@@ -39,7 +39,7 @@ def test_all_kinds_are_listed_with_their_names(command: Command) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_part_of_a_kind_is_explained(kind: str, command: Command) -> None:
     from fedkd.assembly.compose import recipes
-    from fedkd.assembly.experiment import BASELINES
+    from fedkd.assembly.settings import BASELINES
     from fedkd.cli.catalogue import FAMILIES
     from fedkd.foundation.parts import options_of, summary_of
 

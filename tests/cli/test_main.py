@@ -83,7 +83,7 @@ def test_the_module_is_the_command() -> None:
 
 def test_the_help_of_run_explains_every_key_and_group(command: Command) -> None:
     from fedkd.assembly.compose import GROUPS, recipes
-    from fedkd.assembly.experiment import Settings
+    from fedkd.assembly.settings import Settings
     from fedkd.foundation.parts import options_of
 
     said = command("run", "--help")
