@@ -20,7 +20,7 @@ from fedkd.foundation.errors import RuntimeUnavailable
 from fedkd.runtime.calls import Kept
 from fedkd.runtime.cohort_app import CohortApp
 from fedkd.runtime.grid import NO_ANSWER, Done, Job, LocalGrid, failed
-from fedkd.runtime.ray_parcels import Contents, Errand, Parcel, addressed, opened, parcels_of
+from fedkd.runtime.ray_parcels import Contents, Parcel, addressed, opened, parcels_of
 from fedkd.runtime.ray_states import Packs, contents_of
 from fedkd.runtime.ray_workers import (
     Task,
@@ -42,9 +42,6 @@ ATTEMPTS = 3
 
 START_SECONDS = 60.0
 """How long workers may take to start before the clients' time runs all the same."""
-
-IN_HAND = 2
-"""Parcels that a worker has at once, one at work and the next, so that it need not wait while this process opens what it has sent."""
 
 
 class RayGrid(LocalGrid):
@@ -79,8 +76,9 @@ class RayGrid(LocalGrid):
         self._kind = kind_of(0 if address is None or num_gpus else 1, num_gpus)
         self._on_cluster = address is not None
         self._actors: list[Any] = []
-        self._running: dict[Any, Errand] = {}
+        self._running: dict[Any, tuple[int, Parcel, Any]] = {}
         self._starting: dict[Any, int] = {}
+        self._free: deque[int] = deque()
         self._packs = Packs()
         make_room(self._kind)
         try:
@@ -96,7 +94,7 @@ class RayGrid(LocalGrid):
 
     def close(self) -> None:
         """Leave the actors, idle, to the next grid of this process; Ray and its actors end with the process."""
-        busy = {errand.place for errand in self._running.values()}
+        busy = {place for place, _, _ in self._running.values()}
         if self._on_cluster:  # one that has not started yet may wait for room that there will never be
             busy |= {*self._starting.values()}
         for place, one in enumerate(self._actors):
@@ -111,7 +109,7 @@ class RayGrid(LocalGrid):
         return ray.get([one.process_id.remote() for one in self._actors])
 
     def carry_out(self, cohorts: list[list[Job]], timeout: float | None) -> Iterator[Done]:
-        """Hand parcels to whichever worker has least to do, and yield results in the order of the cohorts.
+        """Hand parcels to whichever worker is free, and yield results in the order of the cohorts.
 
         When half of the time is up, cohorts that are still at work are broken up and their clients run one by one, so that one
         that hangs is known by name. When all of it is up, what is not answered has failed, and its workers are replaced.
@@ -126,8 +124,8 @@ class RayGrid(LocalGrid):
         following = 0
         begun, halved = time.monotonic(), False
         while waiting or self._running:
-            while waiting and (place := self._free(1 if timeout is not None else IN_HAND)) is not None:
-                self._send(place, waiting.popleft(), contents)
+            while waiting and self._free:
+                self._send(self._free.popleft(), waiting.popleft(), contents)
             left = math.inf
             if timeout is not None:
                 left = max(0.0, begun + timeout * (1.0 if halved else 0.5) - time.monotonic())
@@ -135,7 +133,9 @@ class RayGrid(LocalGrid):
                 if ready in self._starting:
                     self._started(ready)
                 else:
-                    finished |= self._results(ready, waiting, deaths)
+                    place, parcel, states = self._running.pop(ready)
+                    self._free.append(place)
+                    finished |= self._results(ready, states, place, parcel, waiting, deaths)
             elif not halved:
                 halved = True
                 self._break_up(waiting)
@@ -164,27 +164,22 @@ class RayGrid(LocalGrid):
         self._packs.forget(self._states[client])
         self._states[client] = kept
 
-    def _free(self, most: int) -> int | None:
-        """Return the worker with least in its hands, if it has less than that many parcels; while others start, only an idle one."""
-        loads = dict.fromkeys(sorted({*range(len(self._actors))} - {*self._starting.values()}), 0)
-        for errand in self._running.values():
-            if errand.actor is self._actors[errand.place]:
-                loads[errand.place] += 1
-        place = min(loads, key=loads.__getitem__, default=None)
-        return place if place is not None and loads[place] < (1 if self._starting else most) else None
-
     def _send(self, place: int, parcel: Parcel, contents: Contents) -> None:
         slips, packs = addressed(parcel, contents)
-        actor = self._actors[place]
-        task, states = actor.work.options(num_returns=2).remote([self._task], slips, *packs)
-        self._running[task] = Errand(place, actor, parcel, states)
+        work = self._actors[place].work.options(num_returns=2)
+        task, states = work.remote([self._task], slips, *packs)
+        self._running[task] = (place, parcel, states)
 
-    def _results(self, ready: Any, waiting: deque[Parcel], deaths: Counter[int]) -> dict[int, Done]:
+    def _results(
+        self,
+        task: Any,
+        states: Any,
+        place: int,
+        parcel: Parcel,
+        waiting: deque[Parcel],
+        deaths: Counter[int],
+    ) -> dict[int, Done]:
         """Return the results of a parcel; without any, send it again, and at last its clients one by one."""
-        # A worker does one after the other: where it has died, what it has had longest was at work, the rest was not begun.
-        worker = self._running[ready].actor
-        task = next(task for task, errand in self._running.items() if errand.actor is worker)
-        place, _, parcel, states = self._running.pop(task)
         jobs = parcel.jobs
         first, job = jobs[0]
         try:
@@ -201,9 +196,6 @@ class RayGrid(LocalGrid):
                 return {first: failed(job, f"returned what cannot be sent: {error.cause or error}")}
             waiting.extendleft(reversed(parcel.one_by_one()))
         except ray.exceptions.RayError as error:
-            if worker is not self._actors[place]:
-                waiting.appendleft(parcel)
-                return {}
             self._log(
                 f"worker {place} died ({type(error).__name__}) and was replaced, with {parcel.named()} in its hands"
             )
@@ -224,7 +216,7 @@ class RayGrid(LocalGrid):
 
     def _break_up(self, waiting: deque[Parcel]) -> None:
         """Send the clients of cohorts that take long one by one: one that hangs does not take the others with it."""
-        for task, (place, _, parcel, _) in list(self._running.items()):
+        for task, (place, parcel, _) in list(self._running.items()):
             if len(parcel.jobs) > 1:
                 self._log(f"{parcel.named()} gave no answer in half of the time and are run one by one")
                 del self._running[task]
@@ -232,8 +224,8 @@ class RayGrid(LocalGrid):
                 waiting.extend(parcel.one_by_one())
 
     def _give_up(self, waiting: deque[Parcel], reason: str) -> dict[int, Done]:
-        parcels = [*(errand.parcel for errand in self._running.values()), *waiting]
-        for place, _, parcel, _ in self._running.values():
+        parcels = [*(parcel for _, parcel, _ in self._running.values()), *waiting]
+        for place, parcel, _ in self._running.values():
             self._log(f"worker {place} gave {reason} and was replaced, with {parcel.named()} in its hands")
         self._abandon()
         waiting.clear()
@@ -243,18 +235,20 @@ class RayGrid(LocalGrid):
 
     def _abandon(self) -> None:
         """Replace the workers that are still at something nobody waits for any more."""
-        for place in {errand.place for errand in self._running.values()}:
+        for place, _, _ in self._running.values():
             self._replace(place)
         self._running.clear()
 
     def _replace(self, place: int) -> None:
-        """End a worker and start another in its place, which is given work once it has answered."""
+        """End a worker and start another in its place, which is free once it has answered."""
         with contextlib.suppress(ray.exceptions.RayError):
             ray.kill(self._actors[place])
         self._actors[place] = new_actor(self._kind)
         self._await(place)
 
     def _await(self, place: int) -> None:
+        if place in self._free:
+            self._free.remove(place)
         self._starting[self._actors[place].ready.remote([self._task])] = place
 
     def _await_all(self) -> float:
@@ -279,6 +273,8 @@ class RayGrid(LocalGrid):
         except ray.exceptions.RayError as error:
             self._log(f"worker {place} died while it started ({type(error).__name__}) and was replaced")
             self._replace(place)
+        else:
+            self._free.append(place)
 
     def _wait(self, seconds: float) -> Any:
         """Return the next call that a worker has answered, or none when time is up.

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import ray
 from flwr.app import Error, RecordDict
@@ -36,15 +36,6 @@ class Parcel:
     def one_by_one(self) -> "list[Parcel]":
         """Return a parcel for each client."""
         return [Parcel(((numbered,),)) for numbered in self.jobs]
-
-
-class Errand(NamedTuple):
-    """A parcel that a worker has: its place, the actor that was there when it was sent, and where the clients' states will lie."""
-
-    place: int
-    actor: Any
-    parcel: Parcel
-    states: Any
 
 
 @dataclass(frozen=True)
