@@ -74,6 +74,12 @@ class Task(ABC):
         return cls()
 
     @classmethod
+    def unloaded(cls, data: DataSet) -> "Task":
+        """Return the task of a data set before it is loaded, to try shapes with; by default there is nothing to know of it."""
+        del data
+        return cls()
+
+    @classmethod
     def answer(cls, data: DataInfo | DataSet) -> tuple[int, ...]:
         """Return the shape of what a network says of one sample: a vector, by default."""
         return (data.num_outputs,)

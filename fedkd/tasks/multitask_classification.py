@@ -5,6 +5,7 @@ that it has (`models/_heads.py`). A target is [samples, heads], -1 where the cla
 others, and learns nothing of them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -39,7 +40,12 @@ class MultitaskClassification(SeveralAnswers):
     @classmethod
     def of(cls, data: DataInfo) -> "MultitaskClassification":
         """Return the task with the data's heads."""
-        return cls(tuple(data.heads), tuple(len(names) for names in data.heads.values()))
+        return cls._with(data.heads)
+
+    @classmethod
+    def unloaded(cls, data: DataSet) -> "MultitaskClassification":
+        """Return the same: heads are known beforehand."""
+        return cls._with(data.heads)
 
     @classmethod
     def answer(cls, data: DataInfo | DataSet) -> tuple[int, ...]:
@@ -77,7 +83,8 @@ class MultitaskClassification(SeveralAnswers):
 
         Heads of which no class is known are left out; their accuracy, and that of no head at all, is NaN.
         """
-        each = torch.full((len(self.heads), len(outputs), len(_ONE.metric_names)), float("nan")).double()
+        shape = (len(self.heads), len(outputs), len(_ONE.metric_names))
+        each = outputs.new_full(shape, float("nan"), dtype=torch.float64)
         for head, (true, size) in enumerate(zip(targets.unbind(dim=1), self.classes, strict=True)):
             known = true >= 0
             if bool(known.any()):
@@ -94,6 +101,10 @@ class MultitaskClassification(SeveralAnswers):
         """Return whether each network gives every sample the same probabilities in all heads, or something that is not finite."""
         finite = outputs.amax(dim=-1).isfinite().flatten(1).all(dim=-1)
         return ~finite | torch.stack([alike(head) for head in outputs.unbind(dim=2)]).all(dim=0)
+
+    @classmethod
+    def _with(cls, heads: Mapping[str, tuple[str, ...]]) -> "MultitaskClassification":
+        return cls(tuple(heads), tuple(len(names) for names in heads.values()))
 
     def _lacking(self, said: Float[Tensor, "n heads classes"]) -> Bool[Tensor, "heads classes"]:
         numbers = torch.arange(said.shape[-1], device=said.device)

@@ -34,6 +34,10 @@ def samples_are_what_the_class_states(data: DataSet) -> None:
                 require(
                     x.dtype == torch.float32 and x.isfinite().all(), f"view {view!r} is not finite float32"
                 )
+        require(
+            bool(data.heads) == (data.task == "multitask_classification"),
+            f"heads are of a multitask_classification; the class states {len(data.heads)}, and is a {data.task}",
+        )
         if data.heads:
             classes = torch.tensor([len(names) for names in data.heads.values()])
             right = part.targets.shape == (len(part), len(classes)) and (part.targets < classes).all()

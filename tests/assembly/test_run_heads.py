@@ -28,13 +28,11 @@ QUICK = "method.distiller.fit.epochs=1"
 RUNS: Mapping[str, tuple[str, ...]] = {
     "fedavg": (*MLP, "partition=iid", "rounds=2"),
     "local": (*MLP, "partition=iid", "rounds=1"),
-    "pooled": (*MLP, "partition=iid", "rounds=1"),
     "fedmd": (*MIXED, *PUBLIC, "method.weighting=label_counts"),
     "feddf": (*MIXED, *PUBLIC, QUICK, "method.weighting=label_counts", "method.fusion=median"),
-    "dsfl": (*MLP, *PUBLIC, "method.codec={name: entropy, of: delta}", "method.weighting=entropy"),
     "fml": (*MLP, "partition=iid", "rounds=2", "student=mlp", "student.hidden=[4]"),
     "dml": ("model=peers", "partition=iid", "rounds=1", "model.of=[logistic,logistic]"),
-    "byot": ("partition=iid", "rounds=1", "model.hidden=[4,4]"),
+    "aekd": ("partition=shared", "proxy.size=20", "rounds=1", QUICK),
     "enhancement_tasks": (QUICK, "model.hidden=[8]", "student.hidden=[8]"),
 }
 
@@ -66,14 +64,14 @@ def test_both_engines_train_the_same_specialists(tmp_path: Path) -> None:
 def test_a_student_of_masked_specialists_learns_every_task_and_without_masks_it_is_less_sure(
     tmp_path: Path,
 ) -> None:
-    own = (*TINY[:1], "data.samples=800", "data.test_samples=400", "data.validation=0.005", *TINY[4:7])
+    own = (*TINY[:1], "data.samples=500", "data.test_samples=400", "data.validation=0.005", *TINY[4:7])
     short = ("method=enhancement_tasks", "method.client.fit.epochs=8", "method.distiller.fit.epochs=8")
     masked, plain = (
         fedkd.run(*own, *short, f"method.weighting={name}", output=tmp_path / name).final
         for name in ("label_counts", "uniform")
     )
     assert masked["student/test/accuracy_cut"] > masked["clients_mean/test/accuracy_cut"] + 0.1  # type: ignore[operator]
-    assert masked["student/test/loss"] < plain["student/test/loss"] - 0.1  # type: ignore[operator]
+    assert masked["student/test/loss"] < plain["student/test/loss"] - 0.05  # type: ignore[operator]
 
 
 def test_the_bytes_of_heads_are_known_beforehand(tmp_path: Path) -> None:
