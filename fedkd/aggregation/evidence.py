@@ -37,7 +37,7 @@ def evidence_of(
 
 
 def read_evidence(
-    content: RecordDict, weighting: Weighting, *, samples: int, outputs: int
+    content: RecordDict, weighting: Weighting, *, samples: int, outputs: int, answers: int = 1
 ) -> dict[str, Tensor]:
     """Return what a client sent for a weighting.
 
@@ -46,6 +46,7 @@ def read_evidence(
         weighting: says what is wanted.
         samples: how many proxy samples the client speaks about.
         outputs: how many classes, or numbers, an answer has.
+        answers: how many answers a sample has.
 
     Raises:
         BadPackage: something is missing, of another shape, or not finite.
@@ -57,7 +58,7 @@ def read_evidence(
     for name, form in weighting.sends.items():
         if record is None or name not in record:
             raise BadPackage(f"sent no {name!r}, which the weighting needs")
-        array, shape = tensor_of(record[name]).float(), shape_of(form, samples, outputs)
+        array, shape = tensor_of(record[name]).float(), shape_of(form, samples, outputs, answers)
         if tuple(array.shape) != shape:
             raise BadPackage(f"sent {name!r} of shape {list(array.shape)}, expected {list(shape)}")
         if not array.isfinite().all():
@@ -66,11 +67,34 @@ def read_evidence(
     return read
 
 
-def shape_of(form: Form, samples: int, outputs: int) -> tuple[int, ...]:
+def shape_of(form: Form, samples: int, outputs: int, answers: int = 1) -> tuple[int, ...]:
     """Return the shape of a piece of evidence."""
-    return {"number": (), "classes": (outputs,), "samples": (samples,)}[form]
+    return {"number": (), "classes": (outputs,), "answers": (answers,), "samples": (samples,)}[form]
 
 
-def evidence_bytes(sends: Mapping[str, Form], samples: int, outputs: int) -> int:
+def evidence_bytes(sends: Mapping[str, Form], samples: int, outputs: int, answers: int = 1) -> int:
     """Return the size of what one client sends beside its answer."""
-    return sum(4 * math.prod(shape_of(form, samples, outputs)) for form in sends.values())
+    return sum(4 * math.prod(shape_of(form, samples, outputs, answers)) for form in sends.values())
+
+
+def by_row(
+    sent: Mapping[str, Tensor], sends: Mapping[str, Form], *, samples: int, answers: int
+) -> dict[str, Tensor]:
+    """Return what a client sent, with a number for each row where it is about samples or their answers.
+
+    Args:
+        sent: what it sent, by name.
+        sends: the form of each.
+        samples: how many samples the client speaks about.
+        answers: how many answers a sample has; rows are the answers of the first sample, then those of the second, and so on.
+    """
+    laid = {}
+    for name, said in sent.items():
+        match sends.get(name):
+            case "samples":
+                laid[name] = said.repeat_interleave(answers)
+            case "answers":
+                laid[name] = said.repeat(samples)
+            case _:
+                laid[name] = said
+    return laid

@@ -15,9 +15,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from fedkd.aggregation.evidence import by_row
 from fedkd.aggregation.fusions.base import ClasswiseFusion, Fusion, MeanFusion, RandomFusion, Relations
 from fedkd.aggregation.sums import Sum
-from fedkd.aggregation.teachers import CLASS_COUNTS, Teachers, shares
+from fedkd.aggregation.teachers import BY_ROW, CLASS_COUNTS, Teachers, shares
 from fedkd.aggregation.weightings.base import LEAST, LoneWeighting, Weighting
 from fedkd.foundation.seeding import Streams
 
@@ -64,7 +65,7 @@ class Folding:
 
     Where the fusion is a mean (`MeanFusion`) and a teacher can be weighed alone (`LoneWeighting`), an answer is added to a
     sum and let go; otherwise all answers are held. An answer that is missing is a weight of 0, never a vector of zeros.
-    Where a sample has several answers, one for each place, each of them is fused and weighed like a sample of its own.
+    Where a sample has several answers, one for each place or head, each of them is fused and weighed like a sample of its own.
 
     Args:
         fusion, weighting: how answers become one.
@@ -109,12 +110,9 @@ class Folding:
         """
         if self._begun is None:
             self._places = outputs.shape[1:-1]
-        each, sent = self._places.numel(), sent or {}
+        each = self._places.numel()
+        sent = by_row(sent or {}, self._weighting.sends, samples=len(outputs), answers=each)
         if self._places:
-            spread = {name for name, form in self._weighting.sends.items() if form == "samples"}
-            sent = {
-                name: said.repeat_interleave(each) if name in spread else said for name, said in sent.items()
-            }
             rows = None if rows is None else (rows[:, None] * each + torch.arange(each)).flatten()
             outputs = outputs.flatten(0, -2)
         self._way.add(client, _Teacher(rows, outputs, float(size), score, sent))
@@ -256,7 +254,7 @@ class _Held(_Way):
         labels, sent = self._ground.labels, {}
         for name, form in self._weighting.sends.items():
             arrays = [teacher.sent[name] for teacher in everyone]
-            sent[name] = self._placed(arrays)[:, heard] if form == "samples" else torch.stack(arrays)
+            sent[name] = self._placed(arrays)[:, heard] if form in BY_ROW else torch.stack(arrays)
         scores = [teacher.score for teacher in everyone if teacher.score is not None]
         return Teachers(
             outputs=self._placed([teacher.said for teacher in everyone])[:, heard],

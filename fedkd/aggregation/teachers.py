@@ -20,11 +20,18 @@ Need = Literal["labels", "student", "validation", "clients"]
 """What a server must know besides what teachers say: the true classes of the proxy samples, what the student says about
 them before it learns, each teacher's score on validation data, what clients send beside their answers."""
 
-Form = Literal["number", "classes", "samples"]
-"""The shape of what a client sends beside its answer: one number, one for each class, one for each sample it speaks about."""
+Form = Literal["number", "classes", "answers", "samples"]
+"""The shape of what a client sends beside its answer: one number, one for each class, one for each answer that a sample has (place of a
+text, head of a network), one for each sample it speaks about."""
+
+BY_ROW: frozenset[Form] = frozenset({"answers", "samples"})
+"""The forms that are laid out on the server as one number for each row: each sample, or each answer of each sample."""
 
 CLASS_COUNTS = "class_counts"
 """Name under which a client sends how many samples of each class it has."""
+
+LABEL_COUNTS = "label_counts"
+"""Name under which a client sends how many labels it has for each answer of a sample."""
 
 Fault = Literal["ignorance", "error"]
 """What can be wrong with a teacher: it says the same of all classes, or it is sure of wrong ones."""
@@ -42,7 +49,7 @@ class Teachers:
         student: what the student says about each sample before it learns, in log space.
         scores: each teacher's score (`Task.score`) on validation data, larger is better.
         chance: the score of the best model that does not look at its input.
-        sent: what clients sent beside their answers, by name: [teachers], [teachers, outputs] or [teachers, n].
+        sent: what clients sent beside their answers, by name: [teachers], [teachers, outputs], or [teachers, n] for samples and their answers.
     """
 
     outputs: Float[Tensor, "teachers n outputs"]

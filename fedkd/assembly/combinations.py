@@ -212,6 +212,11 @@ def _check_task(experiment: "Experiment") -> None:
                 f"method.{slot}={experiment.named(slot)} is about classes, data={data} is a {kind}; "
                 "fedavg, fedprox, fedmd, feddf, local and pooled work on every task"
             )
+    if method.weighting.compares_classes and task.pads:
+        raise IllegalCombination(
+            f"method.weighting={experiment.named('weighting')} compares the scores of all classes, and heads of data={data} have "
+            "unequally many; take method.weighting=entropy"
+        )
     fusion = f"method.fusion={experiment.named('fusion')}" if method.fusion is not None else ""
     if method.fusion is not None and method.fusion.needs_embeddings and not task.embeds:
         raise IllegalCombination(

@@ -120,7 +120,7 @@ def _pairs(experiment: "Experiment") -> Iterator[tuple[Model, Model]]:
 
 def _try(experiment: "Experiment", term: Term, student: Model, teacher: Model) -> None:
     """Let two samples of zeros pass through both networks and the term."""
-    signature, task = Signature.of(experiment.data), TASKS[experiment.data.task]()
+    signature, task = Signature.of(experiment.data), TASKS[experiment.data.task].unloaded(experiment.data)
     inputs = signature.blank(2)
     objective = Objective([term])
     with Streams(0).initialising("shape check"):

@@ -26,7 +26,7 @@ class Ground:
         shape: shape of one sample.
         samples: proxy samples that a round is about.
         outputs: classes, or numbers to predict.
-        places: answers a sample, one for each place of a sequence.
+        places: answers a sample, one for each place of a sequence or head of a network.
     """
 
     network: nn.Module
@@ -67,7 +67,7 @@ def payload_of(method: Method, ground: Ground) -> Payload | None:
     kind = method.knowledge
     if kind is None:
         return Payload(0, 0, 0)
-    evidence = evidence_bytes(method.weighting.sends, ground.samples, ground.outputs)
+    evidence = evidence_bytes(method.weighting.sends, ground.samples, ground.outputs, ground.places)
     if isinstance(kind, Weights):
         first, later = method.strategy.sent_beside(ground.network, ground.outputs)
         sent = ground.weights if method.strategy.sends_weights else 0

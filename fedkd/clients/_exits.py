@@ -16,12 +16,12 @@ class Exits(ClientStrategy):
     needs_exits: ClassVar[bool] = True
 
 
-def exits_of(step: Step) -> tuple[Float[Tensor, "batch outputs"], ...]:
-    """Return what each exit says about the batch, each [batch, outputs]."""
+def exits_of(step: Step) -> tuple[Float[Tensor, "batch ... outputs"], ...]:
+    """Return what each exit says about the batch, each [batch, outputs], or with heads before the outputs."""
     assert step.outputs.exits is not None
     return step.outputs.exits.unbind(dim=1)
 
 
-def supervised(step: Step, said: Float[Tensor, "batch outputs"]) -> Float[Tensor, ""]:
+def supervised(step: Step, said: Float[Tensor, "batch ... outputs"]) -> Float[Tensor, ""]:
     """Return the task's mean loss of one exit."""
     return step.task.supervised(said, step.targets).mean()

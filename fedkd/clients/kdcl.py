@@ -39,6 +39,7 @@ class KDCL(Exits):
     """Softens teacher and networks alike."""
 
     needs_classes: ClassVar[bool] = True
+    by_class: ClassVar[bool] = True
 
     @samplewise
     def train_loss(self, step: Step) -> Float[Tensor, ""]:

@@ -81,7 +81,7 @@ def described(options: Mapping[str, Any]) -> dict[str, Any]:
 def _targets(info: DataInfo, train: Samples, dealt: Dealt, sizes: Indices) -> dict[str, Any]:
     owners = np.repeat(np.arange(len(sizes)), sizes)
     targets = train.targets.numpy()[dealt.training.flat]
-    if info.task in {"generation", "ranking"}:
+    if info.heads or info.task in {"generation", "ranking"}:
         return {}
     if info.task not in REGRESSIONS:
         labels = info.num_labels

@@ -1,4 +1,4 @@
-"""Wrong labels: a client that was taught something else. Deterministic: the same client always sees the same.
+"""Wrong labels and unknown ones: a client that was taught something else, or less. Deterministic: the same client always sees the same.
 
 >>> Relabelling("next_class", (0.0, 1.0), Streams(0)).apply(samples, client=1, part="train")
 """
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from fedkd.data.samples import Samples
+from fedkd.data.shift import Change
 from fedkd.foundation.seeding import Streams
 
 Wrong = Literal["next_class", "shuffled", "shifted"]
@@ -53,3 +54,23 @@ class Relabelling:
             classes, place = np.unique(samples.targets.numpy(), return_inverse=True)
             targets[drawn] = torch.from_numpy(classes[(place[drawn.numpy()] + 1) % len(classes)])
         return replace(samples, targets=targets)
+
+
+@dataclass(frozen=True, eq=False)
+class Hiding:
+    """Heads of which each client knows no class, where a sample has a class for each of several heads.
+
+    Args:
+        known: the heads that each client knows.
+        before: what is done to its samples first, None for nothing.
+    """
+
+    known: Sequence[Sequence[int]]
+    before: Change | None = None
+
+    def apply(self, samples: Samples, client: int, part: Literal["train", "holdout"]) -> Samples:
+        """Return the samples as the client knows them; the classes of the other heads are -1, in what it holds out too."""
+        seen = samples if self.before is None else self.before.apply(samples, client, part)
+        own = torch.zeros(seen.targets.shape[1], dtype=torch.bool)
+        own[list(self.known[client])] = True
+        return replace(seen, targets=seen.targets.masked_fill(~own, -1))

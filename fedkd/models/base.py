@@ -1,5 +1,6 @@
 """What a model is: a recipe for a network, which states the input it takes and returns logits and features."""
 
+import functools
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from fedkd.foundation.errors import IllegalCombination, InvalidOption, nearest
 from fedkd.foundation.parts import Part
+from fedkd.models._heads import by_head
 
 
 class Outputs(NamedTuple):
@@ -19,10 +21,10 @@ class Outputs(NamedTuple):
 
     Attributes:
         logits: [batch, outputs]: raw class scores, or predicted numbers in a regression; [batch, places, outputs] where each place of a
-            sequence has an answer.
+            sequence, or each head, has an answer.
         features: [batch, width]: what the last layer sees; of a sequence, the mean over its places.
         carried: [batch, outputs]: logits of the network that a client carries beside its own; none for a single network.
-        exits: [batch, exits, outputs]: what each exit says of a network that answers at several places, or of networks side
+        exits: [batch, exits, outputs], with places or heads before the outputs: what each exit says of a network that answers at several places, or of networks side
             by side; none for a network with one answer.
         exit_features: [batch, exits, width]: what each exit sees, where a model offers it.
     """
@@ -30,7 +32,7 @@ class Outputs(NamedTuple):
     logits: Float[Tensor, "batch ... outputs"]
     features: Float[Tensor, "batch width"]
     carried: Float[Tensor, "batch ... outputs"] | None = None
-    exits: Float[Tensor, "batch exits outputs"] | None = None
+    exits: Float[Tensor, "batch exits ... outputs"] | None = None
     exit_features: Float[Tensor, "batch exits width"] | None = None
 
     def each(self, change: Callable[[Tensor], Tensor]) -> "Outputs":
@@ -44,18 +46,21 @@ class Signature:
 
     Args:
         views: view name -> shape of one sample, the main view first.
-        num_outputs: classes, symbols, or numbers to say of a sample.
+        num_outputs: classes, symbols, or numbers to say of a sample; the classes of all heads together, where there are several.
         symbols: view name -> how many symbols there are, for views of int64 symbols; other views are float32.
+        heads: number of classes of each head, where a sample is of a class in each of several classifications.
     """
 
     views: Mapping[str, tuple[int, ...]]
     num_outputs: int
     symbols: Mapping[str, int] = field(default_factory=dict)
+    heads: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, data: Any) -> "Signature":
         """Return the signature of a data set, or of what is known of one that is loaded."""
-        return cls(dict(data.views), data.num_outputs, dict(data.symbols))
+        heads = tuple(len(names) for names in data.heads.values())
+        return cls(dict(data.views), sum(heads) or data.num_outputs, dict(data.symbols), heads)
 
     def blank(self, count: int) -> dict[str, Tensor]:
         """Return the inputs of so many samples, all zeros."""
@@ -111,14 +116,14 @@ class Model(Part, ABC):
                 f"model={type(self).__module__.rpartition('.')[2]} reads {reads}, and the view {main!r} of this data holds {holds}; take model={takes}"
             )
         if self.view is None:
-            return self.network(signature.views[main], signature.num_outputs)
+            return _with_heads(self.network(signature.views[main], signature.num_outputs), signature.heads)
         if self.view not in signature.views:
             raise InvalidOption(
                 "model.view", self.view, ", ".join(signature.views), nearest(self.view, signature.views)
             )
         network = self.network(signature.views[self.view], signature.num_outputs)
         network.view = self.view  # type: ignore[assignment]
-        return network
+        return _with_heads(network, signature.heads)
 
     def per_client(self, clients: int) -> "tuple[Model, ...]":
         """Return the model of each client; one model gives all clients the same."""
@@ -127,6 +132,20 @@ class Model(Part, ABC):
     def architectures(self) -> "Mapping[str, Model]":
         """Return every distinct architecture by its name."""
         return {type(self).__module__.rsplit(".", maxsplit=1)[-1]: self}
+
+
+def _with_heads(network: nn.Module, classes: tuple[int, ...]) -> nn.Module:
+    """Return the network; what it says is laid out by head, where there are several."""
+    if classes:
+        network.register_forward_hook(functools.partial(_laid_out, classes))
+    return network
+
+
+def _laid_out(classes: tuple[int, ...], network: nn.Module, read: Any, said: Any) -> Outputs:
+    del network, read
+    outputs = said if isinstance(said, Outputs) else Outputs(said, said)
+    exits = None if outputs.exits is None else by_head(outputs.exits, classes)
+    return outputs._replace(logits=by_head(outputs.logits, classes), exits=exits)
 
 
 def require_image(name: str, shape: tuple[int, ...], *, least: int) -> None:

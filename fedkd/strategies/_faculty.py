@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -105,7 +106,8 @@ class Faculty:
         weights = read_weights(message.content, self._shapes[self.architecture(client)])
         if not self._weighting.sends:
             return Sent(weights, {})
-        sizes = {"samples": len(self._proxy), "outputs": self._width}
+        *places, outputs = self._answer
+        sizes = {"samples": len(self._proxy), "outputs": outputs, "answers": math.prod(places)}
         return Sent(weights, read_evidence(message.content, self._weighting, **sizes))
 
     def listen(self, answer: Answer[Sent], layers: tuple[str, ...]) -> Heard:
@@ -180,6 +182,7 @@ class Faculty:
         return self._task.metrics(said, self._validation.targets)[self._task.score]
 
     @functools.cached_property
-    def _width(self) -> int:
+    def _answer(self) -> tuple[int, ...]:
+        """The shape of what a network says of a sample."""
         some = self._proxy.take(torch.arange(1)).inputs
-        return predict(self._networks[self._first], some).shape[-1]
+        return tuple(predict(self._networks[self._first], some).shape[1:])

@@ -13,6 +13,7 @@ learned the consensus. Cronus: Chang et al. (2019): the consensus is a robust me
 """
 
 import functools
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
@@ -213,7 +214,10 @@ class CoDistillationStrategy(Federated):
                 f"sent {package.kind} without ids, expected logits or probabilities of proxy samples"
             )
         package.require(package.kind, (len(ids), *self._answer))
-        sent = read_evidence(message.content, self.weighting, samples=len(ids), outputs=self._answer[-1])
+        *places, outputs = self._answer
+        sent = read_evidence(
+            message.content, self.weighting, samples=len(ids), outputs=outputs, answers=math.prod(places)
+        )
         return Opinion(package.scores().float(), self._rows(ids.long()), sent)
 
     def _rows(self, ids: Int[Tensor, " m"]) -> Int[Tensor, " m"] | None:

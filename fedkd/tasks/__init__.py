@@ -6,6 +6,7 @@ from fedkd.tasks.base import DEAD, Divergence, Task
 from fedkd.tasks.classification import Classification
 from fedkd.tasks.gaussian_regression import GaussianRegression
 from fedkd.tasks.generation import Generation
+from fedkd.tasks.multitask_classification import MultitaskClassification
 from fedkd.tasks.ranking import Ranking
 from fedkd.tasks.recognition import Recognition
 from fedkd.tasks.regression import Regression
@@ -17,6 +18,7 @@ __all__ = [
     "Divergence",
     "GaussianRegression",
     "Generation",
+    "MultitaskClassification",
     "Ranking",
     "Recognition",
     "Regression",
@@ -26,6 +28,7 @@ __all__ = [
 TASKS: Mapping[str, type[Task]] = {
     "classification": Classification,
     "generation": Generation,
+    "multitask_classification": MultitaskClassification,
     "ranking": Ranking,
     "recognition": Recognition,
     "regression": Regression,

@@ -30,7 +30,7 @@ _AT_ONCE = 2**19
 class Task(ABC):
     """Losses and metrics of one kind of output. Outputs are what a network returns as `logits`, [samples, outputs].
 
-    A task may have several answers a sample, such as one for each place of a text: [samples, places, outputs]. What works on single
+    A task may have several answers a sample, one for each place of a text or each head of a network: [samples, places, outputs]. What works on single
     answers (divergences, fusions, codecs, terms on responses) sees them one below the other, as `rows` lays them.
     """
 
@@ -64,9 +64,18 @@ class Task(ABC):
     gaussian: ClassVar[bool] = False
     """Whether an output is a normal distribution of each number: all means, then all log variances."""
 
+    pads: ClassVar[bool] = False
+    """Whether some of an answer's scores stand for classes that it does not have, far below the others."""
+
     @classmethod
     def of(cls, data: DataInfo) -> "Task":
         """Return the task of a data set that is loaded; by default there is nothing to know of it."""
+        del data
+        return cls()
+
+    @classmethod
+    def unloaded(cls, data: DataSet) -> "Task":
+        """Return the task of a data set before it is loaded, to try shapes with; by default there is nothing to know of it."""
         del data
         return cls()
 

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from fedkd.data.datasets.base import DataInfo, DataSet
-from fedkd.tasks._distributions import Distributions, alike, softmax
+from fedkd.tasks._distributions import alike, softmax
+from fedkd.tasks._several import SeveralAnswers
 
 
 @dataclass(frozen=True)
-class Generation(Distributions):
+class Generation(SeveralAnswers):
     """The next symbol, again and again.
 
     Args:
@@ -48,23 +48,6 @@ class Generation(Distributions):
         """Return [places, symbols]; there are as many places as the main view has."""
         return (*next(iter(data.views.values())), data.num_outputs)
 
-    def rows(self, said: Shaped[Tensor, "n places ..."]) -> Shaped[Tensor, "rows ..."]:
-        """Return the distributions, or the symbols, of all places that are asked about."""
-        return self._asked(said).flatten(0, 1)
-
-    def of_samples(self, values: Float[Tensor, " rows"], count: int) -> Float[Tensor, " n"]:
-        """Return the mean over the places of each sample."""
-        return values.reshape(count, -1).mean(dim=-1)
-
-    def supervised(
-        self, outputs: Float[Tensor, "n places symbols"], targets: Int[Tensor, "n places"]
-    ) -> Float[Tensor, " n"]:
-        """Return the mean cross-entropy of each sample's known symbols in nats; 0 for a sample without any."""
-        said, true = self._asked(outputs), self._asked(targets)
-        # Written out: a loss that ignores targets does not vectorise.
-        losses = -F.log_softmax(said, dim=-1).gather(-1, true.clamp_min(0)[..., None])[..., 0]
-        return _mean_of_known(losses, true >= 0)
-
     def measured(
         self, outputs: Float[Tensor, "clients n places symbols"], targets: Int[Tensor, "n places"]
     ) -> Float[Tensor, "clients metrics"]:
@@ -89,21 +72,6 @@ class Generation(Distributions):
         )
         return torch.stack(columns, dim=-1)
 
-    def summand_and_losses(
-        self, outputs: Float[Tensor, "n places symbols"], targets: Int[Tensor, "n places"]
-    ) -> tuple[Float[Tensor, "n places symbols"], Float[Tensor, " n"]]:
-        """Return the probabilities, and the mean cross-entropy of each sample's known symbols in nats."""
-        said = softmax(outputs.detach())
-        losses = self._asked(said.losses(outputs.detach(), targets.clamp_min(0)))
-        return said.probabilities(), _mean_of_known(losses, self._asked(targets) >= 0)
-
-    def agreement(
-        self, first: Float[Tensor, "n places symbols"], second: Float[Tensor, "n places symbols"]
-    ) -> float:
-        """Return the share of places at which two models name the same symbol."""
-        same = self.rows(first).argmax(dim=-1) == self.rows(second).argmax(dim=-1)
-        return float(same.double().mean())
-
     def chance(self, targets: Int[Tensor, "n places"]) -> float:
         """Return the share of the most frequent of the known symbols; 0 without any."""
         symbols = self.rows(targets)
@@ -120,9 +88,5 @@ class Generation(Distributions):
         return ~finite | same
 
     def _asked(self, said: Shaped[Tensor, "n places ..."]) -> Shaped[Tensor, "n asked ..."]:
+        """Return what is said of the places behind the prompt."""
         return said[:, max(self.prompt - 1, 0) :]
-
-
-def _mean_of_known(losses: Float[Tensor, "n places"], known: Bool[Tensor, "n places"]) -> Float[Tensor, " n"]:
-    counted = torch.where(known, losses, 0.0).sum(dim=-1)
-    return counted / known.sum(dim=-1).clamp_min(1)

@@ -20,7 +20,7 @@ def sizes_are_known_beforehand(data: DataSet) -> None:
 
 
 def samples_are_what_the_class_states(data: DataSet) -> None:
-    """Inputs have the stated views and shapes, in float32 and finite; targets are classes or items, or numbers [n, outputs]."""
+    """Inputs have the stated views and shapes, in float32 and finite; targets are classes or items, a class of each head, or numbers [n, outputs]."""
     for name, part in _parts(data.load(Streams(0))).items():
         shapes = {view: tuple(x.shape[1:]) for view, x in part.inputs.items()}
         require(
@@ -34,7 +34,18 @@ def samples_are_what_the_class_states(data: DataSet) -> None:
                 require(
                     x.dtype == torch.float32 and x.isfinite().all(), f"view {view!r} is not finite float32"
                 )
-        if data.task in {"classification", "recognition", "ranking"}:
+        require(
+            bool(data.heads) == (data.task == "multitask_classification"),
+            f"heads are of a multitask_classification; the class states {len(data.heads)}, and is a {data.task}",
+        )
+        if data.heads:
+            classes = torch.tensor([len(names) for names in data.heads.values()])
+            right = part.targets.shape == (len(part), len(classes)) and (part.targets < classes).all()
+            require(
+                right and (part.targets >= -1).all(), f"{name} has no class, or -1, for each of its heads"
+            )
+            require(int(classes.max()) == data.num_outputs, "num_outputs is not the most classes of a head")
+        elif data.task in {"classification", "recognition", "ranking"}:
             right = (part.targets >= 0).all() and (part.targets < data.num_labels).all()
             require(right, f"{name} has a target that is none of {data.num_labels} classes or items")
         elif data.task == "generation":

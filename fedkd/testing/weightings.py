@@ -9,7 +9,7 @@ from torch import Tensor
 from fedkd.aggregation.evidence import shape_of
 from fedkd.aggregation.folding import Folding
 from fedkd.aggregation.fusions.mean_logits import MeanLogits
-from fedkd.aggregation.teachers import Fault, Teachers, shares
+from fedkd.aggregation.teachers import BY_ROW, Fault, Teachers, shares
 from fedkd.aggregation.weightings import WEIGHTINGS
 from fedkd.aggregation.weightings.base import Weighting
 from fedkd.clients.supervised import Supervised
@@ -71,7 +71,7 @@ def absent_teachers_count_for_nothing(weighting: Weighting) -> None:
     garbage = torch.where(present[..., None], teachers.outputs, 50.0 * teachers.outputs.flip(-1))
     sent = dict(teachers.sent)
     for name, form in weighting.sends.items():
-        if form == "samples":
+        if form in BY_ROW:
             sent[name] = torch.where(present, sent[name], 1.0)
     others = replace(teachers, outputs=garbage, sent=sent)
     weights = _weigh(weighting, teachers)
@@ -200,6 +200,7 @@ def _teachers(weighting: Weighting, teachers: int = TEACHERS, outputs: int = CLA
 
     needs, generator = weighting.needs, Streams(0).torch("labels")
     shapes = {name: shape_of(form, SAMPLES, outputs) for name, form in weighting.sends.items()}
+    laid = {name: (SAMPLES,) if weighting.sends[name] in BY_ROW else shape for name, shape in shapes.items()}
     return Teachers(
         outputs=2.0 * drawn("outputs", teachers, SAMPLES, outputs),
         sizes=torch.tensor([30.0, 1.0, 7.0, 200.0, 12.0])[:teachers],
@@ -208,7 +209,10 @@ def _teachers(weighting: Weighting, teachers: int = TEACHERS, outputs: int = CLA
         student=drawn("student", SAMPLES, outputs) if "student" in needs else None,
         scores=drawn("scores", teachers).sigmoid() if "validation" in needs else None,
         chance=0.4,
-        sent={name: drawn(name, teachers, *shape).sigmoid() for name, shape in shapes.items()},
+        sent={
+            name: drawn(name, teachers, *shape).sigmoid().expand(teachers, *laid[name])
+            for name, shape in shapes.items()
+        },
     )
 
 
@@ -239,7 +243,9 @@ def _sent_by(
 ) -> Mapping[str, Tensor]:
     """Return what one teacher sends, about the samples that it speaks about."""
     return {
-        name: teachers.sent[name][place, rows]
+        name: teachers.sent[name][place, :1]
+        if form == "answers"
+        else teachers.sent[name][place, rows]
         if rows is not None and form == "samples"
         else teachers.sent[name][place]
         for name, form in weighting.sends.items()

@@ -40,6 +40,7 @@ def test_a_data_set_that_cannot_be_stored_is_named_and_the_others_go_on(
     assert [line.split(":")[1].split()[-1] for line in said.err.splitlines()] == [
         "cora",
         "diamonds",
+        "diamonds",  # of which diamonds_grades is made
         "mnist_10k",  # of which digit_domains is made
         "fashion_mnist",
         "japanese_vowels",

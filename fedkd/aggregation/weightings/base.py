@@ -27,6 +27,9 @@ class Weighting(Part, ABC):
     by_class: ClassVar[bool] = False
     """Whether it makes sense only where a sample is of one class."""
 
+    compares_classes: ClassVar[bool] = False
+    """Whether raw scores of all classes count, so that classes which an answer does not have would count too."""
+
     leaves_out: ClassVar[bool] = False
     """Whether teachers that score no better than chance on validation data count in no average of weights either."""
 

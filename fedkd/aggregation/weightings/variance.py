@@ -19,6 +19,7 @@ class Variance(LoneWeighting):
     """`var(z_k) / sum_j var(z_j)` with the variance of teacher k's logits over the classes, sample by sample."""
 
     needs_classes: ClassVar[bool] = True
+    compares_classes: ClassVar[bool] = True
 
     @property
     def spots(self) -> frozenset[Fault]:

@@ -9,7 +9,15 @@ import numpy.typing as npt
 
 from fedkd.data.samples import Samples
 
-Task = Literal["classification", "recognition", "regression", "gaussian_regression", "generation", "ranking"]
+Task = Literal[
+    "classification",
+    "multitask_classification",
+    "recognition",
+    "regression",
+    "gaussian_regression",
+    "generation",
+    "ranking",
+]
 """What a target is; in a `gaussian_regression` it is a number too, and networks say a mean and a log variance of it."""
 
 REGRESSIONS: frozenset[Task] = frozenset({"regression", "gaussian_regression"})
@@ -23,10 +31,10 @@ class DataInfo:
 
     Args:
         name: name of the data set.
-        task: what a target is: a class, an identity, a number, the next symbols, or the next item.
+        task: what a target is: a class, a class in each of several classifications, an identity, a number, the next symbols, or the next item.
         views: view name -> shape of one sample.
         num_outputs: number of classes, of symbols, of items, or of numbers that networks say: those to predict, or twice as many where their
-            variances are said too; in recognition, the width of an embedding.
+            variances are said too; in recognition, the width of an embedding; of several heads, the largest number of classes.
         target_mean: mean of the numbers in the training pool, in their own unit; 0 for anything else.
         target_std: their standard deviation; prediction x std + mean is in the own unit again. 1 for anything else.
         class_names: names of the classes, identities or symbols in the order of their numbers; empty for numbers.
@@ -35,6 +43,7 @@ class DataInfo:
         identities: number of identities in recognition, those of test data included; 0 elsewhere.
         owners: number of owners of samples (speakers, users); 0 where the data set does not know them.
         target_owner: the owner whose samples the test data is of, as none of the clients' are; none where all owners are alike.
+        heads: head name -> names of its classes, where a sample is of a class in each of several classifications; empty elsewhere.
     """
 
     name: str
@@ -49,6 +58,7 @@ class DataInfo:
     prompt: int = 0
     identities: int = 0
     target_owner: int | None = None
+    heads: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def num_labels(self) -> int:
@@ -77,7 +87,7 @@ class Raw:
 
     Args:
         views: view name -> [rows, ...]; images keep their own grey levels, tables their own units.
-        targets: [rows] class numbers, or numbers in their own unit; [rows, T] symbols, -1 where there is none.
+        targets: [rows] class numbers, or numbers in their own unit; [rows, T] symbols, or [rows, heads] classes, -1 where there is none.
         white: the grey level of white; images and sequences are divided by it.
         owners: [rows] number of the owner of each row, where the set knows it.
         plain: tables stay in their own unit.

@@ -70,7 +70,7 @@ class DataSet(Part, ABC):
     views: ClassVar[Mapping[str, tuple[int, ...]]]
     "View name -> shape of one sample."
     num_outputs: ClassVar[int]
-    "Number of classes, of symbols, or of numbers that networks say; in recognition, the width of an embedding."
+    "Number of classes, of symbols, or of numbers that networks say; in recognition, the width of an embedding; of several heads, the most classes of any."
     identities: ClassVar[int] = 0
     "Number of identities in recognition, those of test data included; 0 elsewhere."
     rows: ClassVar[int]
@@ -79,6 +79,8 @@ class DataSet(Part, ABC):
     "Size of the authors' test part, which comes last; 0 where there is none."
     class_names: ClassVar[tuple[str, ...]] = ()
     "Names of the classes, identities or symbols in the order of their numbers."
+    heads: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    "Head name -> names of its classes, where a sample is of a class in each of several classifications; empty elsewhere."
     symbols: ClassVar[Mapping[str, int]] = {}
     "View name -> number of symbols, for views that hold symbols."
     owners: ClassVar[int] = 0
@@ -255,6 +257,7 @@ class DataSet(Part, ABC):
             identities=self.identities,
             prompt=self.prompt,
             target_owner=self.target_owner,
+            heads=dict(self.heads),
         )
         return Loaded(info, part(rows.train), part(rows.validation), part(rows.test))
 

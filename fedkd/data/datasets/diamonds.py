@@ -63,6 +63,7 @@ class Diamonds(NumberSet):
     size = "53,940 x 26, one number"
     licence = "MIT"
     archive = ARCHIVE
+    shares_with = frozenset({"diamonds_grades"})
 
     def read(self) -> Raw:
         """Return the diamonds in the table's order; prices span three decades, so the target is their logarithm."""

@@ -1,6 +1,6 @@
 """Every client sees the same pool: central teachers, which are clients that all have the data.
 
-They may differ in what they are taught: in the classes that each knows, in how much it sees, in how many labels are wrong.
+They may differ in what they are taught: in the classes that each knows, in the tasks, in how much it sees, in how many labels are wrong.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,8 @@ import numpy as np
 
 from fedkd.data.datasets.base import REGRESSIONS, DataSet, Indices
 from fedkd.data.partitions.base import GroupPartitioner
-from fedkd.data.relabelling import Relabelling, Wrong
+from fedkd.data.relabelling import Hiding, Relabelling, Wrong
+from fedkd.data.shift import Change
 from fedkd.foundation.errors import IllegalCombination, InvalidOption
 from fedkd.foundation.options import Count, Index, OpenFraction, Share
 from fedkd.foundation.seeding import Streams
@@ -24,6 +25,8 @@ class Shared(GroupPartitioner):
     "Share of a client's samples that it keeps for its own evaluation, rounded; none, since others train on them."
     classes: tuple[tuple[Index, ...], ...] = ()
     "Classes of each client, and round again for further clients: `[[0,1,2,3,4],[5,6,7,8,9]]`; empty is all for everyone."
+    heads: tuple[tuple[Index, ...], ...] = ()
+    "Heads of each client, where a sample has a class for each of several, and round again: `[[0],[1],[2]]` are specialists of one task each; empty is all for everyone."
     share: Share = 1.0
     "Share of the pool that clients see, the same part for all."
     per_class: Count | None = None
@@ -45,6 +48,7 @@ class Shared(GroupPartitioner):
             raise IllegalCombination(
                 "partition.per_class and partition.share both say how much clients see; leave one of them out"
             )
+        self._check_heads(data)
         for some in self.classes:
             if not some or max(some) >= known:
                 raise InvalidOption(
@@ -75,12 +79,30 @@ class Shared(GroupPartitioner):
             sees[client] &= np.isin(groups, self.classes[client % len(self.classes)])
         return np.where(sees, np.arange(clients)[:, None], -1)
 
-    def shift(self, clients: int, streams: Streams) -> Relabelling | None:
-        """Return the labels of each client, where some are wrong."""
-        if not self._noisy:
-            return None
+    def shift(self, clients: int, streams: Streams) -> Change | None:
+        """Return the labels of each client, where some are wrong or unknown."""
         shares = self.noise if isinstance(self.noise, tuple) else (self.noise,)
-        return Relabelling(self.wrong, [shares[client % len(shares)] for client in range(clients)], streams)
+        wrong = [shares[client % len(shares)] for client in range(clients)]
+        change = Relabelling(self.wrong, wrong, streams) if self._noisy else None
+        if not self.heads:
+            return change
+        return Hiding([self.heads[client % len(self.heads)] for client in range(clients)], change)
+
+    def _check_heads(self, data: DataSet) -> None:
+        if self.heads and not data.heads:
+            raise IllegalCombination(
+                f"partition.heads is about several classifications of a sample, data={data.name()} is a {data.task}; "
+                "leave it out, or take data=diamonds_grades"
+            )
+        for some in self.heads:
+            if not some or max(some) >= len(data.heads):
+                names = ", ".join(f"{place} {name}" for place, name in enumerate(data.heads))
+                raise InvalidOption("partition.heads", list(some), f"at least one of {names} for each client")
+        if data.heads and (self.classes or self.per_class is not None):
+            raise IllegalCombination(
+                f"partition.classes and partition.per_class are about one class a sample, data={data.name()} has several; "
+                "leave them out, or take partition.heads"
+            )
 
     @property
     def _noisy(self) -> bool:

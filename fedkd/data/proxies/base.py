@@ -69,7 +69,9 @@ class Proxy(Part, ABC):
 
 
 def unknown_targets(info: DataInfo, count: int) -> Tensor:
-    """Return targets that say nothing: -1 for classes and items [N] and symbols [N, T], NaN for numbers [N, numbers]."""
+    """Return targets that say nothing: -1 for classes and items [N], symbols [N, T] and heads [N, heads], NaN for numbers [N, numbers]."""
+    if info.heads:
+        return torch.full((count, len(info.heads)), -1, dtype=torch.long)
     if info.task == "generation":
         return torch.full((count, *next(iter(info.views.values()))), -1, dtype=torch.long)
     if info.task in {"classification", "recognition", "ranking"}:

@@ -58,20 +58,20 @@ class AEKD(Term):
         student = F.log_softmax(lesson.student / self.temperature, dim=-1)
         weights = self.weights(wished, student.detach())
         cast("Tally", learned).add(weights)
-        each = (wished.exp() * (wished - student)).sum(dim=-1).mean(dim=1)
+        each = (wished.exp() * (wished - student)).sum(dim=-1).flatten(start_dim=1).mean(dim=1)
         return self.temperature**2 * (weights.to(each) * each).sum()
 
     def weights(
-        self, wished: Float[Tensor, "teachers batch classes"], student: Float[Tensor, "batch classes"]
+        self, wished: Float[Tensor, "teachers batch ... classes"], student: Float[Tensor, "batch ... classes"]
     ) -> Float[Tensor, " teachers"]:
-        """Return how much each teacher counts.
+        """Return how much each teacher counts; several answers of a sample make one gradient.
 
         Args:
             wished: log-probabilities of each teacher at the temperature.
             student: log-probabilities of the student at the temperature.
         """
         gradients = student.double().exp() - wished.double().exp()
-        rows = gradients.mean(dim=1) if self.gradients == "batch" else gradients.flatten(start_dim=1)
+        rows = (gradients.mean(dim=1) if self.gradients == "batch" else gradients).flatten(start_dim=1)
         return torch.from_numpy(smallest_combination((rows @ rows.T).cpu().numpy(), self.largest))
 
     def shares(self, learned: nn.Module | None) -> dict[str, float]:

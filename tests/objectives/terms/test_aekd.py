@@ -49,6 +49,16 @@ def test_weights_are_the_smallest_combination_of_the_gradients_of_each_teachers_
     assert loss.item() == pytest.approx(sum(a * b.item() for a, b in zip(shares.values(), each, strict=True)))
 
 
+@pytest.mark.parametrize("gradients", ["batch", "samples"])
+def test_several_answers_of_a_sample_make_one_gradient(gradients: str) -> None:
+    generator = torch.Generator().manual_seed(1)
+    said = [torch.randn(8, CLASSES, generator=generator, dtype=torch.float64) for _ in range(4)]
+    loss, shares = taught(*said, gradients=gradients)
+    twice, same = taught(*(torch.stack([one, one], dim=1) for one in said), gradients=gradients)
+    assert list(same.values()) == pytest.approx(list(shares.values()), abs=1e-6)
+    assert twice.item() == pytest.approx(loss.item())
+
+
 def test_the_one_that_contradicts_all_others_counts_half_before_a_fresh_student_and_nothing_before_one_that_follows_them() -> (
     None
 ):
