@@ -137,9 +137,8 @@ class CoDistillationStrategy(Federated):
             key: RecordDict({**own, **more})
             for key, own in {id(own): own for own in records.values()}.items()
         }
-        return self.messages(
-            {client: contents[id(own)] for client, own in records.items()}, MessageType.TRAIN
-        )
+        sent = {client: contents[id(own)] for client, own in records.items()}
+        return self.messages(sent, MessageType.TRAIN)
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
@@ -169,7 +168,7 @@ class CoDistillationStrategy(Federated):
         if self._consensus is None or self._consensus.ids is None:
             return {}
         held = {f"{_LINES}{name}": tensor for name, tensor in self.lines.state().items()}
-        return {f"{self._consensus.kind}": self._consensus.values, "ids": self._consensus.ids, **held}
+        return {self._consensus.kind: self._consensus.values, "ids": self._consensus.ids, **held}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take up the consensus."""
@@ -246,9 +245,8 @@ class CoDistillationStrategy(Federated):
 
     def _validate(self, network: nn.Module) -> float:
         assert self.validation is not None
-        return self.task.metrics(predict(network, self.validation.inputs), self.validation.targets)[
-            self.task.score
-        ]
+        said = predict(network, self.validation.inputs)
+        return self.task.metrics(said, self.validation.targets)[self.task.score]
 
 
 class FedMD(CoDistillationStrategy):
