@@ -19,7 +19,7 @@ class Vectorised(TrainingEngine):
     """Trains cohorts of clients of one architecture at once."""
 
     cohort_size: Count | None = None
-    """Clients that are trained at once; none takes a quarter of the round, but at least 16 and at most 128. Another size can change last bits."""
+    """Clients that are trained at once; none takes a quarter of the round, but about 16 at the least and 128 at the most. Another size can change last bits."""
 
     compile: bool = False
     """Whether steps go through PyTorch's compiler: seconds for each form of a step at first, then faster; for long runs of small networks."""
