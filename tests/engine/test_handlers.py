@@ -179,26 +179,6 @@ def test_received_weights_are_where_training_starts(
     assert torch.allclose(from_records(outputs).values, predict(network, digits.proxy.inputs))
 
 
-def test_fedprox_without_a_pull_is_fedavg_bit_for_bit(client_side: Maker) -> None:
-    plan = Fit(epochs=3, batch_size=8, optimizer=Optimizer(lr=0.1, momentum=0.9))
-    replies = [
-        train(client_side(strategy, kind=Weights()), 1, message(), RecordDict())
-        for strategy in (Supervised(fit=plan), FedProx(fit=plan, mu=0.0), FedProx(fit=plan, mu=1.0))
-    ]
-    fedavg, without_pull, pulled = (weights_in(reply) for reply in replies)
-    assert same(fedavg, without_pull)
-    assert not same(fedavg, pulled)
-
-
-def test_fd_of_weight_zero_is_local_training_bit_for_bit(client_side: Maker, digits: FederatedData) -> None:
-    answers = []
-    for strategy in (Isolated(fit=FIT), FD(fit=FIT, gamma=0.0)):
-        side, state = client_side(strategy, kind=Weights()), RecordDict()
-        train(side, 1, message(1), state)
-        answers.append(weights_in(train(side, 1, message(2, **received("fd", digits)), state)))
-    assert same(*answers)
-
-
 def test_each_round_has_an_order_of_batches_of_its_own(client_side: Maker) -> None:
     side = client_side(Supervised(fit=FIT), kind=Weights())
     first, second = (train(side, 1, message(number), RecordDict()) for number in (1, 2))
@@ -294,16 +274,6 @@ def test_a_client_without_samples_says_so_and_changes_nothing(
         assert reply.metric_records["metrics"]["num-examples"] == 0
         assert math.isnan(float(str(reply.metric_records["metrics"]["train-loss"])))
         assert all(values.isfinite().all() for values in weights_in(reply).values())
-
-
-def test_networks_that_start_alike_or_each_on_its_own(client_side: Maker) -> None:
-    models = (MLP(hidden=(8,)), MLP(hidden=(8,)), LeNet(), LeNet())
-    alike = client_side(Supervised(), models=models)
-    apart = client_side(CoDistillation(), models=models)
-    assert same(alike.network(0).state_dict(), alike.network(1).state_dict())
-    assert same(alike.network(2).state_dict(), alike.network(3).state_dict())
-    assert not same(apart.network(0).state_dict(), apart.network(1).state_dict())
-    assert same(apart.network(1).state_dict(), apart.network(1).state_dict())
 
 
 def test_clients_of_different_architectures_share_what_they_know_of_the_proxy_set(client_side: Maker) -> None:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from flwr.serverapp import Grid
 from fedkd.aggregation.fusions.era import ERA
 from fedkd.aggregation.fusions.mean_logits import MeanLogits
 from fedkd.aggregation.weightings.uniform import Uniform
+from fedkd.clients import ClientStrategy
 from fedkd.clients.codistillation import CoDistillation
 from fedkd.clients.fd import FD
 from fedkd.clients.fedcad import FedCAD
@@ -33,6 +34,7 @@ from fedkd.engine import ClientSide
 from fedkd.engine.client import initial_network
 from fedkd.foundation.seeding import Streams
 from fedkd.knowledge.codecs.float32 import Float32
+from fedkd.knowledge.kinds.base import Kind
 from fedkd.knowledge.kinds.class_means import ClassMeans
 from fedkd.knowledge.kinds.labelled_weights import LabelledWeights
 from fedkd.knowledge.kinds.logits import Logits
@@ -40,7 +42,7 @@ from fedkd.knowledge.kinds.probabilities import Probabilities
 from fedkd.knowledge.kinds.prototypes import Prototypes
 from fedkd.knowledge.kinds.weights import Weights
 from fedkd.knowledge.package import payload_of
-from fedkd.models.base import predict
+from fedkd.models.base import Model, predict
 from fedkd.models.logistic import Logistic
 from fedkd.models.mlp import MLP
 from fedkd.strategies import STRATEGIES, Federated, Sampling, ServerSide
@@ -53,87 +55,45 @@ FIT = Fit(epochs=3, batch_size=16, optimizer=Optimizer(lr=0.1, momentum=0.9))
 MIXED = (MLP(hidden=(32,)), Logistic(), MLP(hidden=(32,)), Logistic())
 ALIKE = (Logistic(),) * 4
 CODISTILLATION = CoDistillation(fit=FIT, digest=FIT)
-METHODS: dict[str, dict[str, Any]] = {
-    "local": {"server": "local", "strategy": Isolated(fit=FIT), "kind": None, "models": MIXED},
-    "fedavg": {"server": "averaging", "strategy": Supervised(fit=FIT), "kind": Weights(), "models": ALIKE},
-    "fedprox": {
-        "server": "averaging",
-        "strategy": FedProx(fit=FIT, mu=0.1),
-        "kind": Weights(),
-        "models": ALIKE,
-    },
-    "fedntd": {"server": "averaging", "strategy": FedNTD(fit=FIT), "kind": Weights(), "models": ALIKE},
-    "fedgkd": {"server": "past_averages", "strategy": FedGKD(fit=FIT), "kind": Weights(), "models": ALIKE},
-    "fedcad": {"server": "credibility", "strategy": FedCAD(fit=FIT), "kind": Weights(), "models": ALIKE},
-    "fedssd": {"server": "credibility", "strategy": FedSSD(fit=FIT), "kind": Weights(), "models": ALIKE},
-    "fedgen": {
-        "server": "feature_generator",
-        "strategy": FedGen(fit=FIT),
-        "kind": LabelledWeights(),
-        "models": ALIKE,
-    },
-    "fedftg": {
-        "server": "hard_samples",
-        "strategy": Supervised(fit=FIT),
-        "kind": LabelledWeights(),
-        "models": ALIKE,
-    },
-    "fml": {"server": "averaging", "strategy": FML(fit=FIT), "kind": Weights(), "models": ALIKE},
-    "fd": {"server": "class_means", "strategy": FD(fit=FIT), "kind": ClassMeans(), "models": MIXED},
-    "fedproto": {
-        "server": "prototypes",
-        "strategy": FedProto(fit=FIT),
-        "kind": Prototypes(),
-        "models": (MLP(hidden=(16, 32)), MLP(hidden=(32,))) * 2,
-    },
-    "fedmd": {"server": "codistillation", "strategy": CODISTILLATION, "kind": Logits(), "models": MIXED},
-    "dsfl": {
-        "server": "codistillation",
-        "strategy": CODISTILLATION,
-        "kind": Probabilities(),
-        "models": MIXED,
-    },
-    "fedgems": {
-        "server": "fedgems",
-        "strategy": CoDistillation(fit=FIT, digest=FIT, label_weight=0.75),
-        "kind": Logits(),
-        "models": MIXED,
-    },
-    "kt_pfl": {
-        "server": "personal_consensus",
-        "strategy": CODISTILLATION,
-        "kind": Probabilities(),
-        "models": MIXED,
-    },
-    "similarity_graph": {
-        "server": "similarity_graph",
-        "strategy": CODISTILLATION,
-        "kind": Probabilities(),
-        "models": MIXED,
-    },
-    "fedbe": {
-        "server": "bayesian_ensemble",
-        "strategy": Supervised(fit=FIT),
-        "kind": Weights(),
-        "models": ALIKE,
-    },
-    "aver": {
-        "server": "offline_distillation",
-        "strategy": Teacher(fit=FIT),
-        "kind": Weights(),
-        "models": ALIKE,
-    },
-    "feddf": {
-        "server": "ensemble_distillation",
-        "strategy": Supervised(fit=FIT),
-        "kind": Weights(),
-        "models": MIXED,
-    },
+
+
+class Method(NamedTuple):
+    """A method by its parts: server and client strategy, what crosses, and the clients' models."""
+
+    server: str
+    strategy: ClientStrategy
+    kind: Kind | None
+    models: tuple[Model, ...]
+
+
+METHODS = {
+    "local": Method("local", Isolated(fit=FIT), None, MIXED),
+    "fedavg": Method("averaging", Supervised(fit=FIT), Weights(), ALIKE),
+    "fedprox": Method("averaging", FedProx(fit=FIT, mu=0.1), Weights(), ALIKE),
+    "fedntd": Method("averaging", FedNTD(fit=FIT), Weights(), ALIKE),
+    "fedgkd": Method("past_averages", FedGKD(fit=FIT), Weights(), ALIKE),
+    "fedcad": Method("credibility", FedCAD(fit=FIT), Weights(), ALIKE),
+    "fedssd": Method("credibility", FedSSD(fit=FIT), Weights(), ALIKE),
+    "fedgen": Method("feature_generator", FedGen(fit=FIT), LabelledWeights(), ALIKE),
+    "fedftg": Method("hard_samples", Supervised(fit=FIT), LabelledWeights(), ALIKE),
+    "fml": Method("averaging", FML(fit=FIT), Weights(), ALIKE),
+    "fd": Method("class_means", FD(fit=FIT), ClassMeans(), MIXED),
+    "fedproto": Method(
+        "prototypes", FedProto(fit=FIT), Prototypes(), (MLP(hidden=(16, 32)), MLP(hidden=(32,))) * 2
+    ),
+    "fedmd": Method("codistillation", CODISTILLATION, Logits(), MIXED),
+    "dsfl": Method("codistillation", CODISTILLATION, Probabilities(), MIXED),
+    "fedgems": Method("fedgems", CoDistillation(fit=FIT, digest=FIT, label_weight=0.75), Logits(), MIXED),
+    "kt_pfl": Method("personal_consensus", CODISTILLATION, Probabilities(), MIXED),
+    "similarity_graph": Method("similarity_graph", CODISTILLATION, Probabilities(), MIXED),
+    "fedbe": Method("bayesian_ensemble", Supervised(fit=FIT), Weights(), ALIKE),
+    "aver": Method("offline_distillation", Teacher(fit=FIT), Weights(), ALIKE),
+    "feddf": Method("ensemble_distillation", Supervised(fit=FIT), Weights(), MIXED),
 }
 
 
 def server_of(method: str, data: FederatedData, **changed: Any) -> Federated:
-    models, streams = METHODS[method]["models"], Streams(0)
+    models, streams = METHODS[method].models, Streams(0)
     names = {model: repr(model) for model in models}
     students = {name: initial_network(model, data, streams, owner="server") for model, name in names.items()}
     usual = {
@@ -150,23 +110,23 @@ def server_of(method: str, data: FederatedData, **changed: Any) -> Federated:
         "distiller": Distiller(fit=Fit(epochs=30, optimizer=Optimizer(name="adam", lr=0.01))),
         "codec": Float32(),
     }
-    part = STRATEGIES.create(METHODS[method]["server"], key="strategy")
+    part = STRATEGIES.create(METHODS[method].server, key="strategy")
     made: Federated = part.create(ServerSide(**(usual | changed)))
     return made
 
 
 def start(method: str, data: FederatedData) -> ArrayRecord:
-    network = initial_network(METHODS[method]["models"][0], data, Streams(0), owner="server")
+    network = initial_network(METHODS[method].models[0], data, Streams(0), owner="server")
     return ArrayRecord(network.state_dict())
 
 
 def clients_of(method: str, client_side: Maker) -> ClientSide:
-    described = METHODS[method]
-    return client_side(described["strategy"], kind=described["kind"], models=described["models"])
+    _, strategy, kind, models = METHODS[method]
+    return client_side(strategy, kind=kind, models=models)
 
 
 def test_every_server_strategy_is_played_here() -> None:
-    assert {described["server"] for described in METHODS.values()} == set(STRATEGIES.names())
+    assert {method.server for method in METHODS.values()} == set(STRATEGIES.names())
 
 
 @pytest.mark.parametrize("method", list(METHODS))
@@ -215,7 +175,7 @@ def test_flowers_own_loop_runs_a_method_and_its_student_learns(
     result = strategy.start(
         grid=grid_of(clients_of(method, client_side), scattered=3), initial_arrays=first, num_rounds=4
     )
-    student = initial_network(METHODS[method]["models"][0], digits, Streams(0), owner="server")
+    student = initial_network(METHODS[method].models[0], digits, Streams(0), owner="server")
     before = Classification().metrics(predict(student, digits.test.inputs), digits.test.targets)
     student.load_state_dict(result.arrays.to_torch_state_dict())
     after = Classification().metrics(predict(student, digits.test.inputs), digits.test.targets)
