@@ -13,8 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy import stats
 
-import fedkd
-from simulations.study import Interval, Sheet, Study, bars, seeds_from_command_line
+from simulations.study import Interval, Sheet, Study, bars, by_client, seeds_from_command_line
 
 TEACHERS = ("mnist", "usps", "svhn")
 """The teachers in the order of the clients, by the digits that each was trained on."""
@@ -33,7 +32,7 @@ def main() -> None:
     study = Study("adaptation_published", seeds_from_command_line(__doc__))
     frame = study.run({**WEIGHTINGS, "labels": LABELS}, common=COMMON)
     runs = {arm: own.set_index("seed").sort_index() for arm, own in frame.groupby("arm")}
-    quality = by_teacher(runs[REFERENCE], "accuracy", "test")
+    quality = by_client(runs[REFERENCE], "accuracy", "test", names=TEACHERS)
     scores = {f"teacher of {name}": quality[name] for name in TEACHERS}
     scores |= {f"student, {arm}": runs[arm][REPORT] for arm in (*WEIGHTINGS, "labels")}
     base = scores[f"student, {REFERENCE}"]
@@ -60,23 +59,13 @@ def main() -> None:
                     "rank correlation",
                 ],
                 [
-                    ranking(arm, by_teacher(runs[arm], "weight", "proxy"), quality)
+                    ranking(arm, by_client(runs[arm], "weight", "proxy", names=TEACHERS), quality)
                     for arm in WEIGHTINGS
                     if arm != REFERENCE
                 ],
             )
         ],
     )
-
-
-def by_teacher(runs: pd.DataFrame, metric: str, split: str) -> pd.DataFrame:
-    """Return a metric of each teacher in the end [seeds, teachers]."""
-    rows = {}
-    for seed, folder in runs["folder"].items():
-        frame = fedkd.load_runs(str(folder))
-        own = frame[(frame["scope"] == "client") & (frame["metric"] == metric) & (frame["split"] == split)]
-        rows[seed] = own.sort_values("client")["value"].tolist()
-    return pd.DataFrame.from_dict(rows, orient="index", columns=list(TEACHERS)).sort_index()
 
 
 def ranking(arm: str, weights: pd.DataFrame, quality: pd.DataFrame) -> list[str]:

@@ -16,8 +16,9 @@ Limit: mnist_10k is part of MNIST's training set, from which the first teacher l
 import pandas as pd
 from matplotlib.figure import Figure
 
-import fedkd
-from simulations.study import Interval, Sheet, Study, seeds_from_command_line
+from simulations.multi_teacher import BESIDE as OTHERS
+from simulations.multi_teacher import BEST, LABELS, METHODS, REFERENCE
+from simulations.study import Interval, Sheet, Study, by_client, seeds_from_command_line
 
 TEACHERS = ("mnist", "usps", "svhn")
 """The teachers in the order of the clients, by the digits that each was trained on."""
@@ -26,21 +27,7 @@ COMMON = [
     f"method.strategy.checkpoints=[{','.join(f'ccexam/{name}' for name in TEACHERS)}]", "method.client.fit.epochs=0", "student=mlp", "student.hidden=[32]",
     "runtime=inline", "threads=1",
 ]  # fmt: skip
-METHODS = {
-    "AVER": ["method=aver"],
-    "EBKD": ["method=ebkd"],
-    "CA-MKD": ["method=ca_mkd"],
-    "AEKD": ["method=aekd"],
-    "AMTML-KD": ["method=amtml"],
-    "voted triplets": ["method=voted_triplets"],
-    "similarity": ["method=aver", "method.weighting=similarity"],
-}
-BEST, LABELS, REFERENCE = "best teacher", "labels alone", "AVER"
-BESIDE = {
-    BEST: ["method=aver", "method.weighting=simulations.best_teacher:Best"],
-    "validation accuracy": ["method=aver", "method.weighting=accuracy"],
-    LABELS: ["method=aver", "method.distiller.label_weight=1.0"],
-}
+BESIDE = {**OTHERS, "validation accuracy": ["method=aver", "method.weighting=accuracy"]}
 UNLABELLED = ["proxy.labelled=false", "method.distiller.label_weight=0.0"]
 WITHOUT = {
     "AVER": ["method=aver", *UNLABELLED],
@@ -63,8 +50,12 @@ def main() -> None:
     frame = study.run({**arms, **{f"{name}, no labels": own for name, own in WITHOUT.items()}}, common=COMMON)
     runs = {name: own.set_index("seed").sort_index() for name, own in frame.groupby("arm")}
     scores = {name: own[ACCURACY] for name, own in runs.items()}
-    weights = {name: _by_teacher(own, "weight", "proxy") for name, own in runs.items() if name != LABELS}
-    quality = _by_teacher(runs[REFERENCE], "accuracy", "test")
+    weights = {
+        name: by_client(own, "weight", "proxy", names=TEACHERS)
+        for name, own in runs.items()
+        if name != LABELS
+    }
+    quality = by_client(runs[REFERENCE], "accuracy", "test", names=TEACHERS)
     columns = ["student", f"minus {REFERENCE}, points", *(f"weight of {name}" for name in TEACHERS), "weights in the order of accuracy"]  # fmt: skip
 
     def row(name: str, reference: str) -> list[str]:
@@ -99,7 +90,7 @@ def main() -> None:
 
 
 def _teachers(runs: pd.DataFrame, quality: pd.DataFrame) -> list[list[str]]:
-    loss = _by_teacher(runs, "loss", "test")
+    loss = by_client(runs, "loss", "test", names=TEACHERS)
     together = {
         "mean of their answers": "ensemble_uniform",
         "the right one on each sample (oracle)": "ensemble_oracle",
@@ -112,16 +103,6 @@ def _teachers(runs: pd.DataFrame, quality: pd.DataFrame) -> list[list[str]]:
         [name, Interval.of(list(own)).percent(), f"{losses[name].mean():.2f}"]
         for name, own in accuracies.items()
     ]
-
-
-def _by_teacher(runs: pd.DataFrame, metric: str, split: str) -> pd.DataFrame:
-    """Return a metric of each client in the end [seeds, teachers]."""
-    rows = {}
-    for seed, folder in runs["folder"].items():
-        own = fedkd.load_runs(str(folder))
-        own = own[(own["scope"] == "client") & (own["metric"] == metric) & (own["split"] == split)]
-        rows[seed] = own.set_index(own["client"].astype(int))["value"].sort_index().to_list()
-    return pd.DataFrame.from_dict(rows, orient="index", columns=list(TEACHERS))
 
 
 def _means(weights: pd.DataFrame) -> list[str]:

@@ -146,6 +146,16 @@ class Study:
         return fedkd.run(*overrides, f"output={folder}")
 
 
+def by_client(runs: pd.DataFrame, metric: str, split: str, *, names: Sequence[str]) -> pd.DataFrame:
+    """Return a metric of each client in the end, [seeds, clients], of runs that are indexed by their seed."""
+    rows = {}
+    for seed, folder in runs["folder"].items():
+        frame = fedkd.load_runs(str(folder))
+        own = frame[(frame["scope"] == "client") & (frame["metric"] == metric) & (frame["split"] == split)]
+        rows[seed] = own.set_index(own["client"].astype(int))["value"].sort_index().to_list()
+    return pd.DataFrame.from_dict(rows, orient="index", columns=list(names)).sort_index()
+
+
 def bars(axes: Axes, found: Mapping[str, Interval], colors: Sequence[str]) -> None:
     """Draw shares as bars in percent with their intervals, one below the other, each with its name."""
     means = [100 * one.mean for one in found.values()]
