@@ -4,7 +4,7 @@ It looks at nothing but its arguments, so it can be run as it is, or traced once
 """
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch.func import vmap
 
 from fedkd.clients import Step
 from fedkd.engine.dropout import Call, playing
-from fedkd.engine.linear import narrow_layers
+from fedkd.engine.kernels import stacked_kernels
 from fedkd.engine.precision import Precision, in_precision
 from fedkd.models.base import Outputs, run_with
 from fedkd.objectives import Taps
@@ -46,6 +46,30 @@ class Batches:
     def groups(self) -> dict[str, Tensors]:
         """Return the tensors by the names of the fields."""
         return {name: dict(getattr(self, name)) for name in self.__dataclass_fields__}
+
+    def tensors(self) -> list[Tensor]:
+        """Return the tensors in the order of the fields."""
+        return [tensor for name in self.__dataclass_fields__ for tensor in getattr(self, name).values()]
+
+
+SHARED_BY_ALL = frozenset({"targets", "teacher"})
+"""What of a batch has no slice for each client: like the inputs, it is gathered from."""
+
+
+def form_of(given: Batches) -> Hashable:
+    """Return all that a step could see of its tensors before it runs: shapes, but for the number of rows that are gathered from."""
+    return tuple(
+        (
+            group,
+            name,
+            tensor.shape[1:] if group == "inputs" or name in SHARED_BY_ALL else tensor.shape,
+            tensor.stride(),
+            tensor.dtype,
+            tensor.device,
+        )
+        for group, tensors in given.groups().items()
+        for name, tensor in tensors.items()
+    )
 
 
 def gathered(rows: Tensor, at: Tensor) -> Tensor:
@@ -111,7 +135,7 @@ class ClientLoss:
             if self.calls:
                 stack.enter_context(playing(list(zip(self.calls, kept, strict=True))))
             stack.enter_context(in_precision(self.precision, batch["targets"].device.type))
-            stack.enter_context(narrow_layers())
+            stack.enter_context(stacked_kernels())
             layers = stack.enter_context(Taps(self.template, self.taps))
             outputs = run_with(self.template, {**parameters, **buffers}, batch["inputs"])
         if self.precision != "float32":
@@ -122,9 +146,10 @@ class ClientLoss:
         def loss(outputs: Outputs, targets: Tensor, teacher: Tensor | None) -> Tensor:
             return self.loss(Step(outputs, targets, teacher, parameters, memory, self.task, layers))
 
-        if "share" not in batch:
-            return loss(outputs, batch["targets"], batch.get("teacher"))
-        return _weighted(loss, outputs, batch)
+        with stacked_kernels():
+            if "share" not in batch:
+                return loss(outputs, batch["targets"], batch.get("teacher"))
+            return _weighted(loss, outputs, batch)
 
 
 def _weighted(loss: Callable[..., Tensor], outputs: Outputs, batch: Mapping[str, Any]) -> Tensor:

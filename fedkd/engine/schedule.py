@@ -48,17 +48,21 @@ class Schedule:
         rows = torch.zeros(len(sizes), longest, width, dtype=torch.long)
         counts = torch.zeros(len(sizes), longest, dtype=torch.long)
         last = torch.zeros(len(sizes), longest)
+        alike: dict[int, list[int]] = {}
         for client, (size, total, generator) in enumerate(zip(sizes, steps, generators, strict=True)):
             if not total:
                 continue
+            alike.setdefault(size, []).append(client)
             a_pass = -(-size // plan.batch_size)
             order = _passes(size, a_pass * width, -(-total // a_pass), generator, plan.batch_size)
             rows[client, :total] = order.view(-1, width)[:total]
+        for size, clients in alike.items():
+            total, a_pass = plan.steps(size), -(-size // plan.batch_size)
             count = torch.full((a_pass,), width)
             count[-1] = size - (a_pass - 1) * plan.batch_size
-            counts[client, :total] = count.repeat(-(-total // a_pass))[:total]
+            counts[clients, :total] = count.repeat(-(-total // a_pass))[:total]
             begun = (total - 1) // a_pass * a_pass
-            last[client, begun:total] = counts[client, begun:total].float()
+            last[clients, begun:total] = counts[clients[0], begun:total].float()
         return cls(plan, rows, counts, last, torch.tensor(steps, dtype=torch.long))
 
     @property

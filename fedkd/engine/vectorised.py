@@ -17,6 +17,7 @@ from fedkd.engine.dropout import Call, calls_in
 from fedkd.engine.gradients import Batches, ClientLoss, Tensors
 from fedkd.engine.optimizers import Stacked
 from fedkd.engine.precision import Precision
+from fedkd.engine.recording import played
 from fedkd.engine.schedule import Schedule
 from fedkd.models.base import run_with
 from fedkd.tasks import Task
@@ -175,7 +176,7 @@ class _Cohort:
     ) -> tuple[Tensors, Tensor]:
         """Return gradients and losses of clients whose batches have one size; with counts, as if they had."""
         loss, batches = self._step(clients, rows, counts)
-        return loss.gradients(batches)
+        return played(loss, batches)
 
     def _step(
         self,

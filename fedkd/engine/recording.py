@@ -1,0 +1,141 @@
+"""Recorded steps: a cohort's step is taken down once for each form of its tensors, and played from then on.
+
+What PyTorch does for a step of small networks under `vmap` is mostly Python: hooks, modes, wrappers, a graph of gradients that is
+built and torn down. The operations at the bottom of all this are the same in every step of one form. They are recorded as
+they pass, and playing them does the same arithmetic in the same order, to the bit, without the rest.
+
+>>> gradients, losses = played(loss, given)
+"""
+
+import logging
+import operator
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map
+
+from fedkd.engine.gradients import Batches, ClientLoss, Tensors, form_of
+
+_LOG = logging.getLogger(__name__)
+
+_PATIENCE = 2
+"""Steps of a form that are run as they are: to record one takes as long as a few of them."""
+
+_MOST = 256
+"""Forms that a process remembers."""
+
+_READS = frozenset(
+    {
+        torch.ops.aten._local_scalar_dense.default,  # noqa: SLF001  (its name)
+        torch.ops.aten.equal.default,
+        torch.ops.aten.is_nonzero.default,
+    }
+)
+"""Operations by which Python learns what is in a tensor, and may go another way the next time."""
+
+_STEP = Callable[[Sequence[Tensor]], tuple[Tensors, Tensor]]
+_REMEMBERED: OrderedDict[Hashable, int | _STEP | None] = OrderedDict()
+"""For each form how often it was seen, then its recording, or nothing if it cannot be recorded."""
+
+
+def played(loss: ClientLoss, given: Batches) -> tuple[Tensors, Tensor]:
+    """Return what `loss.gradients(given)` does, to the bit; from the third step of a form on from a recording."""
+    tensors = given.tensors()
+    key = (loss, form_of(given))
+    try:
+        known = _REMEMBERED.get(key, 0)
+    except TypeError:  # a loss that cannot be told from others
+        return loss.gradients(given)
+    if isinstance(known, int):
+        known = known + 1 if known < _PATIENCE else _record(loss, given)
+        _REMEMBERED[key] = known
+        while len(_REMEMBERED) > _MOST:
+            _REMEMBERED.popitem(last=False)
+    _REMEMBERED.move_to_end(key)
+    if known is None or isinstance(known, int):
+        return loss.gradients(given)
+    return known(tensors)
+
+
+class _Unrecordable(Exception):
+    """A step that may be another one the next time."""
+
+
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Takes down every operation below autograd and `vmap`.
+
+    Args:
+        inputs: the tensors that differ from step to step.
+    """
+
+    def __init__(self, inputs: Sequence[Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.graph = fx.Graph()
+        self._alive = list(inputs)  # a tensor that is gone could leave its identity to another
+        self._nodes = {id(tensor): self.graph.placeholder(f"x{place}") for place, tensor in enumerate(inputs)}
+        if len(self._nodes) < len(inputs):
+            raise _Unrecordable("two of its tensors are one")
+        self.constants = torch.nn.Module()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        del types
+        if func in _READS:
+            raise _Unrecordable("Python looks into a tensor")
+        if func is torch.ops.aten.lift_fresh.default and id(args[0]) not in self._nodes:
+            self._keep(args[0])
+        said = func(*args, **(kwargs or {}))
+        node = self.graph.call_function(func, tree_map(self.node, args), tree_map(self.node, kwargs or {}))
+        if isinstance(said, Tensor):
+            self._name(said, node)
+        elif isinstance(said, tuple | list):
+            for place, one in enumerate(said):
+                if isinstance(one, Tensor):
+                    self._name(one, self.graph.call_function(operator.getitem, (node, place)))
+        return said
+
+    def node(self, value: Any) -> Any:
+        """Return the name of a tensor, and anything else as it is."""
+        if not isinstance(value, Tensor):
+            return value
+        if id(value) not in self._nodes:
+            raise _Unrecordable("it looks at a tensor from elsewhere")
+        return self._nodes[id(value)]
+
+    def _name(self, tensor: Tensor, node: fx.Node) -> None:
+        self._alive.append(tensor)
+        self._nodes[id(tensor)] = node
+
+    def _keep(self, tensor: Tensor) -> None:
+        """Take a tensor that Python made of numbers for a constant, which each step gets anew."""
+        name = f"constant{len(self._alive)}"
+        self.constants.register_buffer(name, tensor.clone())
+        kept = self.graph.get_attr(name)
+        self._name(tensor, self.graph.call_function(torch.ops.aten.clone.default, (kept,)))
+
+
+def _record(loss: ClientLoss, given: Batches) -> _STEP | None:
+    """Return a step's recording, or nothing if it cannot be recorded."""
+    tensors = given.tensors()
+    try:
+        recorder = _Recorder(tensors)
+        with recorder, torch.enable_grad():
+            gradients, losses = loss.gradients(given)
+        names = list(gradients)
+        recorder.graph.output(tuple(recorder.node(one) for one in (*gradients.values(), losses)))
+    except _Unrecordable as error:
+        _LOG.info("a step is not recorded, since %s", error)
+        return None
+    play = fx.GraphModule(recorder.constants, recorder.graph).forward
+
+    def step(tensors: Sequence[Tensor]) -> tuple[Tensors, Tensor]:
+        with torch.no_grad():
+            *found, losses = play(*tensors)
+        return dict(zip(names, found, strict=True)), losses
+
+    return step
