@@ -138,9 +138,10 @@ class _Stacked(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         del types
-        return _KERNELS.get(func, func)(*args, **(kwargs or {}))
+        chosen: Callable[..., Any] = _KERNELS.get(func, func)
+        return chosen(*args, **(kwargs or {}))
 
 
 def stacked_kernels() -> AbstractContextManager[Any]:
     """Return a context in which linear layers of batches [batch, inputs], and softmax and cross-entropy of [batch, classes], are done for stacks."""
-    return _Stacked()  # type: ignore[no-untyped-call]
+    return _Stacked()

@@ -37,6 +37,17 @@ _READS = frozenset(
 )
 """Operations by which Python learns what is in a tensor, and may go another way the next time."""
 
+_VIEWS = frozenset(
+    {
+        torch.ops.aten.detach.default,
+        torch.ops.aten.expand.default,
+        torch.ops.aten.permute.default,
+        torch.ops.aten.view.default,
+        torch.ops.aten._unsafe_view.default,  # noqa: SLF001  (its name)
+    }
+)
+"""Operations that copy nothing; many of them show a tensor just as it is, which need not be said."""
+
 _STEP = Callable[[Sequence[Tensor]], tuple[Tensors, Tensor]]
 _REMEMBERED: OrderedDict[Hashable, int | _STEP | None] = OrderedDict()
 """For each form how often it was seen, then its recording, or nothing if it cannot be recorded."""
@@ -90,6 +101,9 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if func is torch.ops.aten.lift_fresh.default and id(args[0]) not in self._nodes:
             self._keep(args[0])
         said = func(*args, **(kwargs or {}))
+        if func in _VIEWS and _is_as(said, args[0]):
+            self._name(said, self.node(args[0]))
+            return said
         node = self.graph.call_function(func, tree_map(self.node, args), tree_map(self.node, kwargs or {}))
         if isinstance(said, Tensor):
             self._name(said, node)
@@ -117,6 +131,14 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.constants.register_buffer(name, tensor.clone())
         kept = self.graph.get_attr(name)
         self._name(tensor, self.graph.call_function(torch.ops.aten.clone.default, (kept,)))
+
+
+def _is_as(one: Tensor, other: Tensor) -> bool:
+    return (
+        one.shape == other.shape
+        and one.stride() == other.stride()
+        and one.storage_offset() == other.storage_offset()
+    )
 
 
 def _record(loss: ClientLoss, given: Batches) -> _STEP | None:

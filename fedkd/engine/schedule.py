@@ -1,10 +1,11 @@
 """What each client of a cohort does at each step: the batches of `fedkd.training.fit`, side by side.
 
 >>> schedule = Schedule.draw(plan, sizes=[70, 64, 7], generators=generators)
->>> schedule.active(0), schedule.counts[:3, 0].tolist()
+>>> schedule.active[0], schedule.counts[:3, 0].tolist()
 (3, [32, 32, 7])
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -70,9 +71,17 @@ class Schedule:
         """Steps of the client that makes most."""
         return self.counts.shape[1]
 
-    def active(self, step: int) -> int:
-        """Return how many clients, from the first one on, still train at this step."""
-        return int((self.steps > step).sum())
+    @functools.cached_property
+    def active(self) -> list[int]:
+        """How many clients, from the first one on, still train at each step."""
+        found: list[int] = (self.counts > 0).sum(dim=0).tolist()
+        return found
+
+    @functools.cached_property
+    def widths(self) -> list[tuple[int, int]]:
+        """How many rows count in the smallest and in the largest batch of each step."""
+        least = self.counts.masked_fill(self.counts == 0, self.plan.batch_size)
+        return list(zip(least.amin(dim=0).tolist(), self.counts.amax(dim=0).tolist(), strict=True))
 
     def rates(self, step: int, active: int) -> float | Float[Tensor, " active"]:
         """Return the learning rate at this step: one for all, or that of each client under a schedule of its own length.

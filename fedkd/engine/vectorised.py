@@ -114,40 +114,43 @@ class _Cohort:
         self._dropout, self._precision, self._compiles = dropout, precision, compiles
         self._samplewise = stage.samplewise and task.samplewise
         self._calls: dict[int, tuple[Call, ...]] = {}
+        self._losses: dict[tuple[Call, ...], ClientLoss] = {}
+        self._stacks: dict[int, dict[str, Tensors]] = {}
 
     def train(self, schedule: Schedule) -> list[float]:
         """Run every step of the schedule and return each client's mean loss over its last pass."""
-        networks, device = self._networks, self._source.targets.device
+        networks = self._networks
         networks.template.train()
         optimizer = Stacked(self._stage.plan.optimizer, networks.trained)
-        sums = torch.zeros(len(schedule.steps), device=device, dtype=_dtype(networks))
-        last = schedule.last.to(sums)
-        for step in range(schedule.length):
-            active = schedule.active(step)
-            gradients, losses = self._gradients(schedule.rows[:active, step], schedule.counts[:active, step])
+        last = schedule.last.to(self._source.targets.device, _dtype(networks))
+        said = torch.zeros_like(last)
+        for step, active in enumerate(schedule.active):
+            gradients, losses = self._gradients(
+                schedule.rows[:active, step], schedule.counts[:active, step], *schedule.widths[step]
+            )
             optimizer.step(gradients, active=active, rates=schedule.rates(step, active))
-            # Where nothing is added, a loss that is not finite must not become NaN by a weight of 0.
-            sums[:active] += torch.where(last[:active, step] > 0, losses * last[:active, step], 0.0)
+            said[:active, step] = losses
+        # Where nothing is added, a loss that is not finite must not become NaN by a weight of 0.
+        sums = torch.where(last > 0, said * last, 0.0).sum(dim=1)
         return (sums / last.sum(dim=1)).tolist()
 
     def _gradients(
-        self, rows: Int[Tensor, "active batch"], counts: Int[Tensor, " active"]
+        self, rows: Int[Tensor, "active batch"], counts: Int[Tensor, " active"], least: int, most: int
     ) -> tuple[Tensors, Tensor]:
-        """Return each client's gradients and loss on its batch, of which the first `counts` rows count."""
-        everyone = torch.arange(len(rows))
-        full = bool((counts == rows.shape[1]).all())
+        """Return each client's gradients and loss on its batch, of which the first `counts` rows count, from `least` to `most`."""
+        everyone = slice(0, len(rows))
+        full = least == rows.shape[1]
         if self._compiles and (full or self._samplewise):
             return self._compiled(rows, None if full else counts)
-        width = int(counts.max())
-        if bool((counts == width).all()):
-            return self._together(everyone, rows[:, :width])
+        if least == most:
+            return played(*self._step(everyone, rows[:, :most], None))
         if self._samplewise and not self._dropout:
-            return self._together(everyone, rows[:, :width], counts)
+            return played(*self._step(everyone, rows[:, :most], counts))
         gradients: dict[str, Tensor] = {}
         losses: Tensor | None = None
         for count in sorted(set(counts.tolist())):
             some = (counts == count).nonzero().flatten()
-            part, values = self._together(some, rows[some, :count])
+            part, values = played(*self._step(some, rows[some, :count], None))
             losses = values.new_zeros(len(rows)) if losses is None else losses
             losses[some] = values
             for name, gradient in part.items():
@@ -165,59 +168,60 @@ class _Cohort:
         rows = torch.cat([rows, rows.new_zeros(size - active, rows.shape[1])])
         if counts is not None:
             counts = torch.cat([counts, counts.new_zeros(size - active)])
-        gradients, losses = compiled(*self._step(torch.arange(size), rows, counts))
+        gradients, losses = compiled(*self._step(slice(0, size), rows, counts))
         return {name: gradient[:active] for name, gradient in gradients.items()}, losses[:active]
-
-    def _together(
-        self,
-        clients: Int[Tensor, " some"],
-        rows: Int[Tensor, "some batch"],
-        counts: Int[Tensor, " some"] | None = None,
-    ) -> tuple[Tensors, Tensor]:
-        """Return gradients and losses of clients whose batches have one size; with counts, as if they had."""
-        loss, batches = self._step(clients, rows, counts)
-        return played(loss, batches)
 
     def _step(
         self,
-        clients: Int[Tensor, " some"],
+        clients: slice | Int[Tensor, " some"],
         rows: Int[Tensor, "some batch"],
         counts: Int[Tensor, " some"] | None,
     ) -> tuple[ClientLoss, Batches]:
-        """Return the loss of some clients and all that it looks at."""
-        first = len(clients) == int(clients[-1]) + 1  # the first clients of the stack: no copy is needed
-        chosen = slice(0, len(clients)) if first else clients
-        networks, source = self._networks, self._source
-
-        def of(group: Mapping[str, Tensor]) -> Tensors:
-            return {name: stack[chosen] for name, stack in group.items()}
-
+        """Return the loss of some clients, the first ones or any, and all that it looks at; with counts, not every row counts alike."""
+        source = self._source
         batch = self._batch(clients, rows, counts)
         kept, calls = self._drawn(clients, batch["at"][0])
-        given = Batches(
-            of(networks.trained),
-            of(networks.frozen),
-            of(networks.buffers),
-            of(self._memory),
-            dict(source.inputs),
-            batch,
-            kept,
-        )
-        loss = ClientLoss(
-            self._stage.loss, networks.template, self._task, self._precision, calls, self._stage.taps
-        )
-        return loss, given
+        if calls not in self._losses:
+            self._losses[calls] = ClientLoss(
+                self._stage.loss,
+                self._networks.template,
+                self._task,
+                self._precision,
+                calls,
+                self._stage.taps,
+            )
+        given = Batches(**self._stacks_of(clients), inputs=dict(source.inputs), batch=batch, kept=kept)
+        return self._losses[calls], given
+
+    def _stacks_of(self, clients: slice | Int[Tensor, " some"]) -> dict[str, Tensors]:
+        """Return what each of some clients has; of the first ones it is looked up, since a stack changes in place."""
+        networks = self._networks
+        if isinstance(clients, slice) and clients.stop in self._stacks:
+            return self._stacks[clients.stop]
+        groups = {
+            "trained": networks.trained,
+            "frozen": networks.frozen,
+            "buffers": networks.buffers,
+            "memory": self._memory,
+        }
+        found = {
+            group: {name: stack[clients] for name, stack in stacks.items()}
+            for group, stacks in groups.items()
+        }
+        if isinstance(clients, slice):
+            self._stacks[clients.stop] = found
+        return found
 
     def _batch(
         self,
-        clients: Int[Tensor, " some"],
+        clients: slice | Int[Tensor, " some"],
         rows: Int[Tensor, "some batch"],
         counts: Int[Tensor, " some"] | None,
     ) -> Tensors:
         """Return where the batches of some clients are gathered, and how much each row counts where not all do."""
         source = self._source
         device = source.targets.device
-        batch = {"targets": source.targets, "at": self._positions[clients[:, None], rows].to(device)}
+        batch = {"targets": source.targets, "at": self._positions[clients].gather(1, rows).to(device)}
         if source.teacher is not None:
             batch["teacher"] = source.teacher
             batch["said"] = (self._said[clients][:, None] + rows).to(device)
@@ -228,18 +232,19 @@ class _Cohort:
         return batch
 
     def _drawn(
-        self, clients: Int[Tensor, " some"], at: Int[Tensor, " batch"]
+        self, clients: slice | Int[Tensor, " some"], at: Int[Tensor, " batch"]
     ) -> tuple[Tensors, tuple[Call, ...]]:
         """Return what each client keeps at each call of dropout, from a generator of its own, and these calls."""
         if not self._dropout:
             return {}, ()
         calls = self._calls_of(at)
+        numbers = list(range(clients.stop)) if isinstance(clients, slice) else clients.tolist()
         drawn = [
             [call.draw(self._dropout[client]) for call in calls]
-            for client in clients.tolist()
+            for client in numbers
             if client < len(self._dropout)
         ]
-        drawn += drawn[-1:] * (len(clients) - len(drawn))
+        drawn += drawn[-1:] * (len(numbers) - len(drawn))
         device = self._source.targets.device
         stacks = [torch.stack(column).to(device) for column in zip(*drawn, strict=True)]
         return {str(call): stack for call, stack in enumerate(stacks)}, calls
