@@ -92,6 +92,11 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             raise _Unrecordable("two of its tensors are one")
         self.constants = torch.nn.Module()
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Say that the compiler, whose import takes a second, need not be told to keep away: it never sees this."""
+        return False
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
