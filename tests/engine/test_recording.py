@@ -136,6 +136,20 @@ def test_a_step_with_one_tensor_in_two_places_is_not_recorded(counted: Counted) 
     assert list(recording._REMEMBERED.values()) == [None]
 
 
+def test_a_loss_that_a_round_made_is_run_as_it_is(counted: Counted) -> None:
+    for scale in (1.0, 2.0, 3.0, 4.0):
+        own = of(counted, lambda step, scale=scale: usual(step) * scale)
+        assert_exact(own, batches(counted.network, 0))
+
+    def closed(scale: float) -> Loss:
+        return lambda step: usual(step) * scale
+
+    own = of(counted, closed(2.0))
+    for seed in range(4):
+        assert_exact(own, batches(counted.network, seed))
+    assert not any(callable(known) for known in recording._REMEMBERED.values())
+
+
 def test_a_process_remembers_no_more_forms_than_it_may(
     counted: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
