@@ -86,7 +86,8 @@ class Stage:
         name: names the random stream of its batches.
         source: `private` are the client's own samples; `proxy` the proxy samples that were received with a teacher's
             word; `public` the whole proxy set with its labels.
-        loss: mean loss of one batch.
+        loss: mean loss of one batch; it may look at nothing but the step and its strategy's options, since an engine may run it once and
+            play what it did from then on.
         plan: how long and with what.
         taps: layers of the network that the loss looks at: names of submodules.
     """
