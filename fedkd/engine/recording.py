@@ -26,7 +26,7 @@ _LOG = logging.getLogger(__name__)
 _PATIENCE = 2
 """Steps of a form that are run as they are: to record one takes as long as a few of them."""
 
-_MOST = 256
+_MOST = 128
 """Forms that a process remembers."""
 
 _READS = frozenset(
