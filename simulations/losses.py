@@ -57,10 +57,11 @@ TERMS = {
         "cckd": (HIDDEN, 10.0),
         "rkd_distance": (HIDDEN, 10.0),
         "rkd_angle": (HIDDEN, 10.0),
+        "darkrank": (HIDDEN, 0.03),
         "irg": ("student_layers:[body.7,features],teacher_layers:[body.7,features]", 1.0),
         "lsp": (HIDDEN, 300.0),
     },
-    "information": {"vid": (MAPS, 100.0), "crd": (HIDDEN, 0.3), "pkt": (HIDDEN, 1000.0)},
+    "information": {"vid": (MAPS, 100.0), "crd": (HIDDEN, 0.3), "mimkd": (MAPS, 30.0), "pkt": (HIDDEN, 1000.0)},
 }  # fmt: skip
 NUMBERS = {
     "squared error and labels": {

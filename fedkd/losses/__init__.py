@@ -4,13 +4,14 @@
 tensor(...)
 
 By the kind of knowledge: responses (`kd, dkd, dist, jsd, mae, mse`), features (`hint, at, nst, fsp, factor_transfer,
-activation_boundary`), relations (`sp, cc, cckd, rkd_distance, rkd_angle, irg, lsp`), information (`vid, crd, pkt`), rankings
+activation_boundary`), relations (`sp, cc, cckd, rkd_distance, rkd_angle, darkrank, irg, lsp`), information (`vid, crd, mimkd, pkt`), rankings
 (`rd, rrd, de`), numbers (`bounded_regression, attentive_imitation, outlier_rejection`, and with variances `gaussian_nll, gaussian_kl`) and embeddings
-(`supervised_contrastive, cosine, cosine_relations`). What a loss learns itself is a module: `Regressor`, `VID`, `CRD`, `Paraphraser`, `Translator`,
+(`supervised_contrastive, cosine, cosine_relations`). What a loss learns itself is a module: `Regressor`, `VID`, `CRD`, `MIMKD`, `Paraphraser`, `Translator`,
 `Experts`.
 """
 
 from fedkd.losses.contrast import CRD
+from fedkd.losses.critics import MIMKD
 from fedkd.losses.embeddings import cosine, cosine_relations, supervised_contrastive
 from fedkd.losses.experts import Experts, de
 from fedkd.losses.factors import Paraphraser, Translator
@@ -18,21 +19,21 @@ from fedkd.losses.features import activation_boundary, at, factor_transfer, fsp,
 from fedkd.losses.federated import not_true_kd
 from fedkd.losses.gaussian import gaussian, gaussian_kl, gaussian_nll
 from fedkd.losses.graphs import irg, lsp
-from fedkd.losses.information import crd, pkt, vid
+from fedkd.losses.information import crd, mimkd, pkt, vid
 from fedkd.losses.ranking import rd, rrd, rrd_items
 from fedkd.losses.reductions import Reduction
 from fedkd.losses.regression import attentive_imitation, bounded_regression, outlier_rejection
 from fedkd.losses.regressors import VID, Regressor
-from fedkd.losses.relations import cc, cckd, rkd_angle, rkd_distance, sp
+from fedkd.losses.relations import cc, cckd, darkrank, rkd_angle, rkd_distance, sp
 from fedkd.losses.response import dist, dkd, jsd, kd, mae, mse
 
 __all__ = [
     "kd", "dkd", "dist", "jsd", "mae", "mse", "not_true_kd",
     "hint", "at", "nst", "fsp", "factor_transfer", "activation_boundary",
-    "sp", "cc", "cckd", "rkd_distance", "rkd_angle", "irg", "lsp",
-    "vid", "crd", "pkt",
+    "sp", "cc", "cckd", "rkd_distance", "rkd_angle", "darkrank", "irg", "lsp",
+    "vid", "crd", "mimkd", "pkt",
     "rd", "rrd", "rrd_items", "de",
     "bounded_regression", "attentive_imitation", "outlier_rejection", "gaussian", "gaussian_nll", "gaussian_kl",
     "supervised_contrastive", "cosine", "cosine_relations",
-    "Regressor", "VID", "CRD", "Paraphraser", "Translator", "Experts", "Reduction",
+    "Regressor", "VID", "CRD", "MIMKD", "Paraphraser", "Translator", "Experts", "Reduction",
 ]  # fmt: skip

@@ -3,12 +3,14 @@
 >>> vid(torch.rand(8, 64), torch.rand(8, 64), torch.full((64,), 5.0))
 tensor(...)
 
-`fedkd.losses.VID` and `fedkd.losses.CRD` are modules that hold what these losses learn: variances, embeddings, memories.
+`fedkd.losses.VID`, `fedkd.losses.CRD` and `fedkd.losses.MIMKD` are modules that hold what these losses learn: variances, embeddings, memories,
+critics.
 """
 
 import math
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -88,6 +90,37 @@ def scores(
 def log_z(scores: Float[Tensor, "batch candidates"], samples: int) -> Float[Tensor, ""]:
     """Return log Z, as estimated from a first batch: the logarithm of `n mean exp(score)`."""
     return scores.flatten().logsumexp(dim=0) - math.log(scores.numel() / samples)
+
+
+def mimkd(
+    scores: Float[Tensor, "batch batch *places"],
+    *,
+    reduction: Reduction = "mean",
+) -> Float[Tensor, "*batch"]:
+    """Mutual information maximisation: `E softplus(-T)` over pairs of one sample, and `E softplus(T)` over pairs of two samples.
+
+    The negative value is a lower bound of `2 JS(joint || product of marginals) - 2 log 2`: at least -2 log 2, which it is where student and
+    teacher are independent, and less than 0. A critic that says the same of all pairs gets no further than -2 log 2. A batch of one has no
+    pair of two samples, and costs nothing.
+
+    Args:
+        scores: T of the critic, of what the student says of the sample of a row and the teacher of the sample of a column; further axes are
+            places of a map, over which the mean is taken.
+        reduction: mean over the batch, sum, or one value for each sample of the student.
+
+    Source: Shrivastava, Qi & Ordonez, "Estimating and Maximizing Mutual Information for Knowledge Distillation" (CVPR Workshops 2023); the bound
+    is that of Hjelm et al., "Learning Deep Representations by Mutual Information Estimation and Maximization" (ICLR 2019), equation 4.
+    """
+    batch = len(scores)
+    if batch < 2:
+        return reduce(0.0 * scores.flatten(1).sum(dim=1), reduction)
+    pairs = scores.flatten(2) if scores.dim() > 2 else scores[:, :, None]
+    one = torch.eye(batch, dtype=torch.bool, device=scores.device)[:, :, None]
+    signed = torch.where(one, pairs, -pairs)
+    cost = -F.logsigmoid(signed).mean(dim=2)
+    together = cost.diagonal()
+    apart = torch.where(one[:, :, 0], 0.0, cost).sum(dim=1) / (batch - 1)
+    return reduce(together + apart, reduction)
 
 
 def pkt(

@@ -107,6 +107,17 @@ def rrd_items(
     return order.gather(1, places.to(order.device)), order.gather(1, rest.to(order.device))
 
 
+def log_likelihood(scores: Float[Tensor, "*lists items"]) -> Float[Tensor, "*lists"]:
+    """Return how likely the order is in which the scores stand, as a logarithm: `sum over k of log(e^s_k / sum over j >= k of e^s_j)`.
+
+    An empty list has one order, and the value 0.
+
+    Source: Plackett, "The Analysis of Permutations" (Applied Statistics 1975).
+    """
+    later = scores.flip(-1).logcumsumexp(dim=-1).flip(-1)
+    return (scores - later).sum(dim=-1)
+
+
 def _drawn(
     log_weights: Tensor, shape: tuple[int, int], count: int, generator: torch.Generator
 ) -> Int[Tensor, "users count"]:

@@ -7,14 +7,21 @@ Student and teacher may have any shape behind the batch, each its own; it is fla
 values as there are samples: what each adds as the one that others are related to.
 """
 
+import itertools
 import math
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from fedkd.foundation.errors import InvalidOption
+from fedkd.losses.ranking import log_likelihood
 from fedkd.losses.reductions import Reduction, nonzero, reduce, unit
+
+LONGEST = 6
+"""Samples of the longest list whose orders `darkrank` goes through one by one: 720 orders for each sample of a batch."""
 
 
 def sp(
@@ -135,6 +142,67 @@ def rkd_angle(
 
     learned, known = (cosines(x) for x in _flat(student, teacher))
     return reduce(F.smooth_l1_loss(learned, known, reduction="none").mean(dim=(1, 2)), reduction)
+
+
+def darkrank(
+    student: Float[Tensor, "batch *_"],
+    teacher: Float[Tensor, "batch *_"],
+    *,
+    form: Literal["hard", "soft"] = "hard",
+    length: int | None = None,
+    alpha: float = 3.0,
+    beta: float = 3.0,
+    reduction: Reduction = "mean",
+) -> Float[Tensor, "*batch"]:
+    """Cross sample similarities: each sample ranks the others by how near they are, and the student learns the teacher's ranking.
+
+    Features q and i at length 1 have the score `s = -alpha |q - i|^beta`, and an order of a list the probability
+    `P = product over k of e^s_k / sum over j >= k of e^s_j`. The hard form is `-log P_S` of the order that the teacher finds most likely,
+    the soft one `KL(P_T || P_S)` over all orders of the list. Either is 0 where there is only one other sample, or none.
+
+    Args:
+        student: embeddings of any width; a rotation and a scaling of them changes nothing.
+        teacher: embeddings; no gradient. Of samples that are equally near the first in the batch comes first.
+        form: hard or soft.
+        length: how many of the teacher's nearest samples the list holds. Without it all in the hard form and 4 in the soft one, whose list
+            holds 6 at most.
+        alpha: > 0; larger numbers make orders more certain.
+        beta: > 0; larger numbers make far samples count more against near ones.
+        reduction: mean over the batch, sum, or one value a sample.
+
+    Raises:
+        InvalidOption: the list is empty, or too long to go through all of its orders.
+
+    Differs from the authors' code: every sample ranks the others, not one half of the batch; nothing is added to P inside of the logarithm.
+    Source: Chen, Wang & Zhang, "DarkRank: Accelerating Deep Metric Learning via Cross Sample Similarities Transfer" (AAAI 2018), equation 1
+    and the two transfers that follow it; the hard form is that of Xia et al., "Listwise Approach to Learning to Rank: Theory and Algorithm"
+    (ICML 2008), the soft one that of Cao et al., "Learning to Rank: From Pairwise Approach to Listwise Approach" (ICML 2007).
+    """
+    soft = form == "soft"
+    most = LONGEST if soft else math.inf
+    if length is not None and not 1 <= length <= most:
+        raise InvalidOption(
+            "length", length, f"1 to {LONGEST} samples with form=soft" if soft else "1 sample or more"
+        )
+    batch, nearest = len(student), 4 if soft and length is None else length
+    many = max(batch - 1, 0)
+    others = torch.arange(many, device=student.device).expand(batch, many)
+    others = others + (others >= torch.arange(batch, device=student.device)[:, None])
+    near, known = (distances_of(unit(x)).gather(1, others) for x in _flat(student, teacher))
+    order = known.sort(dim=1, stable=True).indices[:, :nearest]
+
+    def scores(apart: Tensor) -> Tensor:
+        # A power of 0 has no slope at 0, however small the exponent.
+        power = torch.where(apart == 0, 0.0, nonzero(apart) ** beta)
+        return (-alpha * power).gather(1, order)
+
+    if not soft:
+        return reduce(-log_likelihood(scores(near)), reduction)
+    orders = torch.tensor(
+        [*itertools.permutations(range(order.shape[1]))], dtype=torch.int64, device=order.device
+    )
+    learned, taught = (log_likelihood(scores(apart)[:, orders]) for apart in (near, known))
+    return reduce((taught.exp() * (taught - learned)).sum(dim=1), reduction)
 
 
 def distances_of(x: Float[Tensor, "batch width"]) -> Float[Tensor, "batch batch"]:

@@ -68,6 +68,14 @@ def test_every_term_is_reached_from_a_recipe_in_one_line(name: str) -> None:
             "terms.0=rrd: interesting: got 9",
         ),
         (
+            (*IMAGES, "method.distiller.terms=[{name: darkrank, form: soft, length: 7}]"),
+            "terms.0=darkrank: length: got 7, allowed is 1 to 6 samples with form=soft",
+        ),
+        (
+            (*IMAGES, "method.distiller.terms=[{name: mimkd, global_weight: 0}]"),
+            "terms.0=mimkd: mimkd has nothing to learn: these layers have shapes [8] and [8]",
+        ),
+        (
             (*NUMBERS, "method.distiller.terms=[dkd]"),
             "terms.0=dkd is about classes, data=diabetes is a regression",
         ),

@@ -20,6 +20,7 @@ from fedkd.losses import (
     cosine,
     cosine_relations,
     crd,
+    darkrank,
     de,
     dist,
     dkd,
@@ -33,6 +34,7 @@ from fedkd.losses import (
     kd,
     lsp,
     mae,
+    mimkd,
     mse,
     not_true_kd,
     nst,
@@ -81,6 +83,10 @@ def _crd(student: Tensor, teacher: Tensor, *, reduction: str = "mean") -> Tensor
     z = student.new_zeros(())
     options = {"samples": 9, "student_log_z": z, "teacher_log_z": z, "temperature": 1.0}
     return crd(student, teacher, *memory, **options, reduction=reduction)  # type: ignore[arg-type]
+
+
+def _mimkd(student: Tensor, teacher: Tensor, *, reduction: str = "mean") -> Tensor:
+    return mimkd(student @ teacher.detach().mT, reduction=reduction)  # type: ignore[arg-type]
 
 
 def _irg(student: Tensor, teacher: Tensor, *, reduction: str = "mean") -> Tensor:
@@ -155,10 +161,13 @@ CASES = {
     "cckd": Case(cckd, FS, FT, 0.1304459184),
     "rkd_distance": Case(rkd_distance, FS, FT, 0.1877018853),
     "rkd_angle": Case(rkd_angle, FS, FT, 0.1572474308),
+    "darkrank": Case(darkrank, FS, FT, same=False),
+    "darkrank, soft": Case(_with(darkrank, form="soft", length=3), FS, FT),
     "irg": Case(_irg, FS, FT),
     "lsp": Case(lsp, FS, FT),
     "vid": Case(_vid, GS, GT, 0.9063831881, same=False),
     "crd": Case(_crd, FS, FT, same=False),
+    "mimkd": Case(_mimkd, FS, FT, same=False),
     "pkt": Case(pkt, FS, FT, 0.0844378312),
     "rd": Case(_with(rd, top=3), ZS, ZT, same=False),
     "rrd": Case(rrd, ZS[:, :3], ZT[:, :3], 20.9094109406 / 4, same=False),
@@ -177,7 +186,7 @@ every_loss = pytest.mark.parametrize("case", [pytest.param(case, id=name) for na
 
 def test_every_loss_of_the_package_has_a_case_here() -> None:
     functions = {name for name in losses.__all__ if name[0].islower()} - {"rrd_items", "gaussian"}
-    assert functions == {name.split()[0] for name in CASES} - {"tckd", "nckd"}
+    assert functions == {name.split()[0].rstrip(",") for name in CASES} - {"tckd", "nckd"}
 
 
 @every_loss

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from fedkd.losses import crd, vid
+from fedkd.losses import crd, mimkd, vid
 from fedkd.losses.information import log_z, scores
 
 
@@ -50,3 +50,44 @@ def test_z_is_the_mean_of_the_exponentials_times_the_number_of_samples() -> None
     assert said.tolist() == [[1.0, 2.0, 0.0]]
     mean = (math.exp(1) + math.exp(2) + 1) / 3
     assert float(log_z(said, 50)) == pytest.approx(math.log(50 * mean))
+
+
+def test_mimkd_by_hand() -> None:
+    scores = torch.tensor([[1.0, -2.0, 0.5], [0.0, 3.0, -1.0], [2.0, 0.0, -0.5]], dtype=torch.float64)
+
+    def softplus(x: float) -> float:
+        return math.log(1 + math.exp(x))
+
+    values = [
+        softplus(-1.0) + (softplus(-2.0) + softplus(0.5)) / 2,
+        softplus(-3.0) + (softplus(0.0) + softplus(-1.0)) / 2,
+        softplus(0.5) + (softplus(2.0) + softplus(0.0)) / 2,
+    ]
+    assert mimkd(scores, reduction="none").tolist() == pytest.approx(values, abs=1e-12)
+    # Places of a map are alike.
+    places = torch.stack((scores, scores.T), dim=2)
+    both = (mimkd(scores) + mimkd(scores.T)) / 2
+    assert float(mimkd(places)) == pytest.approx(float(both), abs=1e-12)
+    assert float(mimkd(places[..., None])) == pytest.approx(float(both), abs=1e-12)
+
+
+def test_a_critic_that_says_the_same_of_all_pairs_bounds_by_two_log_two_at_best() -> None:
+    values = {said: -float(mimkd(torch.full((5, 5), said))) for said in (-3.0, -0.1, 0.0, 0.1, 3.0)}
+    assert values[0.0] == pytest.approx(-2 * math.log(2))
+    assert all(value < values[0.0] for said, value in values.items() if said)
+
+
+def test_mimkd_of_no_pair_of_two_samples_is_nothing_and_extreme_scores_stay_finite() -> None:
+    for few in (0, 1):
+        scores = torch.randn(few, few, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
+        value = mimkd(scores)
+        value.backward()  # type: ignore[no-untyped-call]
+        assert value == 0
+        assert scores.grad is not None
+        assert not scores.grad.any()
+    extreme = torch.full((2, 2), 1e30).requires_grad_()
+    value = mimkd(extreme)
+    value.backward()  # type: ignore[no-untyped-call]
+    assert value.item() == pytest.approx(1e30)
+    assert extreme.grad is not None
+    assert extreme.grad.isfinite().all()

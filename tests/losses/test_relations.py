@@ -1,3 +1,4 @@
+import itertools
 import math
 from collections.abc import Callable
 
@@ -5,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from fedkd.losses import cc, cckd, pkt, rkd_angle, rkd_distance, sp
+from fedkd.foundation.errors import InvalidOption
+from fedkd.losses import cc, cckd, darkrank, pkt, rkd_angle, rkd_distance, sp
 
 
 def features(width: int = 6, seed: int = 0, batch: int = 7) -> Tensor:
@@ -100,3 +102,109 @@ def test_pkt_compares_who_is_likely_to_be_whose_neighbour() -> None:
 
     s, t = chances(student), chances(teacher)
     assert torch.allclose(pkt(student, teacher), (t * (t / s).log()).mean(), atol=1e-6)
+
+
+def lists(x: Tensor, query: int, *, alpha: float, beta: float) -> dict[int, float]:
+    """The scores of all samples but the one that ranks them, one by one."""
+    unit = [row / row.norm() for row in x]
+    return {i: -alpha * float((unit[query] - unit[i]).norm()) ** beta for i in range(len(x)) if i != query}
+
+
+def chance(order: tuple[int, ...], scores: dict[int, float]) -> float:
+    """Of an order: who is first is drawn by `e^score`, then who is second of those that are left."""
+    left, value = list(order), 1.0
+    for i in order:
+        value *= math.exp(scores[i]) / sum(math.exp(scores[j]) for j in left)
+        left.remove(i)
+    return value
+
+
+@pytest.mark.parametrize(("length", "alpha", "beta"), [(None, 3.0, 3.0), (2, 1.5, 1.0), (99, 0.5, 0.5)])
+def test_darkrank_in_its_hard_form_is_the_chance_of_the_teachers_likeliest_order(
+    length: int | None, alpha: float, beta: float
+) -> None:
+    student, teacher = features(batch=5), features(width=3, seed=1, batch=5)
+    values = []
+    for query in range(5):
+        known, learned = (lists(x, query, alpha=alpha, beta=beta) for x in (teacher, student))
+        kept = sorted(known, key=lambda i: -known[i])[:length]
+        likeliest = max(itertools.permutations(kept), key=lambda order: chance(order, known))
+        values.append(-math.log(chance(likeliest, learned)))
+    given = darkrank(student, teacher, length=length, alpha=alpha, beta=beta, reduction="none")
+    assert given.tolist() == pytest.approx(values, abs=1e-8, rel=0)
+
+
+@pytest.mark.parametrize("length", [None, 1, 3, 6])
+def test_darkrank_in_its_soft_form_is_the_divergence_over_all_orders_of_the_teachers_nearest(
+    length: int | None,
+) -> None:
+    student, teacher = features(batch=6), features(width=3, seed=1, batch=6)
+    values = []
+    for query in range(6):
+        known, learned = (lists(x, query, alpha=3.0, beta=3.0) for x in (teacher, student))
+        kept = sorted(known, key=lambda i: -known[i])[: length or 4]
+        pairs = [(chance(o, known), chance(o, learned)) for o in itertools.permutations(kept)]
+        assert sum(p for p, _ in pairs) == pytest.approx(1.0)
+        values.append(sum(p * math.log(p / q) for p, q in pairs))
+    given = darkrank(student, teacher, form="soft", length=length, reduction="none")
+    assert given.tolist() == pytest.approx(values, abs=1e-8, rel=0)
+
+
+@pytest.mark.parametrize("form", ["hard", "soft"])
+def test_darkrank_does_not_see_a_rotation_and_a_scaling_nor_the_order_of_samples(form: str) -> None:
+    student, teacher = features(), features(seed=1)
+
+    def loss(s: Tensor, t: Tensor) -> float:
+        return float(darkrank(s, t, form=form))  # type: ignore[arg-type]
+
+    value, order = loss(student, teacher), torch.tensor([3, 0, 6, 1, 5, 2, 4])
+    assert loss(3.0 * student @ rotation(), 0.1 * teacher @ rotation()) == pytest.approx(value, abs=1e-10)
+    assert loss(student[order], teacher[order]) == pytest.approx(value, abs=1e-10)
+    assert loss(student.reshape(7, 1, 3, 2), teacher) == pytest.approx(value, abs=1e-12)
+    assert loss(student[order], teacher) != pytest.approx(value, abs=1e-3)
+
+
+def test_darkrank_is_least_for_the_teachers_order_and_nothing_where_margins_are_large() -> None:
+    # On a half circle, sample 0 at one end: the angles of the others are their distances in order.
+    def circle(*degrees: float) -> Tensor:
+        angles = torch.tensor([0.0, *degrees], dtype=torch.float64).deg2rad()
+        return torch.stack((angles.cos(), angles.sin()), dim=1)
+
+    teacher = circle(20.0, 70.0, 120.0, 170.0)
+    costs = {
+        order: float(darkrank(circle(*order), teacher, reduction="none")[0])
+        for order in itertools.permutations((20.0, 70.0, 120.0, 170.0))
+    }
+    assert min(costs, key=lambda order: costs[order]) == (20.0, 70.0, 120.0, 170.0)
+    assert max(costs, key=lambda order: costs[order]) == (170.0, 120.0, 70.0, 20.0)
+    assert float(darkrank(teacher, teacher, alpha=300.0, reduction="none")[0]) < 1e-8
+
+
+@pytest.mark.parametrize("form", ["hard", "soft"])
+@pytest.mark.parametrize("few", [0, 1, 2])
+def test_darkrank_of_no_other_sample_or_of_one_is_nothing(form: str, few: int) -> None:
+    student = features(batch=few).requires_grad_()
+    value = darkrank(student, features(seed=1, batch=few), form=form)  # type: ignore[arg-type]
+    value.backward()  # type: ignore[no-untyped-call]
+    assert value == 0
+    assert student.grad is not None
+    assert torch.allclose(student.grad, torch.zeros_like(student))
+
+
+@pytest.mark.parametrize("beta", [0.5, 1.0, 2.0])
+def test_darkrank_of_samples_in_one_place_counts_all_orders_alike_and_has_a_gradient(beta: float) -> None:
+    student = features(batch=1).expand(4, 6).clone().requires_grad_()
+    value = darkrank(student, features(seed=1, batch=4), beta=beta)
+    value.backward()  # type: ignore[no-untyped-call]
+    assert value.item() == pytest.approx(math.log(6))
+    assert student.grad is not None
+    assert student.grad.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("form", "length", "allowed"),
+    [("soft", 7, "1 to 6 samples with form=soft"), ("soft", 0, "1 to 6"), ("hard", 0, "1 sample or more")],
+)
+def test_lists_that_darkrank_cannot_go_through_are_refused(form: str, length: int, allowed: str) -> None:
+    with pytest.raises(InvalidOption, match=f"length: got {length}, allowed is {allowed}"):
+        darkrank(features(), features(), form=form, length=length)  # type: ignore[arg-type]
