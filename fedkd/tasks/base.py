@@ -37,12 +37,6 @@ class Task(ABC):
     score: ClassVar[str]
     """Name of the metric that says best how good a model is; larger is better."""
 
-    metric_names: ClassVar[tuple[str, ...]]
-    """Names of all metrics, in the order in which they are reported."""
-
-    larger_is_better: ClassVar[frozenset[str]]
-    """Names of the metrics that grow with quality; the others are errors."""
-
     probabilistic: ClassVar[bool]
     """Whether an output is a distribution over its last axis, so that probabilities can be shared and named."""
 
@@ -66,6 +60,16 @@ class Task(ABC):
 
     pads: ClassVar[bool] = False
     """Whether some of an answer's scores stand for classes that it does not have, far below the others."""
+
+    @property
+    @abstractmethod
+    def metric_names(self) -> tuple[str, ...]:
+        """Names of all metrics, in the order in which they are reported."""
+
+    @property
+    @abstractmethod
+    def larger_is_better(self) -> frozenset[str]:
+        """Names of the metrics that grow with quality; the others are errors."""
 
     @classmethod
     def of(cls, data: DataInfo) -> "Task":

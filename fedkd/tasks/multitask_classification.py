@@ -53,12 +53,12 @@ class MultitaskClassification(SeveralAnswers):
         return (len(data.heads), data.num_outputs)
 
     @property
-    def metric_names(self) -> tuple[str, ...]:  # type: ignore[override]
+    def metric_names(self) -> tuple[str, ...]:
         """The metrics of a classification, then the accuracy of each head."""
         return (*_ONE.metric_names, *(f"{_ONE.score}_{head}" for head in self.heads))
 
     @property
-    def larger_is_better(self) -> frozenset[str]:  # type: ignore[override]
+    def larger_is_better(self) -> frozenset[str]:
         """Those of a classification, and the accuracy of each head."""
         return _ONE.larger_is_better | frozenset(f"{_ONE.score}_{head}" for head in self.heads)
 
