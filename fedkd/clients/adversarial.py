@@ -58,14 +58,15 @@ class Adversarial(ClientStrategy):
     def train_loss(self, step: Step) -> Float[Tensor, ""]:
         """Return the sum of both players' losses."""
         assert step.public is not None
-        own, public = self._seen(step.outputs), self._seen(step.public)
+        own, public = self.seen(step.outputs), self.seen(step.public)
         judge = layers_of(step.parameters)
         supervised = step.task.supervised(step.outputs.logits, step.targets).mean()
         passing = F.softplus(-judged(held(judge), public)).mean()
         telling = F.softplus(-judged(judge, own.detach())) + F.softplus(judged(judge, public.detach()))
         return supervised + self.weight * passing + telling.mean() / 2
 
-    def _seen(self, said: Outputs) -> Float[Tensor, "batch width"]:
+    def seen(self, said: Outputs) -> Float[Tensor, "batch width"]:
+        """Return what the discriminator looks at."""
         return F.softmax(said.logits, dim=-1) if self.space == "answers" else said.features
 
     def stages(self, situation: Situation) -> tuple[Stage, ...]:

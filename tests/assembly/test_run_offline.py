@@ -35,6 +35,7 @@ TEACHERS = (
     "ebkd",
     "ca_mkd",
     "aekd",
+    "tmkd",
     "amtml",
     "voted_triplets",
     "similarity",
