@@ -1,11 +1,12 @@
 """Two stages and a head for each teacher: does a student with few labels gain by either?
 
-Yang et al., "Model Compression with Two-stage Multi-teacher Knowledge Distillation for Web Question Answering System" (WSDM 2020). Claims: a student that first
-learns what teachers say about unlabelled samples, and then from labels too, is better than one that learns on the labelled samples alone; heads that
-learn from a teacher each are better than one that learns from all.
+Yang et al., "Model Compression with Two-stage Multi-teacher Knowledge Distillation for Web Question Answering System" (WSDM 2020). Claims: a student that
+first learns what teachers say about unlabelled samples, and then from labels too, is better than one that learns on the labelled samples alone; heads that
+learn from a teacher each are better than one head that learns from all.
 
-Fashion-MNIST. Four teachers, two networks and two linear ones, learn from 1,000 samples; a student of 16 units learns on 1,000 others, of which 250 have labels. In one half of the
-runs one of the networks was taught the next class in place of the true one. All arms take the same number of steps. Options are the recipe's, none is chosen.
+Fashion-MNIST. Four teachers, two networks and two linear ones, learn from 1,000 samples; a student of 16 units learns on 1,000 others, of which 250 have
+labels. In one half of the runs one of the networks was taught the next class in place of the true one. All arms take the same number of steps. Options are
+the recipe's, none is chosen.
 """
 
 import json
