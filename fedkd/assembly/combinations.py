@@ -232,7 +232,7 @@ def _check_task(experiment: "Experiment") -> None:
 
 def _check_proxy(experiment: "Experiment") -> None:
     method = experiment.method
-    if method.strategy.needs_proxy and experiment.proxy is None:
+    if method.needs_proxy and experiment.proxy is None:
         raise IllegalCombination(
             f"method={method.name} needs a proxy set, proxy=none gives none; take proxy=heldout, proxy=dataset or proxy=noise"
         )

@@ -37,6 +37,11 @@ class Method:
         return self.strategy.mixed_models or self.client.carries_student
 
     @property
+    def needs_proxy(self) -> bool:
+        """Whether server or clients work on a proxy set."""
+        return self.strategy.needs_proxy or self.client.needs_proxy
+
+    @property
     def label_learners(self) -> frozenset[str]:
         """The slots whose parts learn from true labels of the proxy set."""
         learns = {

@@ -38,7 +38,7 @@ def serve(folder: RunFolder, grid: Grid, watcher: Watcher | None = None) -> None
         evaluate_every=experiment.settings.evaluate_every,
         threads=experiment.threads,
         client_timeout=experiment.settings.client_timeout,
-        proxy_bytes=_proxy_bytes(data) if experiment.method.strategy.needs_proxy else 0,
+        proxy_bytes=_proxy_bytes(data) if experiment.method.needs_proxy else 0,
     )
     with _quiet_flower():
         Runner(strategy, student, evaluation, plan, folder, watcher).run(grid)

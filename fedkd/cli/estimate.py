@@ -175,7 +175,7 @@ def _client_steps(experiment: Experiment, clients: int, active: int, asked: int)
 
 def _once(experiment: Experiment) -> int:
     """Return the size of the proxy set as it is shipped: float32 inputs or int64 symbols, 8 bytes an id, and its labels if they may be used."""
-    if experiment.proxy is None or not experiment.method.strategy.needs_proxy:
+    if experiment.proxy is None or not experiment.method.needs_proxy:
         return 0
     data = experiment.data
     sizes = {

@@ -186,7 +186,7 @@ def _by_round(first: str, later: str) -> str:
 
 
 def _public(method: Method) -> str:
-    if not method.strategy.needs_proxy:
+    if not method.needs_proxy:
         return "none"
     terms = () if method.distiller is None else method.distiller.objective().terms
     learned = method.label_learners or any(term.needs_targets for term in terms)

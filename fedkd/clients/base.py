@@ -17,6 +17,7 @@ from torch import Tensor
 
 from fedkd.foundation.parts import Part
 from fedkd.knowledge import Package
+from fedkd.models._judged import Discriminator
 from fedkd.models.base import Outputs
 from fedkd.tasks import Task
 from fedkd.training import Fit
@@ -35,6 +36,7 @@ class Step:
         memory: what the strategy wanted to remember of what it received, by names of its own; never trained.
         task: says how outputs, targets and teachers are compared.
         layers: what the layers say that the stage taps, by name.
+        public: what the network says about as many public samples, in a stage that is `paired`; the gradient flows from here too.
     """
 
     outputs: Outputs
@@ -44,6 +46,7 @@ class Step:
     memory: Mapping[str, Tensor]
     task: Task
     layers: Mapping[str, Tensor] = field(default_factory=dict)
+    public: Outputs | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,7 @@ class Stage:
             play what it did from then on.
         plan: how long and with what.
         taps: layers of the network that the loss looks at: names of submodules.
+        paired: whether each private sample comes with a proxy sample, drawn anew each round and without its target (`Step.public`).
     """
 
     name: str
@@ -97,6 +101,7 @@ class Stage:
     loss: Callable[[Step], Float[Tensor, ""]]
     plan: Fit
     taps: tuple[str, ...] = ()
+    paired: bool = False
 
     @property
     def samplewise(self) -> bool:
@@ -120,6 +125,9 @@ class ClientStrategy(Part, ABC):
     carries_student: ClassVar[bool] = False
     """Whether a client carries a copy of the server's network beside its own, which crosses in its place (`Outputs.carried`)."""
 
+    needs_proxy: ClassVar[bool] = False
+    """Whether it looks at proxy samples, whatever the server does with them."""
+
     needs_exits: ClassVar[bool] = False
     """Whether it works on what several exits of a network say (`Outputs.exits`)."""
 
@@ -134,6 +142,11 @@ class ClientStrategy(Part, ABC):
 
     receives: ClassVar[tuple[str, ...]] = ("logits", "probabilities", "class_means")
     """Kinds of knowledge that may come down to it; what it cannot use among them does no harm."""
+
+    @property
+    def discriminator(self) -> Discriminator | None:
+        """A discriminator that a client trains beside its network and keeps to itself; none without one."""
+        return None
 
     @property
     def learns_proxy_labels(self) -> bool:

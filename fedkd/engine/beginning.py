@@ -94,8 +94,8 @@ def weights_of(side: ClientSide, turn: Turn, *, kept: bool) -> Mapping[str, Tens
     kept_network = arrays_in(turn.state, MODEL)
     if kept and kept_network is not None:
         own = _fitting(decode(kept_network), side, turn.client)
-        # What a client carries is the server's: it is taken up anew whenever it comes.
-        return own if sent is None or not side.strategy.carries_student else _taken_up(own, sent, side, turn)
+        # Where one network of several is the server's, it is taken up anew whenever it comes.
+        return own if sent is None or not side.shared else _taken_up(own, sent, side, turn)
     own = side.initial_weights(turn.client)
     return own if sent is None else _taken_up(own, sent, side, turn)
 
@@ -131,11 +131,10 @@ def alike(side: ClientSide, begun: Mapping[int, Begun]) -> list[list[int]]:
 def _signature(side: ClientSide, place: int, one: Begun) -> Hashable:
     """Return what clients must have in common to be trained at once; a place of its own where that cannot be told."""
     memory = sorted((name, tuple(tensor.shape), str(tensor.dtype)) for name, tensor in one.memory.items())
-    stages = tuple((stage.name, stage.source, stage.loss, stage.plan) for stage in one.stages)
     signature: tuple[Any, ...] = (
         repr(side.models[one.client]),
         one.turn.mail.round,
-        stages,
+        one.stages,
         tuple(memory),
         one.teacher is None,
     )

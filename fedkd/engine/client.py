@@ -19,7 +19,8 @@ from fedkd.engine.engines.sequential import Sequential
 from fedkd.foundation.seeding import Streams
 from fedkd.knowledge.codecs.base import Codec
 from fedkd.knowledge.kinds.base import Kind
-from fedkd.models._beside import Beside, carried_by, carrying
+from fedkd.models._beside import CARRIED, Beside, part_of, with_part
+from fedkd.models._judged import JUDGED, Judged
 from fedkd.models._layout import lay_out
 from fedkd.models.base import Model, Outputs, Signature, identity, observe, run_network
 from fedkd.tasks import Task
@@ -67,13 +68,20 @@ class ClientSide:
         owner = client if self.strategy.own_initialisation else -1
         return initial_network(model, self.data, self.streams, client=owner).to(self.device)
 
+    @property
+    def shared(self) -> str:
+        """What the names begin with of those weights and buffers of a client that cross, if not all of them do; else nothing."""
+        if self.strategy.carries_student:
+            return CARRIED
+        return "" if self.strategy.discriminator is None else JUDGED
+
     def crossing(self, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Return what of a client's weights and buffers crosses: all of them, or those of the network that it carries."""
-        return carried_by(state) if self.strategy.carries_student else state
+        """Return what of a client's weights and buffers crosses: all of them, or those of the one network that is shared."""
+        return part_of(state, self.shared) if self.shared else state
 
     def arriving(self, state: Mapping[str, Tensor], sent: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Return a client's weights and buffers after it took up what was sent."""
-        return carrying(state, sent) if self.strategy.carries_student else sent
+        return with_part(state, self.shared, sent) if self.shared else sent
 
     def template(self, model: Model) -> nn.Module:
         """Return this process's network of an architecture; whoever uses it gives it weights first."""
@@ -177,17 +185,18 @@ class ClientSide:
 
 
 def fitted_out(strategy: ClientStrategy, models: Sequence[Model], student: Model) -> tuple[Model, ...]:
-    """Return the networks that clients train: their own models, each with the student's beside it where the strategy carries it."""
-    if not strategy.carries_student:
-        return tuple(models)
-    return tuple(Beside(own=model, carried=student) for model in models)
+    """Return the networks that clients train: their own models, each with what the strategy wants beside it: the student's, or a discriminator."""
+    if strategy.carries_student:
+        return tuple(Beside(own=model, carried=student) for model in models)
+    judge = strategy.discriminator
+    return tuple(models if judge is None else (Judged(own=model, discriminator=judge) for model in models))
 
 
 def initial_network(
     model: Model, data: FederatedData, streams: Streams, *, client: int = -1, owner: str = "client"
 ) -> nn.Module:
     """Build a network with weights from the stream of its owner and architecture."""
-    with streams.initialising(f"initialise/{owner}/{identity(model)}", client=client):
+    with streams.initialising(f"initialise/{owner}/{identity(model.drawn_as)}", client=client):
         return model.build(Signature.of(data.info))
 
 

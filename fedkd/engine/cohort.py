@@ -5,7 +5,7 @@ torch.Size([2, 10, 64])
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
@@ -21,6 +21,8 @@ class Source:
         positions: for each client, the rows of its samples.
         teacher: what was said about samples, one after the other; none on private data.
         said: for each client, where in `teacher` its first sample stands.
+        public: view -> [public rows, ...], where samples come with public ones.
+        pairs: for each client, the public row beside each of its samples.
     """
 
     inputs: Mapping[str, Shaped[Tensor, "rows ..."]]
@@ -28,6 +30,8 @@ class Source:
     positions: Sequence[Int[Tensor, " _"]]
     teacher: Float[Tensor, "said ... outputs"] | None = None
     said: Sequence[int] = ()
+    public: Mapping[str, Shaped[Tensor, "_ ..."]] = field(default_factory=dict)
+    pairs: Sequence[Int[Tensor, " _"]] = ()
 
 
 @dataclass(frozen=True, eq=False)

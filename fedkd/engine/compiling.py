@@ -21,7 +21,7 @@ from fedkd.engine.gradients import Batches, ClientLoss, Tensors
 
 _LOG = logging.getLogger(__name__)
 
-_STACKED = frozenset({"at", "said", "share"})
+_STACKED = frozenset({"at", "said", "share", "pairs"})
 """What of a batch has a slice for each client; the other arrays are shared by all."""
 
 _MOST = 64
@@ -109,5 +109,5 @@ def _called(step: _STEP, groups: dict[str, Tensors]) -> tuple[Tensors, Tensor]:
 
 def _shared(groups: dict[str, Tensors]) -> list[Tensor]:
     """Return the arrays whose number of rows may be any."""
-    named = [*groups["inputs"].items(), *groups["batch"].items()]
+    named = [*groups["inputs"].items(), *groups["public"].items(), *groups["batch"].items()]
     return [tensor for name, tensor in named if name not in _STACKED]

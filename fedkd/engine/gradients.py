@@ -31,8 +31,10 @@ class Batches:
         trained, frozen, buffers, memory: stacks of parameters, of buffers, and of what the strategy remembers.
         inputs: view -> [rows, ...], the samples that all clients share; gathered from here.
         batch: `targets` [rows, ...] and `at` [clients, batch], where each client's samples are; with a teacher, `teacher`
-            [said, outputs] and `said` [clients, batch]; where not every sample counts alike, `share` [clients, batch].
+            [said, outputs] and `said` [clients, batch]; where not every sample counts alike, `share` [clients, batch]; with public
+            samples, `pairs` [clients, batch].
         kept: for each call of dropout, what each client keeps.
+        public: view -> [public rows, ...], which `pairs` are gathered from.
     """
 
     trained: Tensors
@@ -42,6 +44,7 @@ class Batches:
     inputs: Tensors
     batch: Tensors
     kept: Tensors = field(default_factory=dict)
+    public: Tensors = field(default_factory=dict)
 
     def groups(self) -> dict[str, Tensors]:
         """Return the tensors by the names of the fields."""
@@ -62,7 +65,7 @@ def form_of(given: Batches) -> Hashable:
         (
             group,
             name,
-            tensor.shape[1:] if group == "inputs" or name in SHARED_BY_ALL else tensor.shape,
+            tensor.shape[1:] if group in {"inputs", "public"} or name in SHARED_BY_ALL else tensor.shape,
             tensor.stride(),
             tensor.dtype,
             tensor.device,
@@ -111,6 +114,8 @@ class ClientLoss:
             batch["teacher"] = gathered(given.batch["teacher"], said)
         if "share" in given.batch:
             batch["share"] = given.batch["share"]
+        if "pairs" in given.batch:
+            batch["public"] = {view: gathered(x, given.batch["pairs"]) for view, x in given.public.items()}
         learning = {name: weight.detach().requires_grad_() for name, weight in given.trained.items()}
         # One backward pass through the sum gives each client its own gradient, since no loss depends on another's weights.
         losses: Tensor = vmap(self._of_one)(
@@ -131,38 +136,54 @@ class ClientLoss:
     ) -> Tensor:
         """Return the loss of one client's batch; `vmap` runs it for all."""
         parameters = {**trained, **frozen}
+        state, public = {**parameters, **buffers}, None
         with contextlib.ExitStack() as stack:
             if self.calls:
                 stack.enter_context(playing(list(zip(self.calls, kept, strict=True))))
             stack.enter_context(in_precision(self.precision, batch["targets"].device.type))
             stack.enter_context(stacked_kernels())
-            layers = stack.enter_context(Taps(self.template, self.taps))
-            outputs = run_with(self.template, {**parameters, **buffers}, batch["inputs"])
+            with Taps(self.template, self.taps) as layers:
+                outputs = run_with(self.template, state, batch["inputs"])
+            if "public" in batch:
+                public = run_with(self.template, state, batch["public"])
         if self.precision != "float32":
             dtype = next(iter(parameters.values())).dtype
             outputs = outputs.each(lambda said: said.to(dtype))
             layers = {name: layer.to(dtype) for name, layer in layers.items()}
+            public = None if public is None else public.each(lambda said: said.to(dtype))
 
-        def loss(outputs: Outputs, targets: Tensor, teacher: Tensor | None) -> Tensor:
-            return self.loss(Step(outputs, targets, teacher, parameters, memory, self.task, layers))
+        def loss(outputs: Outputs, public: Outputs | None, targets: Tensor, teacher: Tensor | None) -> Tensor:
+            return self.loss(Step(outputs, targets, teacher, parameters, memory, self.task, layers, public))
 
         with stacked_kernels():
             if "share" not in batch:
-                return loss(outputs, batch["targets"], batch.get("teacher"))
-            return _weighted(loss, outputs, batch)
+                return loss(outputs, public, batch["targets"], batch.get("teacher"))
+            return _weighted(loss, outputs, public, batch)
 
 
-def _weighted(loss: Callable[..., Tensor], outputs: Outputs, batch: Mapping[str, Any]) -> Tensor:
+def _weighted(
+    loss: Callable[..., Tensor], outputs: Outputs, public: Outputs | None, batch: Mapping[str, Any]
+) -> Tensor:
     """Return the mean of the losses of the single samples that count, for losses that are such a mean."""
     # What is not there cannot be mapped over.
-    parts = {"targets": batch["targets"], "teacher": batch.get("teacher"), **outputs._asdict()}
-    there = {name: part for name, part in parts.items() if part is not None}
+    samples: dict[str, Any] = {name: batch[name] for name in ("targets", "teacher") if name in batch}
+    samples |= {"outputs": _there(outputs), "public": {} if public is None else _there(public)}
 
-    def of_one(sample: Mapping[str, Tensor]) -> Tensor:
-        own = {name: sample[name][None] if name in sample else None for name in parts}
-        targets, teacher = own.pop("targets"), own.pop("teacher")
-        return loss(Outputs(**own), targets, teacher)  # type: ignore[arg-type]
+    def of_one(sample: Mapping[str, Any]) -> Tensor:
+        said, beside = _alone(sample["outputs"]), _alone(sample["public"])
+        targets, teacher = (sample[name][None] if name in sample else None for name in ("targets", "teacher"))
+        return loss(Outputs(**said), Outputs(**beside) if beside else None, targets, teacher)
 
-    each = vmap(of_one)(there)
+    each = vmap(of_one)(samples)
     weighted: Tensor = each * batch["share"]
     return weighted.sum()
+
+
+def _there(said: Outputs) -> Tensors:
+    """Return what is said, by name."""
+    return {name: part for name, part in said._asdict().items() if part is not None}
+
+
+def _alone(said: Tensors) -> Tensors:
+    """Return what is said of one sample as what is said of a batch of one."""
+    return {name: part[None] for name, part in said.items()}

@@ -26,6 +26,7 @@ def run_stage(
     memory: Mapping[str, Tensor],
     task: Task,
     generator: torch.Generator,
+    paired: Mapping[str, Tensor] | None = None,
     dropout: torch.Generator | None = None,
     precision: Precision = "float32",
 ) -> float:
@@ -39,6 +40,7 @@ def run_stage(
         memory: what the strategy remembered.
         task: passed on to the loss.
         generator: draws the order of the samples.
+        paired: view -> [samples, ...], the public sample beside each; none without.
         dropout: draws what dropout leaves out; none for networks without dropout.
         precision: of forward and backward passes.
 
@@ -49,21 +51,23 @@ def run_stage(
     inputs = dict(samples.inputs)
     if lies_channels_last(network):
         inputs = {view: laid_out(x) for view, x in inputs.items()}
+        paired = None if paired is None else {view: laid_out(x) for view, x in paired.items()}
     dtype = next(iter(parameters.values())).dtype
 
-    def forward(rows: Tensor) -> tuple[Outputs, Mapping[str, Tensor]]:
-        with in_precision(precision, samples.targets.device.type), Taps(network, stage.taps) as layers:
+    def forward(inputs: Mapping[str, Tensor], rows: Tensor) -> Outputs:
+        with in_precision(precision, samples.targets.device.type):
             said = run_network(network, {view: x[rows] for view, x in inputs.items()})
-        if precision == "float32":
-            return said, layers
-        return said.each(lambda value: value.to(dtype)), {
-            name: layer.to(dtype) for name, layer in layers.items()
-        }
+        return said if precision == "float32" else said.each(lambda value: value.to(dtype))
 
     def loss(rows: Tensor) -> Tensor:
-        outputs, layers = forward(rows)
+        with Taps(network, stage.taps) as heard:
+            outputs = forward(inputs, rows)
+        layers = heard if precision == "float32" else {name: layer.to(dtype) for name, layer in heard.items()}
+        public = None if paired is None else forward(paired, rows)
         said = None if teacher is None else teacher[rows]
-        return stage.loss(Step(outputs, samples.targets[rows], said, parameters, memory, task, layers))
+        return stage.loss(
+            Step(outputs, samples.targets[rows], said, parameters, memory, task, layers, public)
+        )
 
     with contextlib.nullcontext() if dropout is None else drawing(dropout):
         return fit(network, loss, size=len(samples), plan=stage.plan, generator=generator)

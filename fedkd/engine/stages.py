@@ -43,6 +43,7 @@ def train_alone(side: ClientSide, one: Begun) -> Fitted:
             memory=one.memory,
             task=side.task,
             generator=order[0],
+            paired=_public_of(side, stage, one),
             dropout=dropout[0] if dropout else None,
             precision=side.engine.precision,
         )
@@ -136,16 +137,37 @@ def _samples_of(side: ClientSide, stage: Stage, one: Begun) -> tuple[Samples, Te
             return side.resident(side.proxy(package.ids)), package.scores().to(side.device)
 
 
+def _pairs(side: ClientSide, stage: Stage, one: Begun) -> Int[Tensor, " n"]:
+    """Return the place of the proxy sample beside each of a client's own: all come equally often, once more or less."""
+    own, public = len(side.data.assignments[one.client]), len(side.proxy())
+    draw = side.streams.torch(f"{stage.name}/public", round=one.turn.mail.round, client=one.client)
+    passes = max(-(-own // public), 1)
+    return torch.cat([torch.randperm(public, generator=draw) for _ in range(passes)])[:own]
+
+
+def _public_of(side: ClientSide, stage: Stage, one: Begun) -> Mapping[str, Tensor] | None:
+    """Return the inputs of the proxy sample beside each of a client's own, where the stage wants them."""
+    if not stage.paired:
+        return None
+    pairs = _pairs(side, stage, one)
+    return {view: x[pairs] for view, x in side.proxy_here.inputs.items()}
+
+
 def _source_of(side: ClientSide, place: int, group: Sequence[Begun]) -> Source:
     """Return where the batches of a stage are gathered from."""
-    source = group[0].stages[place].source
+    stage = group[0].stages[place]
+    source = stage.source
     if source == "private":
         samples, positions = side.pool([one.client for one in group])
         said = taught(side, group)
-        if said is None:
-            return Source(samples.inputs, samples.targets, positions)
-        ends = torch.tensor([len(each) for each in said]).cumsum(0).tolist()
-        return Source(samples.inputs, samples.targets, positions, torch.cat(said), [0, *ends[:-1]])
+        own = Source(samples.inputs, samples.targets, positions)
+        if said is not None:
+            ends = torch.tensor([len(each) for each in said]).cumsum(0).tolist()
+            own = replace(own, teacher=torch.cat(said), said=[0, *ends[:-1]])
+        if not stage.paired:
+            return own
+        pairs = [_pairs(side, stage, one) for one in group]
+        return replace(own, public=side.proxy_here.inputs, pairs=pairs)
     samples = side.proxy_here
     if source == "public":
         everything = torch.arange(len(samples))

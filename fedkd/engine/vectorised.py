@@ -106,9 +106,8 @@ class _Cohort:
         compiles: bool,
     ) -> None:
         self._stage, self._networks, self._source = stage, networks, source
-        self._positions = nn.utils.rnn.pad_sequence(
-            [source.positions[client] for client in order], batch_first=True
-        )
+        self._positions = _beside_each_other(source.positions, order)
+        self._pairs = _beside_each_other(source.pairs, order) if source.pairs else None
         self._said = torch.tensor([source.said[client] if source.said else 0 for client in order])
         self._memory, self._task, self._order = memory, task, order
         self._dropout, self._precision, self._compiles = dropout, precision, compiles
@@ -180,7 +179,7 @@ class _Cohort:
         """Return the loss of some clients, the first ones or any, and all that it looks at; with counts, not every row counts alike."""
         source = self._source
         batch = self._batch(clients, rows, counts)
-        kept, calls = self._drawn(clients, batch["at"][0])
+        kept, calls = self._drawn(clients, batch)
         if calls not in self._losses:
             self._losses[calls] = ClientLoss(
                 self._stage.loss,
@@ -190,7 +189,13 @@ class _Cohort:
                 calls,
                 self._stage.taps,
             )
-        given = Batches(**self._stacks_of(clients), inputs=dict(source.inputs), batch=batch, kept=kept)
+        given = Batches(
+            **self._stacks_of(clients),
+            inputs=dict(source.inputs),
+            batch=batch,
+            kept=kept,
+            public=dict(source.public),
+        )
         return self._losses[calls], given
 
     def _stacks_of(self, clients: slice | Int[Tensor, " some"]) -> dict[str, Tensors]:
@@ -222,6 +227,8 @@ class _Cohort:
         source = self._source
         device = source.targets.device
         batch = {"targets": source.targets, "at": self._positions[clients].gather(1, rows).to(device)}
+        if self._pairs is not None:
+            batch["pairs"] = self._pairs[clients].gather(1, rows).to(device)
         if source.teacher is not None:
             batch["teacher"] = source.teacher
             batch["said"] = (self._said[clients][:, None] + rows).to(device)
@@ -232,12 +239,12 @@ class _Cohort:
         return batch
 
     def _drawn(
-        self, clients: slice | Int[Tensor, " some"], at: Int[Tensor, " batch"]
+        self, clients: slice | Int[Tensor, " some"], batch: Tensors
     ) -> tuple[Tensors, tuple[Call, ...]]:
         """Return what each client keeps at each call of dropout, from a generator of its own, and these calls."""
         if not self._dropout:
             return {}, ()
-        calls = self._calls_of(at)
+        calls = self._calls_of(batch)
         numbers = list(range(clients.stop)) if isinstance(clients, slice) else clients.tolist()
         drawn = [
             [call.draw(self._dropout[client]) for call in calls]
@@ -249,16 +256,27 @@ class _Cohort:
         stacks = [torch.stack(column).to(device) for column in zip(*drawn, strict=True)]
         return {str(call): stack for call, stack in enumerate(stacks)}, calls
 
-    def _calls_of(self, at: Int[Tensor, " batch"]) -> tuple[Call, ...]:
-        """Return the calls of dropout on a batch of this size."""
-        width = len(at)
+    def _calls_of(self, batch: Tensors) -> tuple[Call, ...]:
+        """Return the calls of dropout on a batch of this size, first on the clients' own samples, then on public ones."""
+        width = batch["at"].shape[1]
         if width not in self._calls:
-            networks = self._networks
-            inputs = {view: x[at] for view, x in self._source.inputs.items()}
+            networks, source = self._networks, self._source
+            seen = [{view: x[batch["at"][0]] for view, x in source.inputs.items()}]
+            if "pairs" in batch:
+                seen.append({view: x[batch["pairs"][0]] for view, x in source.public.items()})
             stacks = {**networks.trained, **networks.frozen, **networks.buffers}
             weights = {name: stack[0] for name, stack in stacks.items()}
-            self._calls[width] = calls_in(lambda: run_with(networks.template, weights, inputs))
+            self._calls[width] = calls_in(
+                lambda: [run_with(networks.template, weights, inputs) for inputs in seen]
+            )
         return self._calls[width]
+
+
+def _beside_each_other(
+    rows: Sequence[Int[Tensor, " _"]], order: Sequence[int]
+) -> Int[Tensor, "clients longest"]:
+    """Return the rows of clients in this order, filled up with zeros."""
+    return nn.utils.rnn.pad_sequence([rows[client] for client in order], batch_first=True)
 
 
 def _dtype(networks: Networks) -> torch.dtype:

@@ -47,11 +47,11 @@ class _Both(nn.Module):
         return run_network(self.own, inputs)._replace(carried=run_network(self.carried, inputs).logits)
 
 
-def carried_by(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights of the carried network, by their names in the server's."""
-    return {name.removeprefix(CARRIED): tensor for name, tensor in state.items() if name.startswith(CARRIED)}
+def part_of(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the weights of one network of several, by their names in that network alone."""
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 
-def carrying(state: Mapping[str, Tensor], carried: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights of both, with those of the carried network replaced by the server's."""
-    return {**state, **{f"{CARRIED}{name}": tensor for name, tensor in carried.items()}}
+def with_part(state: Mapping[str, Tensor], prefix: str, part: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights of all, with those of one network replaced."""
+    return {**state, **{f"{prefix}{name}": tensor for name, tensor in part.items()}}

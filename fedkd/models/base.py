@@ -125,6 +125,11 @@ class Model(Part, ABC):
         network.view = self.view  # type: ignore[assignment]
         return _with_heads(network, signature.heads)
 
+    @property
+    def drawn_as(self) -> "Model":
+        """The model whose name names the stream of the initial weights: this one, or the one that it only adds to."""
+        return self
+
     def per_client(self, clients: int) -> "tuple[Model, ...]":
         """Return the model of each client; one model gives all clients the same."""
         return (self,) * clients

@@ -237,5 +237,8 @@ def _seen(step: Step) -> dict[str, Tensor]:
     weights = {f"weights {name}": weight for name, weight in step.parameters.items()}
     memory = {f"memory {name}": tensor for name, tensor in step.memory.items()}
     said = {name: part for name, part in step.outputs._asdict().items() if part is not None}
+    if step.public is not None:
+        heard = step.public._asdict().items()
+        said |= {f"{name} of public samples": part for name, part in heard if part is not None}
     outputs = {**said, "targets": step.targets}
     return {**outputs, **teacher, **weights, **memory}

@@ -46,7 +46,9 @@ class Scene:
         step = self.step
         outputs = step.outputs.each(lambda said: said[some])
         teacher = None if step.teacher is None else step.teacher[some]
-        return Step(outputs, step.targets[some], teacher, step.parameters, step.memory, step.task)
+        public = None if step.public is None else step.public.each(lambda said: said[some])
+        targets = step.targets[some]
+        return replace(step, outputs=outputs, targets=targets, teacher=teacher, public=public)
 
 
 @dataclass(frozen=True)
@@ -201,10 +203,13 @@ def _scene(side: ClientSide, client: int, stage: Stage, situation: Situation) ->
         taught = side.network(USUAL)
         taught.load_state_dict({**taught.state_dict(), **named})
         teacher = predict(taught, samples.inputs)
-    memory = side.strategy.remember(situation)
-    outputs = run_network(network, samples.inputs)
+    memory, weights = side.strategy.remember(situation), dict(network.named_parameters())
+    outputs, public = run_network(network, samples.inputs), None
+    if stage.paired:
+        places = torch.arange(len(samples)) % len(side.proxy())
+        public = run_network(network, side.proxy().take(places).inputs)
     return Scene(
         stage,
         network,
-        Step(outputs, samples.targets, teacher, dict(network.named_parameters()), memory, side.task),
+        Step(outputs, samples.targets, teacher, weights, memory, side.task, public=public),
     )

@@ -35,6 +35,7 @@ TEACHERS = (
     "ebkd",
     "ca_mkd",
     "aekd",
+    "tmkd",
     "amtml",
     "voted_triplets",
     "similarity",
@@ -83,6 +84,24 @@ def test_teachers_of_three_domains_teach_a_student_of_a_fourth(tmp_path: Path) -
     owners = json.loads((tmp_path / "run" / "partition.json").read_text())
     assert owners["options"]["clients"] == 3
     assert result.final["student/test/accuracy"] is not None
+
+
+def test_teachers_adapt_to_a_target_and_without_weight_do_not(tmp_path: Path) -> None:
+    small = ("data.per_source=100", "data.test_samples=200", "proxy.size=60", "data.samples=null")
+    runs = {
+        name: fedkd.run(*QUICK, *options, *small, output=tmp_path / name)
+        for name, options in {
+            "adapted": ("method=adaptation_adversarial", "method.client.weight=1"),
+            "watched": ("method=adaptation_adversarial", "method.client.weight=0"),
+            "plain": ("method=adaptation", "method.weighting=uniform"),
+        }.items()
+    }
+    adapted, watched, plain = ((run.folder / METRICS).read_bytes() for run in runs.values())
+    assert watched == plain
+    assert adapted != plain
+    # A discriminator stays where it is: what crosses is the network.
+    assert runs["adapted"].summary["payload_up"] == runs["plain"].summary["payload_up"]
+    assert runs["adapted"].summary["bytes_once"] == 60 * (4 * 16 * 16 + 8)
 
 
 def test_teachers_send_their_networks_once_and_are_sent_nothing(tmp_path: Path) -> None:

@@ -68,6 +68,10 @@ OPTIONS = {
     "an empty proxy set": ("proxy.size=0", "proxy.size: got 0"),
     "a proxy set of the whole pool": ("proxy.size=1200", "proxy.size: got 1200"),
     "no proxy set for a method that needs one": ("method=feddf proxy=none", "proxy=none"),
+    "no proxy set for clients who need one": (
+        "method=fedavg method.client=adversarial proxy=none",
+        "proxy=none",
+    ),
     "a proxy set of another shape": ("method=feddf data=diabetes proxy=dataset", "proxy.dataset"),
     "a proxy set out of the clients' own data": (
         "proxy=dataset proxy.dataset=digits",

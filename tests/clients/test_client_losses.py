@@ -156,6 +156,7 @@ def test_co_distillation_pretrains_once_and_digests_when_there_is_a_consensus(
 def test_only_some_clients_keep_their_network_and_start_from_weights_of_their_own() -> None:
     found = {name: CLIENTS.find(name, key="client") for name in CLIENTS.names()}
     assert [name for name, cls in found.items() if cls.persistent] == [
+        "adversarial",
         "codistillation",
         "fd",
         "fedproto",
@@ -163,7 +164,11 @@ def test_only_some_clients_keep_their_network_and_start_from_weights_of_their_ow
         "isolated",
         "teacher",
     ]
-    assert [name for name, cls in found.items() if cls.own_initialisation] == ["codistillation", "teacher"]
+    assert [name for name, cls in found.items() if cls.own_initialisation] == [
+        "adversarial",
+        "codistillation",
+        "teacher",
+    ]
 
 
 @pytest.mark.parametrize("share", [0.0, 0.75, 1.0])

@@ -31,6 +31,16 @@ def test_peers_are_networks_of_their_own_of_which_one_speaks() -> None:
     assert said.features.shape == (4, 8)
 
 
+def test_heads_share_a_body_and_their_mean_answers() -> None:
+    network, said = said_by({"name": "heads", "hidden": [16], "heads": 3})
+    assert said.exits is not None
+    assert said.exits.shape == (4, 3, 10)
+    for place, head in enumerate(network.heads):
+        assert torch.equal(said.exits[:, place], head(network.body(X.flatten(1))))
+    assert torch.allclose(said.logits, said.exits.mean(dim=1))
+    assert said.features.shape == (4, 16)
+
+
 def test_branches_share_a_trunk_and_the_gate_weighs_them() -> None:
     network, said = said_by({"name": "branches", "trunk": [16], "branch": [8], "branches": 3})
     assert said.exits is not None

@@ -25,7 +25,7 @@ def test_scores_of_a_head_are_its_own_and_what_it_lacks_is_far_below_them() -> N
     assert scores.grad is None or not scores.grad.any()
 
 
-@pytest.mark.parametrize("name", ["mlp", "logistic", "peers", "branches", "early_exits"])
+@pytest.mark.parametrize("name", ["mlp", "logistic", "peers", "branches", "early_exits", "heads"])
 def test_every_network_of_vectors_answers_by_head(name: str) -> None:
     network = MODELS.create(name, key="model").build(SIGNATURE).eval()
     said = run_network(network, INPUTS)
