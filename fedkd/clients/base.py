@@ -78,6 +78,12 @@ def samplewise(loss: Loss) -> Loss:
     return loss
 
 
+def stand_still(parameters: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Leave all parameters that do not learn as they are."""
+    del parameters
+    return {}
+
+
 @dataclass(frozen=True)
 class Stage:
     """One part of a client's round.
@@ -89,6 +95,8 @@ class Stage:
         loss: mean loss of one batch.
         plan: how long and with what.
         taps: layers of the network that the loss looks at: names of submodules.
+        after_step: given the network's parameters after a step of the optimiser, names the new values of some that do not learn,
+            such as running means of others.
     """
 
     name: str
@@ -96,6 +104,7 @@ class Stage:
     loss: Callable[[Step], Float[Tensor, ""]]
     plan: Fit
     taps: tuple[str, ...] = ()
+    after_step: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] = stand_still
 
     @property
     def samplewise(self) -> bool:
@@ -124,6 +133,9 @@ class ClientStrategy(Part, ABC):
 
     needs_exit_features: ClassVar[bool] = False
     """Whether it also works on what each exit sees (`Outputs.exit_features`)."""
+
+    needs_means: ClassVar[bool] = False
+    """Whether it works on what running means of a network's weights say (`Outputs.mean_exits`)."""
 
     needs_classes: ClassVar[bool] = False
     """Whether it makes sense only for outputs that are distributions: over classes, symbols or items."""

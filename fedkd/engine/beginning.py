@@ -131,7 +131,9 @@ def alike(side: ClientSide, begun: Mapping[int, Begun]) -> list[list[int]]:
 def _signature(side: ClientSide, place: int, one: Begun) -> Hashable:
     """Return what clients must have in common to be trained at once; a place of its own where that cannot be told."""
     memory = sorted((name, tuple(tensor.shape), str(tensor.dtype)) for name, tensor in one.memory.items())
-    stages = tuple((stage.name, stage.source, stage.loss, stage.plan) for stage in one.stages)
+    stages = tuple(
+        (stage.name, stage.source, stage.loss, stage.plan, stage.after_step) for stage in one.stages
+    )
     signature: tuple[Any, ...] = (
         repr(side.models[one.client]),
         one.turn.mail.round,

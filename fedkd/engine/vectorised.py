@@ -125,6 +125,7 @@ class _Cohort:
             active = schedule.active(step)
             gradients, losses = self._gradients(schedule.rows[:active, step], schedule.counts[:active, step])
             optimizer.step(gradients, active=active, rates=schedule.rates(step, active))
+            networks.follow(self._stage.after_step, active)
             # Where nothing is added, a loss that is not finite must not become NaN by a weight of 0.
             sums[:active] += torch.where(last[:active, step] > 0, losses * last[:active, step], 0.0)
         return (sums / last.sum(dim=1)).tolist()
