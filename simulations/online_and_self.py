@@ -20,7 +20,11 @@ PLAIN = ["model=mlp", "model.hidden=[128, 128]"]
 METHODS = {
     "DML": (["method=dml", *PEERS], "method.client.weight", (0.3, 1.0, 3.0)),
     "KDCL": (["method=kdcl", *PEERS], "method.client.weight", (0.1, 0.3, 1.0)),
-    "KDCL, linear": (["method=kdcl", "method.client.rule=linear", *PEERS], "method.client.weight", (0.1, 0.3, 1.0)),
+    "KDCL, linear": (
+        ["method=kdcl", "method.client.rule=linear", *PEERS],
+        "method.client.weight",
+        (0.1, 0.3, 1.0),
+    ),
     "ONE": (["method=one", *BRANCHES], "method.client.weight", (0.1, 0.3, 1.0)),
     "PCL": (["method=pcl", "method.client.ramp=8", *COLLABORATING], "method.client.weight", (0.1, 0.3, 1.0)),
     "BYOT": (["method=byot", "method.client.hint=0", *EXITS], "method.client.alpha", (0.1, 0.3, 0.6)),

@@ -46,6 +46,10 @@ class Step:
     layers: Mapping[str, Tensor] = field(default_factory=dict)
 
 
+def nothing_held_out() -> None:
+    """Say that a client has no held-out samples."""
+
+
 @dataclass(frozen=True)
 class Situation:
     """What a client knows when a round begins.
@@ -56,6 +60,8 @@ class Situation:
         start: the weights that training starts from.
         draw: draws what a strategy wants to remember at random; a stream of this client and round.
         round: number of the round, from 1.
+        held_out: says what the network that training starts from says of the client's own held-out samples, and their targets; none for a
+            client without such samples.
     """
 
     first: bool
@@ -63,6 +69,7 @@ class Situation:
     start: Mapping[str, Tensor]
     draw: torch.Generator = field(default_factory=torch.Generator)
     round: int = 1
+    held_out: Callable[[], tuple[Outputs, Shaped[Tensor, "n ..."]] | None] = nothing_held_out
 
 
 Loss = TypeVar("Loss", bound=Callable[..., Float[Tensor, ""]])

@@ -210,9 +210,9 @@ def predict(
 
 @torch.no_grad()
 def observe(network: nn.Module, inputs: Mapping[str, Tensor], *, batch_size: int | None = None) -> Outputs:
-    """Return all that a network says in evaluation mode about every sample, in order: as `predict`, with the features."""
-    said = list(_in_batches(network, inputs, batch_size))
-    return Outputs(torch.cat([each.logits for each in said]), torch.cat([each.features for each in said]))
+    """Return all that a network says in evaluation mode about every sample, in order."""
+    parts = zip(*_in_batches(network, inputs, batch_size), strict=True)
+    return Outputs(*(None if part[0] is None else torch.cat(part) for part in parts))
 
 
 def _in_batches(
