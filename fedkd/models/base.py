@@ -212,7 +212,7 @@ def predict(
 def observe(network: nn.Module, inputs: Mapping[str, Tensor], *, batch_size: int | None = None) -> Outputs:
     """Return all that a network says in evaluation mode about every sample, in order."""
     parts = zip(*_in_batches(network, inputs, batch_size), strict=True)
-    return Outputs(*(None if part[0] is None else torch.cat(part) for part in parts))
+    return Outputs(*(None if part[0] is None else torch.cat(part) for part in parts))  # type: ignore[arg-type]
 
 
 def _in_batches(
