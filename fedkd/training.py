@@ -98,6 +98,7 @@ def fit(
     size: int,
     plan: Fit,
     generator: torch.Generator,
+    after_step: Callable[[], None] | None = None,
     after_epoch: Callable[[int], bool] | None = None,
 ) -> float:
     """Train a network in place on shuffled batches of positions.
@@ -108,6 +109,7 @@ def fit(
         size: number of samples; with none nothing happens.
         plan: how long and with what.
         generator: draws the order of the samples.
+        after_step: called after each step of the optimiser.
         after_epoch: told the number of passes done; returns True to stop early.
 
     Returns:
@@ -136,6 +138,8 @@ def fit(
             optimizer.step()
             if decay is not None:
                 decay.step()
+            if after_step is not None:
+                after_step()
             sums = sums + value.detach() * len(rows)
             seen += len(rows)
             step += 1

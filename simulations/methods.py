@@ -32,7 +32,7 @@ TUNING_ALPHA, TUNING_SEED = 0.3, 100
 REFERENCE = "fedavg"
 # Schemes with studies of their own: teachers before students, online and self-distillation, views.
 CENTRAL_STRATEGIES = ("offline_distillation",)
-CENTRAL_METHODS = ("byot", "cross_modal_fedmd", "dml", "kdcl", "one", "ps_kd", "tf_kd")
+CENTRAL_METHODS = ("byot", "cross_modal_fedmd", "dml", "kdcl", "one", "pcl", "ps_kd", "tf_kd")
 BESIDE = ("local", "pooled", "pseudo-labels")
 TARGET = 0.9  # share of the reference's accuracy
 COMMON = [

@@ -14,12 +14,19 @@ COMMON = [
 ]  # fmt: skip
 PEERS = ["model=peers", "model.of=[{name: mlp, hidden: [128]}, {name: mlp, hidden: [128]}]"]
 BRANCHES = ["model=branches", "model.trunk=[128]", "model.branch=[128]"]
+COLLABORATING = ["model=peer_branches", "model.trunk=[128]", "model.branch=[128]"]
 EXITS = ["model=early_exits", "model.hidden=[128, 128, 128]"]
 PLAIN = ["model=mlp", "model.hidden=[128, 128]"]
 METHODS = {
     "DML": (["method=dml", *PEERS], "method.client.weight", (0.3, 1.0, 3.0)),
     "KDCL": (["method=kdcl", *PEERS], "method.client.weight", (0.1, 0.3, 1.0)),
+    "KDCL, linear": (
+        ["method=kdcl", "method.client.rule=linear", *PEERS],
+        "method.client.weight",
+        (0.1, 0.3, 1.0),
+    ),
     "ONE": (["method=one", *BRANCHES], "method.client.weight", (0.1, 0.3, 1.0)),
+    "PCL": (["method=pcl", "method.client.ramp=8", *COLLABORATING], "method.client.weight", (0.1, 0.3, 1.0)),
     "BYOT": (["method=byot", "method.client.hint=0", *EXITS], "method.client.alpha", (0.1, 0.3, 0.6)),
     "Tf-KD": (["method=tf_kd", *PLAIN], "method.client.alpha", (0.1, 0.5, 0.9)),
     "PS-KD": (["method=ps_kd", "method.client.growth=30", *PLAIN], "method.client.alpha", (0.3, 0.6, 0.8)),

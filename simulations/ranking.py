@@ -61,6 +61,9 @@ STUDENTS: Mapping[str, Sequence[str]] = {
     "rrd": tuple(
         f"[{LABELS},{{name:rrd,interesting:40,uninteresting:40,weight:{weight}}}]" for weight in (0.003, 0.03)
     ),
+    "cd": tuple(
+        f"[{LABELS},{{name:cd,items:40,decay:100,bias:5,weight:{weight}}}]" for weight in (0.003, 0.03)
+    ),
     "de_rrd": tuple(
         f"[{LABELS},{{name:rrd,interesting:40,uninteresting:40,weight:{weight}}},{{name:de,experts:5,weight:0.01}}]"
         for weight in (0.003, 0.03)

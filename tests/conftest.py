@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fedkd.clients import ClientStrategy
     from fedkd.data.federated import FederatedData
     from fedkd.engine import ClientSide
+    from fedkd.models.base import Model
 
 # The typer that Flower pins asks click for names that click has deprecated: no warning of ours, and raised once, here.
 with warnings.catch_warnings():
@@ -149,13 +150,18 @@ def client_side(digits: "FederatedData") -> "Callable[..., ClientSide]":
     from fedkd.knowledge.codecs.float32 import Float32
     from fedkd.models.early_exits import EarlyExits
     from fedkd.models.logistic import Logistic
+    from fedkd.models.peer_branches import PeerBranches
     from fedkd.tasks import Classification
+
+    def network_for(strategy: "ClientStrategy") -> "Model":
+        if strategy.needs_means:
+            return PeerBranches(trunk=(8,), branch=(8,), peers=2)
+        return EarlyExits(hidden=(8, 8)) if strategy.needs_exits else Logistic()
 
     def make(strategy: "ClientStrategy", **changed: Any) -> ClientSide:
         usual = {
             "data": digits,
-            "models": (EarlyExits(hidden=(8, 8)) if strategy.needs_exits else Logistic(),)
-            * len(digits.assignments),
+            "models": (network_for(strategy),) * len(digits.assignments),
             "kind": None,
             "codec": Float32(),
             "task": Classification(),

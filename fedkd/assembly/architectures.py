@@ -65,6 +65,11 @@ def _check_exits(experiment: "Experiment") -> None:
                 f"model={name} does not say what its exits see, on which method.client={experiment.named('client')} works; "
                 "take model=early_exits, or method.client=dml"
             )
+        if client.needs_means and not model.gives_means:
+            raise IllegalCombination(
+                f"model={name} holds no running means of its weights, which teach in method.client={experiment.named('client')}; "
+                "take model=peer_branches, or method.client=one"
+            )
 
 
 def _check_features(experiment: "Experiment") -> None:

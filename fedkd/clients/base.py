@@ -49,6 +49,10 @@ class Step:
     public: Outputs | None = None
 
 
+def nothing_held_out() -> None:
+    """Say that a client has no held-out samples."""
+
+
 @dataclass(frozen=True)
 class Situation:
     """What a client knows when a round begins.
@@ -59,6 +63,8 @@ class Situation:
         start: the weights that training starts from.
         draw: draws what a strategy wants to remember at random; a stream of this client and round.
         round: number of the round, from 1.
+        held_out: says what the network that training starts from says of the client's own held-out samples, and their targets; none for a
+            client without such samples.
     """
 
     first: bool
@@ -66,6 +72,7 @@ class Situation:
     start: Mapping[str, Tensor]
     draw: torch.Generator = field(default_factory=torch.Generator)
     round: int = 1
+    held_out: Callable[[], tuple[Outputs, Shaped[Tensor, "n ..."]] | None] = nothing_held_out
 
 
 Loss = TypeVar("Loss", bound=Callable[..., Float[Tensor, ""]])
@@ -81,6 +88,12 @@ def samplewise(loss: Loss) -> Loss:
     return loss
 
 
+def stand_still(parameters: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Leave all parameters that do not learn as they are."""
+    del parameters
+    return {}
+
+
 @dataclass(frozen=True)
 class Stage:
     """One part of a client's round.
@@ -94,6 +107,8 @@ class Stage:
         plan: how long and with what.
         taps: layers of the network that the loss looks at: names of submodules.
         paired: whether each private sample comes with a proxy sample, drawn anew each round and without its target (`Step.public`).
+        after_step: given the network's parameters after a step of the optimiser, names the new values of some that do not learn,
+            such as running means of others.
     """
 
     name: str
@@ -102,6 +117,7 @@ class Stage:
     plan: Fit
     taps: tuple[str, ...] = ()
     paired: bool = False
+    after_step: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] = stand_still
 
     @property
     def samplewise(self) -> bool:
@@ -133,6 +149,9 @@ class ClientStrategy(Part, ABC):
 
     needs_exit_features: ClassVar[bool] = False
     """Whether it also works on what each exit sees (`Outputs.exit_features`)."""
+
+    needs_means: ClassVar[bool] = False
+    """Whether it works on what running means of a network's weights say (`Outputs.mean_exits`)."""
 
     needs_classes: ClassVar[bool] = False
     """Whether it makes sense only for outputs that are distributions: over classes, symbols or items."""

@@ -1,18 +1,21 @@
 """How a client's round begins: which weights it starts from, what it remembers, which stages it will go through."""
 
+import functools
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from flwr.app import RecordDict
+from jaxtyping import Shaped
 from torch import Tensor
 
 from fedkd.clients import Situation, Stage
-from fedkd.engine.client import ClientSide
+from fedkd.engine.client import ClientSide, Trained
 from fedkd.engine.mail import Mail, decode
 from fedkd.knowledge import Package
 from fedkd.knowledge.arrays import arrays_in
 from fedkd.knowledge.copies import Copies
+from fedkd.models.base import Outputs
 
 MODEL = "fedkd.model"
 """Record of a client's state that holds its network."""
@@ -69,11 +72,23 @@ def begin(side: ClientSide, turn: Turn) -> Begun:
         {name: weights[name].to(side.device) for name in learned},
         side.streams.torch("remember", round=turn.mail.round, client=turn.client),
         turn.mail.round,
+        functools.partial(_held_out, side, turn.client, weights),
     )
     memory = {name: tensor.to(side.device) for name, tensor in side.strategy.remember(situation).items()}
     named = side.strategy.teacher(situation)
     teacher = None if named is None else _fitting({**weights, **named}, side, turn.client)
     return Begun(turn, received, weights, memory, side.strategy.stages(situation), teacher)
+
+
+def _held_out(
+    side: ClientSide, client: int, weights: Mapping[str, Tensor]
+) -> tuple[Outputs, Shaped[Tensor, "n ..."]] | None:
+    """Return what a network with these weights says of the client's held-out samples, and their targets."""
+    own = side.data.client_holdout(client)
+    if not len(own):
+        return None
+    network = side.template(side.models[client])
+    return Trained.of(side, client, network, weights).outputs(own), own.targets
 
 
 def _received(turn: Turn) -> Package | None:

@@ -4,11 +4,12 @@
 torch.Size([2, 10, 64])
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
+from torch.func import vmap
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +42,7 @@ class Networks:
     Args:
         template: the architecture; its own weights are not used.
         trained: name -> [clients, ...] of the parameters that learn; changed in place.
-        frozen: name -> [clients, ...] of the other parameters.
+        frozen: name -> [clients, ...] of the other parameters; changed in place by `follow` alone.
         buffers: name -> [clients, ...]; never changed.
     """
 
@@ -59,6 +60,15 @@ class Networks:
         return Networks(self.template, *stacks)
 
     def put(self, clients: Int[Tensor, " n"], networks: "Networks") -> None:
-        """Take over the trained parameters of these clients from as many networks, the first ones."""
-        for name, stack in self.trained.items():
-            stack[clients] = networks.trained[name][: len(clients)]
+        """Take over the parameters of these clients from as many networks, the first ones."""
+        for mine, theirs in ((self.trained, networks.trained), (self.frozen, networks.frozen)):
+            for name, stack in mine.items():
+                stack[clients] = theirs[name][: len(clients)]
+
+    def follow(self, rule: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]], active: int) -> None:
+        """Give frozen parameters of the first `active` networks the values that a rule for one network names, given all its parameters."""
+        if not self.frozen:
+            return
+        parameters = {name: stack[:active] for name, stack in {**self.trained, **self.frozen}.items()}
+        for name, values in vmap(rule)(parameters).items():
+            self.frozen[name][:active] = values

@@ -69,5 +69,12 @@ def run_stage(
             Step(outputs, samples.targets[rows], said, parameters, memory, task, layers, public)
         )
 
+    def after_step() -> None:
+        with torch.no_grad():
+            for name, value in stage.after_step(parameters).items():
+                parameters[name].copy_(value)
+
     with contextlib.nullcontext() if dropout is None else drawing(dropout):
-        return fit(network, loss, size=len(samples), plan=stage.plan, generator=generator)
+        return fit(
+            network, loss, size=len(samples), plan=stage.plan, generator=generator, after_step=after_step
+        )

@@ -128,6 +128,7 @@ class _Cohort:
                 schedule.rows[:active, step], schedule.counts[:active, step], *schedule.widths[step]
             )
             optimizer.step(gradients, active=active, rates=schedule.rates(step, active))
+            networks.follow(self._stage.after_step, active)
             said[:active, step] = losses
         # Where nothing is added, a loss that is not finite must not become NaN by a weight of 0.
         sums = torch.where(last > 0, said * last, 0.0).sum(dim=1)

@@ -16,6 +16,9 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """A number, zero included."""
 
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+"""Any number, of either sign."""
+
 OpenFraction = Annotated[float, Field(ge=0, lt=1)]
 """A share of a whole that never is the whole."""
 

@@ -5,7 +5,7 @@ tensor(...)
 
 By the kind of knowledge: responses (`kd, dkd, dist, jsd, mae, mse`), features (`hint, at, nst, fsp, factor_transfer,
 activation_boundary`), relations (`sp, cc, cckd, rkd_distance, rkd_angle, darkrank, irg, lsp`), information (`vid, crd, mimkd, pkt`), rankings
-(`rd, rrd, de`), numbers (`bounded_regression, attentive_imitation, outlier_rejection`, and with variances `gaussian_nll, gaussian_kl`) and embeddings
+(`rd, rrd, cd, de`), numbers (`bounded_regression, attentive_imitation, outlier_rejection`, and with variances `gaussian_nll, gaussian_kl`) and embeddings
 (`supervised_contrastive, cosine, cosine_relations`). What a loss learns itself is a module: `Regressor`, `VID`, `CRD`, `MIMKD`, `Paraphraser`, `Translator`,
 `Experts`.
 """
@@ -20,7 +20,7 @@ from fedkd.losses.federated import not_true_kd
 from fedkd.losses.gaussian import gaussian, gaussian_kl, gaussian_nll
 from fedkd.losses.graphs import irg, lsp
 from fedkd.losses.information import crd, mimkd, pkt, vid
-from fedkd.losses.ranking import rd, rrd, rrd_items
+from fedkd.losses.ranking import cd, cd_items, rd, rrd, rrd_items
 from fedkd.losses.reductions import Reduction
 from fedkd.losses.regression import attentive_imitation, bounded_regression, outlier_rejection
 from fedkd.losses.regressors import VID, Regressor
@@ -32,7 +32,7 @@ __all__ = [
     "hint", "at", "nst", "fsp", "factor_transfer", "activation_boundary",
     "sp", "cc", "cckd", "rkd_distance", "rkd_angle", "darkrank", "irg", "lsp",
     "vid", "crd", "mimkd", "pkt",
-    "rd", "rrd", "rrd_items", "de",
+    "rd", "rrd", "rrd_items", "cd", "cd_items", "de",
     "bounded_regression", "attentive_imitation", "outlier_rejection", "gaussian", "gaussian_nll", "gaussian_kl",
     "supervised_contrastive", "cosine", "cosine_relations",
     "Regressor", "VID", "CRD", "MIMKD", "Paraphraser", "Translator", "Experts", "Reduction",

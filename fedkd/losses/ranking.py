@@ -118,8 +118,55 @@ def log_likelihood(scores: Float[Tensor, "*lists items"]) -> Float[Tensor, "*lis
     return (scores - later).sum(dim=-1)
 
 
+def cd(
+    student: Float[Tensor, "users items"],
+    teacher: Float[Tensor, "users items"],
+    *,
+    temperature: float = 1.0,
+    bias: float = 0.0,
+    reduction: Reduction = "mean",
+) -> Float[Tensor, "*users"]:
+    """Collaborative distillation: `-sum over items of q log sigmoid(s) + (1 - q) log(1 - sigmoid(s))`, `q = sigmoid((t + bias) / temperature)`.
+
+    Args:
+        student: scores s of the items that were drawn (see `cd_items`).
+        teacher: the teacher's scores t of the same items; no gradient.
+        temperature: softens the teacher's probabilities, > 0.
+        bias: is added to the teacher's scores: what counts as an even chance is a score of `-bias`.
+        reduction: mean over the users, sum (as in the paper), or one value a user.
+
+    Source: Lee et al., "Collaborative Distillation for Top-N Recommendation" (ICDM 2019).
+    """
+    softened = torch.sigmoid((teacher.detach() + bias) / temperature)
+    each = F.binary_cross_entropy_with_logits(student, softened, reduction="none")
+    return reduce(each.sum(dim=1), reduction)
+
+
+def cd_items(
+    scores: Float[Tensor, "users items"], *, count: int, decay: float, generator: torch.Generator
+) -> Int[Tensor, "users count"]:
+    """Draw the items that `cd` is about from a ranking: without replacement, an item at place r (from 0) with a weight of `e^(-r / decay)`.
+
+    Args:
+        scores: of whoever guides, the teacher or the student; only their order counts.
+        count: items to draw.
+        decay: over so many places the chance falls to 1/e, > 0.
+        generator: draws.
+
+    Returns:
+        The items, those of higher rank first.
+
+    Raises:
+        InvalidOption: there are fewer items than are asked for.
+    """
+    if count > scores.shape[1]:
+        raise InvalidOption("items", count, f"at most all {scores.shape[1]} items")
+    places = _drawn(-torch.arange(scores.shape[1]) / decay, tuple(scores.shape), count, generator)
+    return _order(scores.detach()).gather(1, places.to(scores.device))
+
+
 def _drawn(
-    log_weights: Tensor, shape: tuple[int, int], count: int, generator: torch.Generator
+    log_weights: Tensor, shape: tuple[int, ...], count: int, generator: torch.Generator
 ) -> Int[Tensor, "users count"]:
     noise = -torch.empty(shape).exponential_(generator=generator).log()
     return (log_weights + noise).topk(count, dim=1).indices.sort(dim=1).values

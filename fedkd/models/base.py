@@ -27,6 +27,8 @@ class Outputs(NamedTuple):
         exits: [batch, exits, outputs], with places or heads before the outputs: what each exit says of a network that answers at several places, or of networks side
             by side; none for a network with one answer.
         exit_features: [batch, exits, width]: what each exit sees, where a model offers it.
+        mean_exits: [batch, means, outputs], with places or heads before the outputs: what exits say whose weights are running means, where a
+            model has them; no gradient flows from here.
     """
 
     logits: Float[Tensor, "batch ... outputs"]
@@ -34,6 +36,7 @@ class Outputs(NamedTuple):
     carried: Float[Tensor, "batch ... outputs"] | None = None
     exits: Float[Tensor, "batch exits ... outputs"] | None = None
     exit_features: Float[Tensor, "batch exits width"] | None = None
+    mean_exits: Float[Tensor, "batch means ... outputs"] | None = None
 
     def each(self, change: Callable[[Tensor], Tensor]) -> "Outputs":
         """Return what a function makes of everything that is said."""
@@ -85,6 +88,9 @@ class Model(Part, ABC):
 
     gives_exit_features: ClassVar[bool] = False
     """Whether they also say what each exit sees, in vectors of one width (`Outputs.exit_features`)."""
+
+    gives_means: ClassVar[bool] = False
+    """Whether its networks hold running means of weights, which speak too (`Outputs.mean_exits`)."""
 
     @abstractmethod
     def network(self, shape: tuple[int, ...], num_outputs: int) -> nn.Module:
@@ -149,8 +155,10 @@ def _with_heads(network: nn.Module, classes: tuple[int, ...]) -> nn.Module:
 def _laid_out(classes: tuple[int, ...], network: nn.Module, read: Any, said: Any) -> Outputs:
     del network, read
     outputs = said if isinstance(said, Outputs) else Outputs(said, said)
-    exits = None if outputs.exits is None else by_head(outputs.exits, classes)
-    return outputs._replace(logits=by_head(outputs.logits, classes), exits=exits)
+    exits, means = (
+        None if said is None else by_head(said, classes) for said in (outputs.exits, outputs.mean_exits)
+    )
+    return outputs._replace(logits=by_head(outputs.logits, classes), exits=exits, mean_exits=means)
 
 
 def require_image(name: str, shape: tuple[int, ...], *, least: int) -> None:
@@ -207,9 +215,9 @@ def predict(
 
 @torch.no_grad()
 def observe(network: nn.Module, inputs: Mapping[str, Tensor], *, batch_size: int | None = None) -> Outputs:
-    """Return all that a network says in evaluation mode about every sample, in order: as `predict`, with the features."""
-    said = list(_in_batches(network, inputs, batch_size))
-    return Outputs(torch.cat([each.logits for each in said]), torch.cat([each.features for each in said]))
+    """Return all that a network says in evaluation mode about every sample, in order."""
+    parts = zip(*_in_batches(network, inputs, batch_size), strict=True)
+    return Outputs(*(None if part[0] is None else torch.cat(part) for part in parts))  # type: ignore[arg-type]
 
 
 def _in_batches(

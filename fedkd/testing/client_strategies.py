@@ -52,7 +52,7 @@ def losses_change_nothing(strategy: ClientStrategy) -> None:
 
 
 def the_gradient_reaches_every_parameter(strategy: ClientStrategy) -> None:
-    """In each round every weight learns from at least one stage."""
+    """In each round every weight that can learn does so from at least one stage."""
     _require_gradients(strategy, digits())
 
 
@@ -210,7 +210,10 @@ def _require_gradients(strategy: ClientStrategy, data: FederatedData) -> None:
         for scene in one.scenes:
             loss = scene.stage.loss(scene.step)
             require(loss.requires_grad, f"no gradient flows from the loss of stage {scene.stage.name!r}")
-            names, weights = zip(*scene.network.named_parameters(), strict=True)
+            learned = [
+                (name, weight) for name, weight in scene.network.named_parameters() if weight.requires_grad
+            ]
+            names, weights = zip(*learned, strict=True)
             gradients = torch.autograd.grad(loss, weights, allow_unused=True)
             for name, gradient in zip(names, gradients, strict=True):
                 reached[name] = reached.get(name, False) or (gradient is not None and bool(gradient.any()))

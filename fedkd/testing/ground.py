@@ -25,8 +25,10 @@ from fedkd.foundation.seeding import Streams
 from fedkd.knowledge.codecs.float32 import Float32
 from fedkd.knowledge.kinds.base import Kind
 from fedkd.knowledge.kinds.weights import Weights
+from fedkd.models.base import Model
 from fedkd.models.early_exits import EarlyExits
 from fedkd.models.mlp import MLP
+from fedkd.models.peer_branches import PeerBranches
 
 EMPTY, ONE, SEVEN, USUAL, FEW_CLASSES = CLIENTS = range(5)
 """The clients: 0, 1, 7 and 24 samples, and 24 samples of only three of ten classes (of small numbers, in a regression)."""
@@ -47,7 +49,11 @@ def diabetes() -> FederatedData:
 
 def client_side(strategy: ClientStrategy, data: FederatedData, kind: Kind | None = None) -> ClientSide:
     """Return a client side with a small network, with exits where they are needed; what clients share are their weights unless another kind is named."""
-    network = EarlyExits(hidden=(16, 8)) if strategy.needs_exits else MLP(hidden=(16,))
+    network: Model = MLP(hidden=(16,))
+    if strategy.needs_means:
+        network = PeerBranches(trunk=(16,), branch=(8,), peers=2)
+    elif strategy.needs_exits:
+        network = EarlyExits(hidden=(16, 8))
     return ClientSide(
         data=data,
         models=fitted_out(strategy, (network,) * len(CLIENTS), MLP(hidden=(8,))),

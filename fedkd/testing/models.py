@@ -47,10 +47,11 @@ def logits_and_features_have_their_shapes(model: Model) -> None:
 
 
 def the_gradient_reaches_every_parameter(model: Model) -> None:
-    """Every weight has a part in what the network says, at any of its exits, and there is at least one."""
+    """Every weight that learns has a part in what the network says, at any of its exits, and there is at least one."""
     for network, x in _networks(model):
         require(count_parameters(network) > 0, "there is nothing to learn")
-        names, weights = zip(*network.named_parameters(), strict=True)
+        learned = [(name, weight) for name, weight in network.named_parameters() if weight.requires_grad]
+        names, weights = zip(*learned, strict=True)
         said = run_network(network, x)
         loss = (said.logits if said.exits is None else said.exits).square().mean()
         gradients = torch.autograd.grad(loss, weights, allow_unused=True)

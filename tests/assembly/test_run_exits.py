@@ -22,6 +22,7 @@ METHODS = {
     "dml": ("model=peers",),
     "kdcl": ("model=peers", "model.of=[mlp,logistic]"),
     "one": ("model=branches",),
+    "pcl": ("model=peer_branches",),
     "byot": ("model=early_exits",),
     "tf_kd": (),
     "ps_kd": (),
@@ -54,6 +55,7 @@ def test_online_and_self_distillation_run_over_clients_and_end_with_a_student_th
     [
         (("method=dml", "model=mlp"), "model=mlp answers at one place.*model=peers"),
         (("method=byot", "model=peers"), "model=peers does not say what its exits see.*early_exits"),
+        (("method=pcl", "model=branches"), "model=branches holds no running means.*model=peer_branches"),
     ],
 )
 def test_networks_with_too_few_exits_are_refused_with_a_way_out(

@@ -38,6 +38,7 @@ WAYS = {
     "local": ("method=local", *SMALL, *USERS),
     "pooled": ("method=pooled", *SMALL, *USERS),
     "rd": ("method=rd", BRIEF, "clients=1", "model.width=8"),
+    "cd": ("method=cd", BRIEF, "clients=1", "model.width=8"),
     "de_rrd": ("method=de_rrd", BRIEF, "clients=1", "model.width=8"),
 }
 

@@ -29,6 +29,7 @@ from fedkd.clients.fml import FML
 from fedkd.clients.isolated import Isolated
 from fedkd.clients.kdcl import KDCL
 from fedkd.clients.one import ONE
+from fedkd.clients.pcl import PCL
 from fedkd.clients.ps_kd import PSKD
 from fedkd.clients.supervised import Supervised
 from fedkd.clients.teacher import Teacher
@@ -64,6 +65,7 @@ BRIEF = {
     "fd": FD(fit=FIT, gamma=1.0),
     "kdcl": KDCL(fit=FIT),
     "one": ONE(fit=FIT),
+    "pcl": PCL(fit=FIT),
     "ps_kd": PSKD(fit=FIT),
     "tf_kd": TfKD(fit=FIT),
     "fedcad": FedCAD(fit=FIT),

@@ -31,6 +31,7 @@ from fedkd.models.early_exits import EarlyExits
 from fedkd.models.lenet import LeNet
 from fedkd.models.logistic import Logistic
 from fedkd.models.mlp import MLP
+from fedkd.models.peer_branches import PeerBranches
 from fedkd.models.peers import Peers
 from fedkd.models.resnet import ResNet
 from fedkd.models.sign import SIGN
@@ -52,6 +53,7 @@ EXITS: dict[str, Model] = {
     "peers": Peers(of=("logistic", {"name": "mlp", "hidden": [8]})),
     "branches": Branches(trunk=(8,), branch=(8,), branches=2),
     "early_exits": EarlyExits(hidden=(8, 6)),
+    "peer_branches": PeerBranches(trunk=(8,), branch=(8,), peers=2),
 }
 
 
@@ -75,7 +77,8 @@ def fitting() -> list[tuple[str, str]]:
     found = []
     for name, strategy in strategies().items():
         for called, model in (EXITS if strategy.needs_exits else MODELS).items():
-            if model.gives_exit_features or not strategy.needs_exit_features:
+            sees = model.gives_exit_features or not strategy.needs_exit_features
+            if sees and model.gives_means == strategy.needs_means:
                 found.append((name, called))
     return found
 

@@ -17,6 +17,7 @@ from fedkd.losses import (
     bounded_regression,
     cc,
     cckd,
+    cd,
     cosine,
     cosine_relations,
     crd,
@@ -171,6 +172,7 @@ CASES = {
     "pkt": Case(pkt, FS, FT, 0.0844378312),
     "rd": Case(_with(rd, top=3), ZS, ZT, same=False),
     "rrd": Case(rrd, ZS[:, :3], ZT[:, :3], 20.9094109406 / 4, same=False),
+    "cd": Case(_with(cd, temperature=2.0, bias=0.5), ZS, ZT, same=False),
     "de": Case(_de, FS, FT, same=False),
     "bounded_regression": Case(_with_targets(bounded_regression, TRUE), FS, FT, same=False),
     "supervised_contrastive": Case(_supervised_contrastive, FS, FT, same=False),
@@ -185,7 +187,7 @@ every_loss = pytest.mark.parametrize("case", [pytest.param(case, id=name) for na
 
 
 def test_every_loss_of_the_package_has_a_case_here() -> None:
-    functions = {name for name in losses.__all__ if name[0].islower()} - {"rrd_items", "gaussian"}
+    functions = {name for name in losses.__all__ if name[0].islower()} - {"rrd_items", "cd_items", "gaussian"}
     assert functions == {name.split()[0].rstrip(",") for name in CASES} - {"tckd", "nckd"}
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from fedkd.foundation.errors import InvalidOption
-from fedkd.losses import rd, rrd, rrd_items
+from fedkd.losses import cd, cd_items, rd, rrd, rrd_items
 
 
 def scores(users: int = 3, items: int = 12, seed: int = 0) -> Tensor:
@@ -83,3 +83,46 @@ def test_the_generator_decides_which_items_are_drawn() -> None:
 def test_more_items_than_there_are_cannot_be_drawn() -> None:
     with pytest.raises(InvalidOption, match="with uninteresting=10, at most all 12 items"):
         rrd_items(scores(), interesting=3, uninteresting=10, generator=torch.Generator())
+
+
+def test_cd_by_hand() -> None:
+    student = torch.tensor([[0.0, 2.0]], dtype=torch.float64)
+    teacher = torch.tensor([[3.0, -1.0]], dtype=torch.float64)
+    targets = [1 / (1 + math.exp(-(score - 1.0) / 2.0)) for score in (3.0, -1.0)]
+    costs = [
+        -(q * math.log(1 / (1 + math.exp(-s))) + (1 - q) * math.log(1 - 1 / (1 + math.exp(-s))))
+        for q, s in zip(targets, (0.0, 2.0), strict=True)
+    ]
+    assert float(cd(student, teacher, temperature=2.0, bias=-1.0)) == pytest.approx(sum(costs))
+
+
+def test_cd_pulls_at_no_student_that_says_what_the_softened_teacher_says() -> None:
+    teacher = scores()
+    student = ((teacher + 0.7) / 3.0).requires_grad_()
+    [gradient] = torch.autograd.grad(cd(student, teacher, temperature=3.0, bias=0.7), student)
+    torch.testing.assert_close(gradient, torch.zeros_like(gradient), rtol=0, atol=1e-15)
+    above = (student.detach() + 0.1).requires_grad_()
+    [gradient] = torch.autograd.grad(cd(above, teacher, temperature=3.0, bias=0.7), above)
+    assert (gradient > 0).all()
+
+
+def test_cd_draws_items_as_often_as_their_rank_says() -> None:
+    users, items, decay = 20000, 6, 2.0
+    ranked = torch.tensor([[0.1, 5.0, 3.0, -2.0, 4.0, 1.0]]).expand(users, items)
+    drawn = cd_items(ranked, count=1, decay=decay, generator=torch.Generator().manual_seed(0))
+    often = torch.bincount(drawn.flatten(), minlength=items).double() / users
+    weights = torch.exp(-torch.arange(items, dtype=torch.float64) / decay)
+    expected = torch.empty(items, dtype=torch.float64)
+    expected[torch.tensor([1, 4, 2, 5, 0, 3])] = weights / weights.sum()
+    assert (often - expected).abs().max() < 4 * (0.25 / users) ** 0.5  # four standard deviations at the most
+
+
+def test_cd_draws_no_item_twice_and_can_draw_them_all() -> None:
+    ranked = scores(users=50)
+    drawn = cd_items(ranked, count=5, decay=3.0, generator=torch.Generator().manual_seed(1))
+    assert all(len(set(row)) == 5 for row in drawn.tolist())
+    assert (ranked.gather(1, drawn).diff(dim=1) < 0).all()  # those of higher rank first
+    everything = cd_items(ranked, count=12, decay=3.0, generator=torch.Generator())
+    assert torch.equal(everything, ranked.argsort(dim=1, descending=True))
+    with pytest.raises(InvalidOption, match="at most all 12 items"):
+        cd_items(ranked, count=13, decay=3.0, generator=torch.Generator())

@@ -57,6 +57,29 @@ def test_the_ensemble_of_branches_may_speak() -> None:
     assert torch.equal(said.logits, said.exits[:, -1])
 
 
+def test_peers_that_branch_off_share_a_trunk_and_an_ensemble_sees_what_all_of_them_see() -> None:
+    network, said = said_by({"name": "peer_branches", "trunk": [16], "branch": [8], "peers": 3})
+    assert said.exits is not None
+    assert said.mean_exits is not None
+    shared = network.peers.trunk(X.flatten(1))
+    seen = [body(shared) for body in network.peers.bodies]
+    for place, (head, features) in enumerate(zip(network.peers.heads, seen, strict=True)):
+        assert torch.equal(said.exits[:, place], head(features))
+    assert torch.equal(said.exits[:, 3], network.ensemble(torch.cat(seen, dim=1)))
+    assert torch.equal(said.mean_exits, said.exits[:, :3])  # the means begin as what they follow
+    assert not said.mean_exits.requires_grad
+    assert torch.equal(said.logits, said.exits[:, 0])
+
+
+def test_the_ensemble_of_peers_may_speak_or_a_mean() -> None:
+    _, said = said_by({"name": "peer_branches", "speaks": "ensemble"})
+    assert said.exits is not None
+    assert torch.equal(said.logits, said.exits[:, -1])
+    _, said = said_by({"name": "peer_branches", "speaks": "mean"})
+    assert said.mean_exits is not None
+    assert torch.equal(said.logits, said.mean_exits[:, 0])
+
+
 def test_the_deepest_exit_is_the_networks_answer_and_all_see_vectors_of_one_width() -> None:
     network, said = said_by({"name": "early_exits", "hidden": [12, 9, 6]})
     assert said.exits is not None
@@ -77,6 +100,7 @@ def test_the_deepest_exit_is_the_networks_answer_and_all_see_vectors_of_one_widt
         ({"name": "peers", "speaks": 2}, "model.speaks"),
         ({"name": "branches", "branches": 1}, "model.branches"),
         ({"name": "early_exits", "hidden": [4]}, "model.hidden"),
+        ({"name": "peer_branches", "peers": 1}, "model.peers"),
     ],
 )
 def test_networks_without_several_exits_are_refused_by_the_option_at_fault(spec: Any, key: str) -> None:

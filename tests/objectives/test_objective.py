@@ -114,7 +114,7 @@ def test_a_student_learns_layers_of_another_shape_with_what_the_terms_learn() ->
 def test_every_loss_of_the_package_is_a_term() -> None:
     # FedNTD's clients learn with `not_true_kd` from their own labels, which no lesson of the proxy set has.
     # A task's own losses are under `supervised` and `divergence`.
-    others = {"mae", "mse", "rrd_items", "not_true_kd", "gaussian", "gaussian_nll", "gaussian_kl"} | {
+    others = {"mae", "mse", "rrd_items", "cd_items", "not_true_kd", "gaussian", "gaussian_nll", "gaussian_kl"} | {
         "supervised_contrastive", "cosine", "cosine_relations",
     }  # fmt: skip
     functions = {name for name in losses.__all__ if name[0].islower()} - others
