@@ -1,10 +1,10 @@
 """One step of a cohort as a function of tensors: each client's gradients and loss on its batch, by `torch.func.vmap`.
 
-It looks at nothing but its arguments, so it can be run as it is, or traced once and compiled (`engine/compiling.py`).
+It looks at nothing but its arguments, so it can be run as it is, or recorded once (`engine/recording.py`).
 """
 
 import contextlib
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,31 +48,38 @@ class Batches:
 
     def groups(self) -> dict[str, Tensors]:
         """Return the tensors by the names of the fields."""
-        return {name: dict(getattr(self, name)) for name in self.__dataclass_fields__}
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     def tensors(self) -> list[Tensor]:
         """Return the tensors in the order of the fields."""
-        return [tensor for name in self.__dataclass_fields__ for tensor in getattr(self, name).values()]
+        return [tensor for group in self.groups().values() for tensor in group.values()]
 
+    def pools(self) -> list[Tensor]:
+        """Return what batches are gathered from: it may have any number of rows."""
+        return [tensor for group, name, tensor in self._each() if _is_pool(group, name)]
 
-SHARED_BY_ALL = frozenset({"targets", "teacher"})
-"""What of a batch has no slice for each client: like the inputs, it is gathered from."""
+    def _each(self) -> Iterator[tuple[str, str, Tensor]]:
+        for group, tensors in self.groups().items():
+            for name, tensor in tensors.items():
+                yield group, name, tensor
 
-
-def form_of(given: Batches) -> Hashable:
-    """Return all that a step could see of its tensors before it runs: shapes, but for the number of rows that are gathered from."""
-    return tuple(
-        (
-            group,
-            name,
-            tensor.shape[1:] if group in {"inputs", "public"} or name in SHARED_BY_ALL else tensor.shape,
-            tensor.stride(),
-            tensor.dtype,
-            tensor.device,
+    def form(self) -> Hashable:
+        """Return all that a step could see of its tensors before it runs: shapes, but for the number of rows of pools."""
+        return tuple(
+            (
+                group,
+                name,
+                tensor.shape[1:] if _is_pool(group, name) else tensor.shape,
+                tensor.stride(),
+                tensor.dtype,
+                tensor.device,
+            )
+            for group, name, tensor in self._each()
         )
-        for group, tensors in given.groups().items()
-        for name, tensor in tensors.items()
-    )
+
+
+def _is_pool(group: str, name: str) -> bool:
+    return group in {"inputs", "public"} or (group == "batch" and name in {"targets", "teacher"})
 
 
 def gathered(rows: Tensor, at: Tensor) -> Tensor:

@@ -19,7 +19,8 @@ from torch import Tensor, fx
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
-from fedkd.engine.gradients import Batches, ClientLoss, Tensors, form_of
+from fedkd.engine.compiling import Play, compiled
+from fedkd.engine.gradients import Batches, ClientLoss, Tensors
 
 _LOG = logging.getLogger(__name__)
 
@@ -49,30 +50,35 @@ _VIEWS = frozenset(
 )
 """Operations that copy nothing; many of them show a tensor just as it is, which need not be said."""
 
-_STEP = Callable[[Sequence[Tensor]], tuple[Tensors, Tensor]]
+_STEP = Callable[[Batches], tuple[Tensors, Tensor]]
 _REMEMBERED: OrderedDict[Hashable, int | _STEP | None] = OrderedDict()
 """For each form how often it was seen, then its recording, or nothing if it cannot be recorded."""
 
 
-def played(loss: ClientLoss, given: Batches) -> tuple[Tensors, Tensor]:
-    """Return what `loss.gradients(given)` does, to the bit; from the third step of a form on from a recording."""
-    if not _lasts(loss.loss):
-        return loss.gradients(given)
-    tensors = given.tensors()
-    key = (loss, form_of(given))
+def played(loss: ClientLoss, given: Batches, *, compiles: bool = False) -> tuple[Tensors, Tensor]:
+    """Return what `loss.gradients(given)` does, to the bit; from the third step of a form on from a recording.
+
+    Args:
+        loss: of a step.
+        given: all that it looks at.
+        compiles: whether recordings are compiled, from the first step of a form on; then it is the same to float tolerance only.
+    """
+    if not _lasts(loss.loss) or (compiles and any(len(pool) < 2 for pool in given.pools())):
+        return loss.gradients(given)  # the compiler takes a length of 1 for a constant
+    key = (loss, compiles, given.form())
     try:
         known = _REMEMBERED.get(key, 0)
     except TypeError:  # a strategy that cannot be told from others
         return loss.gradients(given)
     if isinstance(known, int):
-        known = known + 1 if known < _PATIENCE else _record(loss, given)
+        known = known + 1 if known < _PATIENCE and not compiles else _record(loss, given, compiles=compiles)
         _REMEMBERED[key] = known
         while len(_REMEMBERED) > _MOST:
             _REMEMBERED.popitem(last=False)
     _REMEMBERED.move_to_end(key)
     if known is None or isinstance(known, int):
         return loss.gradients(given)
-    return known(tensors)
+    return known(given)
 
 
 def _lasts(loss: Callable[..., Tensor]) -> bool:
@@ -154,23 +160,26 @@ def _is_as(one: Tensor, other: Tensor) -> bool:
     )
 
 
-def _record(loss: ClientLoss, given: Batches) -> _STEP | None:
+def _record(loss: ClientLoss, given: Batches, *, compiles: bool) -> _STEP | None:
     """Return a step's recording, or nothing if it cannot be recorded."""
     tensors = given.tensors()
     try:
         recorder = _Recorder(tensors)
         with recorder, torch.enable_grad():
             gradients, losses = loss.gradients(given)
-        names = list(gradients)
         recorder.graph.output(tuple(recorder.node(one) for one in (*gradients.values(), losses)))
     except _Unrecordable as error:
         _LOG.info("a step is not recorded, since %s", error)
         return None
-    play = fx.GraphModule(recorder.constants, recorder.graph).forward
+    names, recording = list(gradients), fx.GraphModule(recorder.constants, recorder.graph)
+    play: Play = recording.forward
+    if compiles:
+        pools = {id(pool) for pool in given.pools()}
+        play = compiled(recording, tensors, [place for place, one in enumerate(tensors) if id(one) in pools])
 
-    def step(tensors: Sequence[Tensor]) -> tuple[Tensors, Tensor]:
+    def step(given: Batches) -> tuple[Tensors, Tensor]:
         with torch.no_grad():
-            *found, losses = play(*tensors)
+            *found, losses = play(*given.tensors())
         return dict(zip(names, found, strict=True)), losses
 
     return step

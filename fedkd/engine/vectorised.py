@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fedkd.clients import Stage
 from fedkd.engine.cohort import Networks, Source
-from fedkd.engine.compiling import compiled, rung
+from fedkd.engine.compiling import rung
 from fedkd.engine.dropout import Call, calls_in
 from fedkd.engine.gradients import Batches, ClientLoss, Tensors
 from fedkd.engine.optimizers import Stacked
@@ -168,7 +168,7 @@ class _Cohort:
         rows = torch.cat([rows, rows.new_zeros(size - active, rows.shape[1])])
         if counts is not None:
             counts = torch.cat([counts, counts.new_zeros(size - active)])
-        gradients, losses = compiled(*self._step(slice(0, size), rows, counts))
+        gradients, losses = played(*self._step(slice(0, size), rows, counts), compiles=True)
         return {name: gradient[:active] for name, gradient in gradients.items()}, losses[:active]
 
     def _step(
