@@ -119,6 +119,9 @@ class ClientStrategy(Part, ABC):
     carries_student: ClassVar[bool] = False
     """Whether a client carries a copy of the server's network beside its own, which crosses in its place (`Outputs.carried`)."""
 
+    aligns_features: ClassVar[bool] = False
+    """Whether a linear map from the carried network's features to the client's own is trained beside them (`Outputs.carried_features`)."""
+
     needs_exits: ClassVar[bool] = False
     """Whether it works on what several exits of a network say (`Outputs.exits`)."""
 
