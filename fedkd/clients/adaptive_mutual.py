@@ -38,14 +38,18 @@ class AdaptiveMutual(ClientStrategy):
     persistent: ClassVar[bool] = True
     carries_student: ClassVar[bool] = True
     aligns_features: ClassVar[bool] = True
-    needs_classes: ClassVar[bool] = True  # a likelihood of numbers may be negative, and so might the sum that divides
+    needs_classes: ClassVar[bool] = (
+        True  # a likelihood of numbers may be negative, and so might the sum that divides
+    )
 
     def train_loss(self, step: Step) -> Float[Tensor, ""]:
         """Return `L_t + L_s`; their MSE is one and the same number, which stands once, as each network is to follow its gradient once."""
         own, shared, mapped = step.outputs.logits, step.outputs.carried, step.outputs.carried_features
         assert shared is not None
         assert mapped is not None
-        labels = sum((step.task.supervised(said, step.targets).mean() for said in (own, shared)), own.new_zeros(()))
+        labels = sum(
+            (step.task.supervised(said, step.targets).mean() for said in (own, shared)), own.new_zeros(())
+        )
         apart = step.task.divergence(own, shared.detach(), temperature=self.temperature).mean()
         apart = apart + step.task.divergence(shared, own.detach(), temperature=self.temperature).mean()
         hidden = (step.outputs.features - mapped).square().mean()
