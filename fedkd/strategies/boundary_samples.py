@@ -4,13 +4,13 @@ Zhang, Chen, Li, Lyu, Wu, Ding, Shen & Wu, "DENSE: Data-Free One-Shot Federated 
 m clients trains a network f_k of any architecture and sends it once. With D(x) = sum_k f_k(x) / m, the mean of their logits, p_D and p its
 and the student's probabilities, a generator G learns from noise z and classes y that are drawn alike to make samples x = G(z, y),
 
-    min_G  L_CE + statistics L_BN + boundary L_div
-    L_CE  = CE(p_D(x), y)                                                   clients see the class in them
-    L_BN  = 1/m sum_k sum_l |mu_l(x) - mu_kl| + |sigma^2_l(x) - sigma^2_kl|    what a layer l of BatchNorm sees is as usual for client k
-    L_div = - w KL(p_D(x) || p(x)),   w = 1 where D and the student name other classes, else 0    samples between both boundaries
+    min_G  L_CE + statistics L_BN + boundary L_div,   by turns with   min_student  KL(p_D(x) || p(x))
+    L_CE  = CE(p_D(x), y)                                                      clients see the class in them
+    L_BN  = 1/m sum_k sum_l |mu_l(x) - mu_kl| + |sigma^2_l(x) - sigma^2_kl|    layers l of BatchNorm see what is usual for client k
+    L_div = - w KL(p_D(x) || p(x))                                             samples between the boundaries of D and the student:
+                                                                               w = 1 where both name other classes, else 0
 
-and the student minimises KL(p_D(x) || p(x)), by turns: for each batch of noise and classes some steps of G, then some of the student. |.|
-are norms; networks without BatchNorm have no L_BN.
+For each batch of noise and classes come some steps of G, then some of the student. |.| are norms; networks without BatchNorm have no L_BN.
 
 With more rounds than one, clients go on training their networks, and student and generator go on from where they were.
 Differs from the paper: the generator is told the class, and has one hidden layer in place of convolutions. In the authors' code noise is learned too,
