@@ -204,7 +204,7 @@ class BoundarySamples(ServerStrategy, Rhythm):
     boundary: NonNegative = 0.5
     """Weight of the divergence where clients and student name other classes; 0.5 in the paper."""
 
-    generator_steps: Count = 5
+    generator_steps: Count = 3
     """Steps of the generator on each batch; 30 in the paper."""
 
     optimizer: Optimizer = field(default_factory=lambda: Optimizer(name="adam", lr=0.001))

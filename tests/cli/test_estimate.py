@@ -37,7 +37,7 @@ def _without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
         ("method=fedbe", "model=logistic", "clients_per_round=2"),
         ("method=fedgkd", "model=logistic", "clients_per_round=2"),
         ("method=fedftg", "model=logistic", "clients_per_round=2", "method.strategy.batches=1"),
-        ("method=dense", "model=mixed", "clients_per_round=2", "rounds=3", "method.strategy.batches=1"),
+        ("method=dense", "model=mixed", "method.strategy.batches=1"),
         ("method=fedaux", "model=mixed", "proxy.labelled=false"),
         ("method=cronus", "model=mixed", "method.codec=float16"),
         ("method=feddf", "method.weighting=class_counts", "model=logistic"),

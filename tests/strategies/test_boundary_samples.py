@@ -202,7 +202,7 @@ def test_the_student_comes_to_say_what_networks_of_two_architectures_say(
         before, after = (
             divergence(learned, said).mean() for learned in (torch.zeros(32, 3), strategy.student(made))
         )
-    assert float(after) < 0.5 * float(before)
+    assert float(after) < 0.7 * float(before)
 
 
 def test_the_generator_finds_samples_on_which_both_disagree(grid_saying: GridSaying, play: Any) -> None:

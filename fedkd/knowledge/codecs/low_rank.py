@@ -71,10 +71,10 @@ class LowRank(Codec):
             return _WHOLE.decode(sent, shape)
         rank = sent.nbytes // (4 * (rows + columns))
         flat = torch.from_numpy(numbers(sent, np.float32, (rank * (rows + columns),))).double()
-        left, right = flat.split([rank * rows, rank * columns])
+        left, right = flat[: rank * rows], flat[rank * rows :]
         # Both ends must come to the same numbers, however many threads they have.
         with threads(1):
-            said = left.reshape(rows, rank) @ right.reshape(rank, columns)
+            said: Tensor = left.reshape(rows, rank) @ right.reshape(rank, columns)
         return said.float().reshape(shape)
 
     def num_bytes(self, shape: tuple[int, ...]) -> int:
