@@ -114,7 +114,15 @@ class Game(ABC):
                 answers = self.answers(batch)
             self.student.train()
             for _ in range(rhythm.student_steps):
-                step(self.student, learner, self.learners_loss(batch, answers), rhythm.student.clip_norm)
+                loss = self.learners_loss(*self.lesson(batch, answers, draw))
+                step(self.student, learner, loss, rhythm.student.clip_norm)
+
+    def lesson(
+        self, batch: Batch, answers: Float[Tensor, "... n classes"], draw: torch.Generator
+    ) -> tuple[Batch, Float[Tensor, "... n classes"]]:
+        """Return the samples and answers of a step of the student: by default those that were made last."""
+        del draw
+        return batch, answers
 
     def said_by_student(self, made: Float[Tensor, "n ..."]) -> Float[Tensor, "n classes"]:
         """Return the student's logits about samples."""

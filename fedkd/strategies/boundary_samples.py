@@ -12,6 +12,9 @@ and the student's probabilities, a generator G learns from noise z and classes y
 
 For each batch of noise and classes come some steps of G, then some of the student. |.| are norms; networks without BatchNorm have no L_BN.
 
+As in the authors' code, the student learns on samples drawn from all that were made in the round.
+`mean: probabilities` is not in the paper: under strong skew clients are sure of what they have not seen, and logits know no bound.
+
 With more rounds than one, clients go on training their networks, and student and generator go on from where they were.
 Differs from the paper: the generator is told the class, and has one hidden layer in place of convolutions. In the authors' code noise is learned too,
 and the generator begins anew with each batch.
@@ -19,9 +22,10 @@ and the generator begins anew with each batch.
 
 import contextlib
 import copy
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -44,6 +48,8 @@ from fedkd.training import Optimizer
 
 Network = tuple[nn.Module, Mapping[str, Tensor]]
 """A network's form, and its weights."""
+
+Mean = Literal["logits", "probabilities"]
 
 
 class DENSE(Federated):
@@ -128,6 +134,7 @@ class _Search(Game):
     def __init__(self, strategy: DENSE, teachers: list[Network]) -> None:
         super().__init__(strategy.generator, strategy.student, strategy.options)
         self.options, self.classes, self.teachers = strategy.options, strategy.classes, teachers
+        self._pool: list[tuple[Batch, Tensor]] = []
 
     def labels(self, size: int, draw: torch.Generator) -> Int[Tensor, " size"]:
         """Draw every class alike."""
@@ -135,13 +142,28 @@ class _Search(Game):
 
     def makers_loss(self, batch: Batch) -> Float[Tensor, ""]:
         """Return `L_CE + statistics L_BN + boundary L_div`."""
-        said, unusual = ensemble(self.teachers, batch.made)
+        said, unusual = ensemble(self.teachers, batch.made, self.options.mean)
         loss = F.cross_entropy(said, batch.labels) + self.options.statistics * unusual
         return loss - self.options.boundary * disagreement(self.said_by_student(batch.made), said)
 
+    def lesson(
+        self, batch: Batch, answers: Float[Tensor, "n classes"], draw: torch.Generator
+    ) -> tuple[Batch, Float[Tensor, "n classes"]]:
+        """Return samples that are drawn from all that were made in the round, with what was said about them, as many as in a batch."""
+        if not self._pool or self._pool[-1][0] is not batch:
+            self._pool.append((batch, answers))
+        size = len(batch.made)
+        drawn = torch.randint(len(self._pool) * size, (size,), generator=draw)
+        places = [(self._pool[int(one) // size], int(one) % size) for one in drawn]
+        parts = [
+            (kept.noise[row], kept.labels[row], kept.made[row], said[row]) for (kept, said), row in places
+        ]
+        noise, labels, made, said = (torch.stack(each) for each in zip(*parts, strict=True))
+        return Batch(noise, labels, made), said
+
     def answers(self, batch: Batch) -> Float[Tensor, "n classes"]:
         """Return the mean of the clients' logits."""
-        return ensemble(self.teachers, batch.made)[0]
+        return ensemble(self.teachers, batch.made, self.options.mean)[0]
 
     def learners_loss(self, batch: Batch, answers: Float[Tensor, "n classes"]) -> Float[Tensor, ""]:
         """Return `KL(p_D || p)`."""
@@ -149,15 +171,18 @@ class _Search(Game):
 
 
 def ensemble(
-    teachers: list[Network], made: Float[Tensor, "n ..."]
+    teachers: list[Network], made: Float[Tensor, "n ..."], mean: Mean = "logits"
 ) -> tuple[Float[Tensor, "n classes"], Float[Tensor, ""]]:
-    """Return the mean of the networks' logits about samples, and `L_BN`: how unusual these are for them, on average."""
+    """Return the mean of the networks' logits about samples, or the logarithm of that of their probabilities, and `L_BN`: how unusual these are for them."""
     said, unusual = [], made.new_zeros(())
     for network, weights in teachers:
         with batch_statistics(network) as distances:
             said.append(run_with(network, weights, views_of(network, made)).logits)
         unusual = unusual + sum(distances, made.new_zeros(())) / len(teachers)
-    return torch.stack(said).mean(dim=0), unusual
+    logits = torch.stack(said)
+    if mean == "logits":
+        return logits.mean(dim=0), unusual
+    return F.log_softmax(logits, dim=-1).logsumexp(dim=0) - math.log(len(teachers)), unusual
 
 
 @contextlib.contextmanager
@@ -197,6 +222,9 @@ def disagreement(
 @dataclass(frozen=True, kw_only=True)
 class BoundarySamples(ServerStrategy, Rhythm):
     """Clients send their networks; a student of any architecture learns from them on samples that a generator makes (DENSE)."""
+
+    mean: Mean = "logits"
+    """What the clients say together: the mean of their logits (paper), or of their probabilities, in which no client outshouts the others."""
 
     statistics: NonNegative = 1.0
     """Weight of the term on layers of BatchNorm; 1 in the paper."""

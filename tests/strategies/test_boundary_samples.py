@@ -102,6 +102,27 @@ def test_the_ensemble_says_the_mean_of_the_logits_and_what_is_unusual_for_batchn
     assert float(ensemble(teachers[:1], made)[1]) == 0.0
 
 
+def test_probabilities_can_be_averaged_in_place_of_logits() -> None:
+    made = torch.tensor([[1.0, 0.0, 0.0]])
+    teachers = [(Linear().eval(), diagonal([number, 0.0, 0.0])) for number in (LOG3, -50.0)]
+    # softmax of (log 3, 0, 0) is (3/5, 1/5, 1/5), of (-50, 0, 0) it is (0, 1/2, 1/2).
+    said = ensemble(teachers, made, "probabilities")[0]
+    torch.testing.assert_close(said.exp(), torch.tensor([[0.3, 0.35, 0.35]]))
+    torch.testing.assert_close(ensemble(teachers, made)[0][0, 0], torch.tensor((LOG3 - 50.0) / 2))
+
+
+def test_the_student_learns_on_samples_of_all_batches_so_far() -> None:
+    strategy = server()
+    game, draw = search(strategy), Streams(0).torch("lesson")
+    for number in range(3):
+        same = torch.full((8, 3), float(number))
+        batch_of = Batch(torch.zeros(8, 4), torch.zeros(8, dtype=torch.long), same)
+        seen = [game.lesson(batch_of, 10 * same, draw) for _ in range(20)]
+        drawn = torch.cat([one.made[:, 0] for one, _ in seen])
+        assert set(drawn.tolist()) == {float(earlier) for earlier in range(number + 1)}
+        assert all(torch.equal(said, 10 * one.made) for one, said in seen)
+
+
 def test_networks_are_left_without_hooks_and_as_they_were() -> None:
     network = Deep().eval()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
