@@ -7,8 +7,8 @@ recipe's, times the one of two factors that is best on validation data of a seed
 Against FedAvg stands the student, or the clients' mean where a method trains none. Methods are those of the recipes: a new one joins
 by itself. A method of one round makes the passes of all rounds in it.
 
-Beside them: `local`, `pooled` (all data in one place, the same passes), `pseudo-labels` (FedDF with hard labels) and `fedavg-once` (FedAvg in one round,
-against which stands what needs one round only).
+Beside them: `local`, `pooled` (all data in one place, the same passes), `pseudo-labels` (FedDF with hard labels), `fedavg-once` (FedAvg in one round,
+against which stands what needs one round only) and `dense-probabilities` (DENSE with the mean of probabilities in place of that of logits).
 """
 
 import itertools
@@ -35,8 +35,12 @@ REFERENCE = "fedavg"
 CENTRAL_STRATEGIES = ("offline_distillation",)
 CENTRAL_METHODS = ("byot", "cross_modal_fedmd", "dml", "kdcl", "one", "ps_kd", "tf_kd")
 # Arms that are recipes with another option, and those that have one round.
-VARIANTS = {"pseudo-labels": "feddf", "fedavg-once": "fedavg"}
-ONE_SHOT = ("dense", "fedavg-once")
+VARIANTS = {"pseudo-labels": "feddf", "fedavg-once": "fedavg", "dense-probabilities": "dense"}
+OPTIONS = {
+    "pseudo-labels": "method.distiller.hard=true",
+    "dense-probabilities": "method.strategy.mean=probabilities",
+}
+ONE_SHOT = ("dense", "dense-probabilities", "fedavg-once")
 BESIDE = ("local", "pooled", *VARIANTS)
 ROUNDS = 8
 TARGET = 0.9  # share of the reference's accuracy
@@ -106,7 +110,7 @@ def budgeted(name: str, alpha: float, factor: float) -> list[str]:
     recipe = _recipe(name)
     method: dict[str, Any] = compose([f"method={recipe}"])["method"]
     overrides = [f"method={recipe}", f"partition.alpha={alpha}"]
-    overrides += ["method.distiller.hard=true"] if name == "pseudo-labels" else []
+    overrides += [OPTIONS[name]] if name in OPTIONS else []
     overrides += ["rounds=1"] if name in ONE_SHOT else []
     for part, each in PASSES.items():
         passes = each * (ROUNDS if name in ONE_SHOT else 1)
