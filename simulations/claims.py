@@ -50,6 +50,10 @@ CLAIMS = (
     Claim("fedbe", ">", "fedavg", "model", "Chen & Chao 2021: a Bayesian ensemble beats averaging"),
     Claim("fedaux", ">", "feddf", "model", "Sattler et al. 2021: certainty weights beat FedDF's mean"),
     Claim("fedftg", ">", "fedavg", "model", "Zhang et al. 2022: fine-tuning without data beats averaging"),
+    Claim(
+        "dense", ">", "fedavg-once", "model", "Zhang et al. 2022: one shot without data beats averaging once"
+    ),
+    Claim("fedkd", "<", "fedavg", "megabytes", "Wu et al. 2022: a small part of FedAvg's traffic"),
     Claim("fml", ">", "fedavg", "model", "Shen et al. 2020: the shared model is above FedAvg's"),
     Claim("fml", ">", "local", "own", "Shen et al. 2020: private models gain"),
     Claim("fedproto", ">", "local", "own", "Tan et al. 2022: personal models gain from prototypes"),

@@ -5,9 +5,10 @@ private data a round, two over the public set by each client that digests, three
 starts its networks anew in each round and asks for 30 passes) are shown on less than they ask for. Each method's learning rates are the
 recipe's, times the one of two factors that is best on validation data of a seed and a skew, between the two, that are not reported.
 Against FedAvg stands the student, or the clients' mean where a method trains none. Methods are those of the recipes: a new one joins
-by itself.
+by itself. A method of one round makes the passes of all rounds in it.
 
-Beside them: `local`, `pooled` (all data in one place, the same passes) and `pseudo-labels` (FedDF with hard labels).
+Beside them: `local`, `pooled` (all data in one place, the same passes), `pseudo-labels` (FedDF with hard labels), `fedavg-once` (FedAvg in one round,
+against which stands what needs one round only) and `dense-probabilities` (DENSE with the mean of probabilities in place of that of logits).
 """
 
 import itertools
@@ -33,11 +34,19 @@ REFERENCE = "fedavg"
 # Schemes with studies of their own: teachers before students, online and self-distillation, views.
 CENTRAL_STRATEGIES = ("offline_distillation",)
 CENTRAL_METHODS = ("byot", "cross_modal_fedmd", "dml", "kdcl", "one", "pcl", "ps_kd", "tf_kd")
-BESIDE = ("local", "pooled", "pseudo-labels")
+# Arms that are recipes with another option, and those that have one round.
+VARIANTS = {"pseudo-labels": "feddf", "fedavg-once": "fedavg", "dense-probabilities": "dense"}
+OPTIONS = {
+    "pseudo-labels": "method.distiller.hard=true",
+    "dense-probabilities": "method.strategy.mean=probabilities",
+}
+ONE_SHOT = ("dense", "dense-probabilities", "fedavg-once")
+BESIDE = ("local", "pooled", *VARIANTS)
+ROUNDS = 8
 TARGET = 0.9  # share of the reference's accuracy
 COMMON = [
     "data=fashion_mnist", "data.samples=2000", "data.test_samples=2000", "partition=dirichlet", "proxy.size=400", "model=mlp",
-    "model.hidden=[64]", "clients=10", "rounds=8", "evaluate_every=2", "runtime=inline", "threads=1",
+    "model.hidden=[64]", "clients=10", f"rounds={ROUNDS}", "evaluate_every=2", "runtime=inline", "threads=1",
 ]  # fmt: skip
 PASSES = {"client": 2, "distiller": 3}
 COLUMNS = [
@@ -80,7 +89,7 @@ def main() -> None:
 
 def federated() -> list[str]:
     """Return the names of the arms: every recipe but those of central schemes, and what stands beside them."""
-    return [*(name for name in recipes("method") if not _central(name)), "pseudo-labels"]
+    return [*(name for name in recipes("method") if not _central(name)), *VARIANTS]
 
 
 def _central(name: str) -> bool:
@@ -93,7 +102,7 @@ def _arm(name: str, alpha: float, factor: float) -> str:
 
 
 def _recipe(name: str) -> str:
-    return "feddf" if name == "pseudo-labels" else name
+    return VARIANTS.get(name, name)
 
 
 def budgeted(name: str, alpha: float, factor: float) -> list[str]:
@@ -101,8 +110,10 @@ def budgeted(name: str, alpha: float, factor: float) -> list[str]:
     recipe = _recipe(name)
     method: dict[str, Any] = compose([f"method={recipe}"])["method"]
     overrides = [f"method={recipe}", f"partition.alpha={alpha}"]
-    overrides += ["method.distiller.hard=true"] if recipe != name else []
-    for part, passes in PASSES.items():
+    overrides += [OPTIONS[name]] if name in OPTIONS else []
+    overrides += ["rounds=1"] if name in ONE_SHOT else []
+    for part, each in PASSES.items():
+        passes = each * (ROUNDS if name in ONE_SHOT else 1)
         for stage, plan in (method[part] or {}).items():
             if isinstance(plan, Mapping) and "optimizer" in plan:
                 path, rate = f"method.{part}.{stage}", plan["optimizer"]["lr"]

@@ -26,6 +26,7 @@ FOLDERS: Mapping[str, str] = {
     "term": "fedkd/objectives/terms/{}.py",
     "fusion": "fedkd/aggregation/fusions/{}.py",
     "weighting": "fedkd/aggregation/weightings/{}.py",
+    "codec": "fedkd/knowledge/codecs/{}.py",
     "client": "fedkd/clients/{}.py",
     "strategy": "fedkd/strategies/{}.py",
     "study": "simulations/{}.py",

@@ -130,7 +130,8 @@ def _check_codecs(experiment: "Experiment", kind: str | None) -> None:
         key = f"method.{slot}" if experiment.resolved["method"][slot] else "method.codec"
         if method.strategy.needs_float32 and codec.name != "float32":
             raise IllegalCombination(
-                f"{key}={codec.name}: weights cross as float32 here; codecs are for knowledge about samples and labels"
+                f"{key}={codec.name}: weights cross as float32 here; codecs are for knowledge about samples and labels, and for updates of weights "
+                "(method.strategy=update_averaging method.knowledge=updates)"
             )
         if codec.needs_probabilities and carries not in {None, "probabilities"}:
             way = (

@@ -53,5 +53,6 @@ class Method:
 
     @property
     def remembers(self) -> bool:
-        """Whether clients keep anything from round to round: their networks, or copies of what was said."""
-        return self.client.persistent or any(codec.remembers for codec in self.codecs)
+        """Whether clients keep anything from round to round: their networks, the weights that they were sent, or copies of what was said."""
+        copies = any(codec.remembers for codec in self.codecs)
+        return self.client.persistent or self.strategy.holds_weights or copies

@@ -20,6 +20,7 @@ from fedkd.cli.formulas import formulas_of, grounds
 from fedkd.distillation import Distiller
 from fedkd.foundation.errors import FedkdError
 from fedkd.foundation.parts import Part
+from fedkd.knowledge.kinds.updates import Updates
 from fedkd.knowledge.kinds.weights import Weights
 
 SLOTS = ("strategy", "client", "knowledge", "weighting", "fusion", "distiller", "codec", "codec_down")
@@ -134,16 +135,19 @@ def _crossing(method: Method, resolved: Mapping[str, Any]) -> tuple[str, str]:
     if kind is None:
         return "nothing", "nothing"
     said = str(resolved["knowledge"]["name"])
+    codecs = (resolved["codec"], resolved["codec_down"] or resolved["codec"])
     evidence = "".join(f", `{name}`" for name in method.weighting.sends)
     if isinstance(kind, Weights):
         whose = " of the student" if method.client.carries_student else ""
+        if isinstance(kind, Updates):
+            up, down = (f"`{said}`{whose} as `{_nested(spec)}`" for spec in codecs)
+            return up, f"`weights`{whose} in a client's first round, then {down}"
         beside = any(any(method.strategy.sent_beside(one.network, one.outputs)) for one in grounds())
         down = f"`weights`{whose}" + (" and what the strategy adds" if beside else "")
         if not method.strategy.sends_weights:
             down = "`weights` to begin with" if beside else "nothing"
         return f"`{said}`{whose}{evidence}", down
     fused = said if method.fusion is None else method.fusion.gives
-    codecs = (resolved["codec"], resolved["codec_down"] or resolved["codec"])
     up, down = (f"`{what}` as `{_nested(spec)}`" for what, spec in zip((said, fused), codecs, strict=True))
     return up + evidence, down
 

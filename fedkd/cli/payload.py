@@ -12,7 +12,9 @@ from torch import nn
 
 from fedkd.aggregation.evidence import evidence_bytes
 from fedkd.assembly.method import Method
+from fedkd.knowledge.codecs.base import Codec
 from fedkd.knowledge.kinds.base import Axis
+from fedkd.knowledge.kinds.updates import Updates
 from fedkd.knowledge.kinds.weights import Weights
 from fedkd.models.base import observe
 
@@ -68,6 +70,10 @@ def payload_of(method: Method, ground: Ground) -> Payload | None:
     if kind is None:
         return Payload(0, 0, 0)
     evidence = evidence_bytes(method.weighting.sends, ground.samples, ground.outputs, ground.places)
+    if isinstance(kind, Updates):
+        up, down = (_coded(codec, ground) for codec in method.codecs)
+        # Who did not take part in the round before is sent the weights themselves.
+        return Payload(up, ground.weights, max(down, ground.weights))
     if isinstance(kind, Weights):
         first, later = method.strategy.sent_beside(ground.network, ground.outputs)
         sent = ground.weights if method.strategy.sends_weights else 0
@@ -77,3 +83,8 @@ def payload_of(method: Method, ground: Ground) -> Payload | None:
     rows, width = (ground.count(axis) for axis in kind.axes)
     up, down = (codec.num_bytes((rows, width)) for codec in method.codecs)
     return Payload(up + evidence, 0, down)
+
+
+def _coded(codec: Codec, ground: Ground) -> int:
+    """Return the bytes of an update of the network, or the most that they can be."""
+    return sum(codec.num_bytes(tuple(array.shape)) for array in ground.network.state_dict().values())

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from fedkd.clients import Situation, Stage
 from fedkd.engine.client import ClientSide, Trained
-from fedkd.engine.mail import Mail, decode
+from fedkd.engine.mail import HOLD, Mail, decode, encode
 from fedkd.knowledge import Package
 from fedkd.knowledge.arrays import arrays_in
 from fedkd.knowledge.copies import Copies
+from fedkd.knowledge.kinds.updates import UPDATES, updated
 from fedkd.models.base import Outputs
 
 MODEL = "fedkd.model"
@@ -22,6 +23,10 @@ MODEL = "fedkd.model"
 
 COPIES_UP, COPIES_DOWN = "fedkd.copies.up", "fedkd.copies.down"
 """Records of a client's state that hold copies of what it said last and of what it was told, where a codec needs them."""
+
+
+SENT = "fedkd.sent"
+"""Record of a client's state that holds the weights that it was sent last, where the next message says only what has changed of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,12 +97,13 @@ def _held_out(
 
 
 def _received(turn: Turn) -> Package | None:
-    """Return the knowledge that came with the round; a client keeps a copy where the next one will refer to it."""
+    """Return the knowledge that came with the round, updates of weights aside; a client keeps a copy where the next one will refer to it."""
     if turn.client in turn.mail.forgetful:
         for name in (COPIES_UP, COPIES_DOWN):
             turn.state.pop(name, None)
     if not turn.mail.refers_to_copies:
-        return turn.mail.package
+        package = turn.mail.package
+        return None if package is not None and package.kind == UPDATES else package
     package, copies = turn.mail.read(Copies.of(arrays_in(turn.state, COPIES_DOWN)))
     turn.state[COPIES_DOWN] = copies.record()
     return package
@@ -105,7 +111,7 @@ def _received(turn: Turn) -> Package | None:
 
 def weights_of(side: ClientSide, turn: Turn, *, kept: bool) -> Mapping[str, Tensor]:
     """Return the weights and buffers of a client's network: those that it kept, was sent, or begins with."""
-    sent = turn.mail.weights
+    sent = _sent(turn)
     kept_network = arrays_in(turn.state, MODEL)
     if kept and kept_network is not None:
         own = _fitting(decode(kept_network), side, turn.client)
@@ -113,6 +119,19 @@ def weights_of(side: ClientSide, turn: Turn, *, kept: bool) -> Mapping[str, Tens
         return own if sent is None or not side.shared else _taken_up(own, sent, side, turn)
     own = side.initial_weights(turn.client)
     return own if sent is None else _taken_up(own, sent, side, turn)
+
+
+def _sent(turn: Turn) -> Mapping[str, Tensor] | None:
+    """Return the weights that came, whole or as what has changed since the last ones; a client keeps them where the next ones may be sent so."""
+    mail, sent = turn.mail, turn.mail.weights
+    if not mail.refers_to_copies and mail.package is not None and mail.package.kind == UPDATES:
+        before = arrays_in(turn.state, SENT)
+        if before is None:
+            raise ValueError("was sent what has changed of weights that are not here")
+        sent = updated(decode(before), mail.package.arrays)
+    if sent is not None and mail.options.get(HOLD, False):
+        turn.state[SENT] = encode(sent)
+    return sent
 
 
 def _taken_up(

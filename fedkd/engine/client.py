@@ -19,7 +19,7 @@ from fedkd.engine.engines.sequential import Sequential
 from fedkd.foundation.seeding import Streams
 from fedkd.knowledge.codecs.base import Codec
 from fedkd.knowledge.kinds.base import Kind
-from fedkd.models._beside import CARRIED, Beside, part_of, with_part
+from fedkd.models._beside import CARRIED, Aligned, Beside, part_of, with_part
 from fedkd.models._judged import JUDGED, Judged
 from fedkd.models._layout import lay_out
 from fedkd.models.base import Model, Outputs, Signature, identity, observe, run_network
@@ -187,7 +187,8 @@ class ClientSide:
 def fitted_out(strategy: ClientStrategy, models: Sequence[Model], student: Model) -> tuple[Model, ...]:
     """Return the networks that clients train: their own models, each with what the strategy wants beside it: the student's, or a discriminator."""
     if strategy.carries_student:
-        return tuple(Beside(own=model, carried=student) for model in models)
+        kind = Aligned if strategy.aligns_features else Beside
+        return tuple(kind(own=model, carried=student) for model in models)
     judge = strategy.discriminator
     return tuple(models if judge is None else (Judged(own=model, discriminator=judge) for model in models))
 
@@ -210,6 +211,7 @@ class Trained:
         state: its network's weights and buffers by name.
         answer: returns its raw outputs on proxy samples, by their ids.
         outputs: returns all that it says about any samples.
+        began: weights and buffers that it began its round with.
     """
 
     side: ClientSide
@@ -217,16 +219,25 @@ class Trained:
     state: Mapping[str, Tensor]
     answer: Callable[[Int[Tensor, " n"]], Float[Tensor, "n ... outputs"]]
     outputs: Callable[[Samples], Outputs]
+    began: Mapping[str, Tensor]
 
     @classmethod
-    def of(cls, side: ClientSide, client: int, network: nn.Module, state: Mapping[str, Tensor]) -> "Trained":
-        """Return a client whose outputs are those of a network with these weights and buffers."""
+    def of(
+        cls,
+        side: ClientSide,
+        client: int,
+        network: nn.Module,
+        state: Mapping[str, Tensor],
+        began: Mapping[str, Tensor] | None = None,
+    ) -> "Trained":
+        """Return a client whose outputs are those of a network with these weights and buffers; it has not moved unless it is said from where."""
 
         def outputs(samples: Samples) -> Outputs:
             network.load_state_dict(state)
             return observe(network, side.resident(samples).inputs).each(Tensor.cpu)
 
-        return cls(side, client, state, lambda ids: outputs(side.proxy(ids)).logits, outputs)
+        begun = state if began is None else began
+        return cls(side, client, state, lambda ids: outputs(side.proxy(ids)).logits, outputs, begun)
 
     @property
     def num_outputs(self) -> int:
@@ -236,6 +247,10 @@ class Trained:
     def weights(self) -> Mapping[str, Tensor]:
         """Return the weights that cross, by name."""
         return {name: weight.detach().cpu() for name, weight in self.side.crossing(self.state).items()}
+
+    def began_with(self) -> Mapping[str, Tensor]:
+        """Return what crosses of the weights that the round began with."""
+        return {name: weight.detach().cpu() for name, weight in self.side.crossing(self.began).items()}
 
     def on_proxy(self, ids: Int[Tensor, " n"]) -> Float[Tensor, "n ... outputs"]:
         """Return the raw outputs on proxy samples."""

@@ -1,6 +1,7 @@
 """What a message says to a client, decoded once for all clients that get the same.
 
-A train message holds `config` (round, keep, forget: the clients that must forget their copies), and what the method sends: `weights`, `arrays` + `about` (knowledge), or
+A train message holds `config` (round, keep, forget: the clients that must forget their copies, hold: whether clients must remember the weights
+that came, as later ones may come as an update of them), and what the method sends: `weights`, `arrays` + `about` (knowledge), or
 `ask` (the ids of the proxy samples that the server wants to hear about). Weights under `arrays` without `about` are
 taken as well, as Flower's own strategies send them. A reply holds `arrays` + `about`, and `metrics`.
 """
@@ -18,7 +19,7 @@ from fedkd.knowledge.arrays import arrays_in, record_of, tensor_of
 from fedkd.knowledge.copies import Copies, receive
 from fedkd.knowledge.package import codec_of
 
-CONFIG, WEIGHTS, ASK, FORGET = "config", "weights", "ask", "forget"
+CONFIG, WEIGHTS, ASK, FORGET, HOLD = "config", "weights", "ask", "forget", "hold"
 
 
 class Mail:

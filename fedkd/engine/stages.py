@@ -51,7 +51,7 @@ def train_alone(side: ClientSide, one: Begun) -> Fitted:
         name: weight.detach().clone(memory_format=torch.contiguous_format)
         for name, weight in network.state_dict().items()
     }
-    return Fitted(Trained.of(side, one.client, network, state), loss)
+    return Fitted(Trained.of(side, one.client, network, state, one.weights), loss)
 
 
 def train_group(side: ClientSide, group: Sequence[Begun]) -> list[Fitted]:
@@ -84,7 +84,7 @@ def train_group(side: ClientSide, group: Sequence[Begun]) -> list[Fitted]:
         )
     answers = _Answers(side, networks, stacks)
     return [
-        Fitted(answers.of(place, one.client), loss)
+        Fitted(answers.of(place, one), loss)
         for place, (one, loss) in enumerate(zip(group, losses, strict=True))
     ]
 
@@ -97,10 +97,10 @@ class _Answers:
         self._ids: Tensor | None = None
         self._said = torch.empty(0)
 
-    def of(self, place: int, client: int) -> Trained:
+    def of(self, place: int, one: Begun) -> Trained:
         """Return what can be read off one client."""
         state = {name: stack[place] for name, stack in self._stacks.items()}
-        alone = Trained.of(self._side, client, self._template, state)
+        alone = Trained.of(self._side, one.client, self._template, state, one.weights)
         return replace(alone, answer=lambda ids: self._on_proxy(ids)[place])
 
     def _on_proxy(self, ids: Int[Tensor, " n"]) -> Float[Tensor, "clients n ... outputs"]:

@@ -24,6 +24,7 @@ class Outputs(NamedTuple):
             sequence, or each head, has an answer.
         features: [batch, width]: what the last layer sees; of a sequence, the mean over its places.
         carried: [batch, outputs]: logits of the network that a client carries beside its own; none for a single network.
+        carried_features: [batch, width]: features of the carried network, mapped to the width of the client's own; where a strategy aligns them.
         exits: [batch, exits, outputs], with places or heads before the outputs: what each exit says of a network that answers at several places, or of networks side
             by side; none for a network with one answer.
         exit_features: [batch, exits, width]: what each exit sees, where a model offers it.
@@ -37,6 +38,7 @@ class Outputs(NamedTuple):
     exits: Float[Tensor, "batch exits ... outputs"] | None = None
     exit_features: Float[Tensor, "batch exits width"] | None = None
     mean_exits: Float[Tensor, "batch means ... outputs"] | None = None
+    carried_features: Float[Tensor, "batch width"] | None = None
 
     def each(self, change: Callable[[Tensor], Tensor]) -> "Outputs":
         """Return what a function makes of everything that is said."""

@@ -98,6 +98,9 @@ class ServerStrategy(Part, ABC):
     keeps_copies: ClassVar[bool] = False
     """Whether it keeps what it and each client said last, so that a codec may send differences only."""
 
+    holds_weights: ClassVar[bool] = False
+    """Whether clients keep the weights that they were sent, so that later only what has changed of them goes down."""
+
     mixed_models: ClassVar[bool] = True
     """Whether clients may have different architectures."""
 

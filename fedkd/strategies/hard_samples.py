@@ -19,7 +19,7 @@ the number of classes. Differs from the paper: the generator has one hidden laye
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy.typing as npt
@@ -29,17 +29,17 @@ from flwr.app import ArrayRecord
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from fedkd.foundation.options import Count, NonNegative
+from fedkd.foundation.options import NonNegative
 from fedkd.foundation.seeding import drawing_from
-from fedkd.models._generator import SampleGenerator, Values
-from fedkd.models.base import run_network, run_with
+from fedkd.models._generator import SampleGenerator
+from fedkd.models.base import run_with
 from fedkd.strategies._ensemble import tensors
 from fedkd.strategies._federated import Sampling
+from fedkd.strategies._generated import Batch, Game, Rhythm, views_of
 from fedkd.strategies._labelled import LabelledFedAvg, draw_labels, shares_of
 from fedkd.strategies.averaging import Averaging
 from fedkd.strategies.base import ServerSide
 from fedkd.strategies.feature_generator import alikeness
-from fedkd.training import Optimizer
 
 Discrepancy = Literal["divergence", "logits"]
 
@@ -86,7 +86,7 @@ class FedFTG(LabelledFedAvg):
         draw = self.streams.torch("hard-samples", round=server_round)
         # What dropout leaves out belongs to this round, as what is drawn for the generator does.
         with drawing_from(draw.initial_seed()):
-            self._play(heard, counts.long(), draw)
+            _Fight(self, heard, counts.long()).play(draw)
         return ArrayRecord(self.student.state_dict())
 
     def state(self) -> dict[str, Tensor]:
@@ -97,47 +97,47 @@ class FedFTG(LabelledFedAvg):
         """Take up the generator."""
         self.generator.load_state_dict(dict(state))
 
-    def _play(
-        self, teachers: list[dict[str, Tensor]], counts: Int[Tensor, "clients classes"], draw: torch.Generator
+
+class _Fight(Game):
+    """The game of a round, with its clients' networks and their shares of the samples of each class.
+
+    Args:
+        strategy: has the generator, the student and the options.
+        teachers: the clients' weights.
+        counts: samples of each class that each client has.
+    """
+
+    def __init__(
+        self,
+        strategy: FedFTG,
+        teachers: list[dict[str, Tensor]],
+        counts: Int[Tensor, "clients classes"],
     ) -> None:
-        options, shares = self.options, shares_of(counts)
-        maker, learner = (
-            options.optimizer.start(self.generator),
-            options.student.start(self.student),
-        )
-        width = self.generator.noise
-        for _ in range(options.batches):
-            labels = draw_labels(counts, options.batch_size, draw)
-            noise = torch.randn(options.batch_size, width, generator=draw)
-            weights = shares[:, labels]
-            self.student.eval()
-            for _ in range(options.generator_steps):
-                made = self.generator(noise, labels)
-                said = self._said(teachers, made)
-                apart = discrepancy(self._student_on(made), said, weights, options.discrepancy)
-                loss = options.fidelity * fidelity(said, labels, weights) - apart
-                loss = loss + options.diversity * alikeness(noise, made.flatten(1))
-                _step(self.generator, maker, loss, options.optimizer.clip_norm)
-            with torch.no_grad():
-                made = self.generator(noise, labels)
-                said = self._said(teachers, made)
-            self.student.train()
-            for _ in range(options.student_steps):
-                loss = discrepancy(self._student_on(made), said, weights)
-                _step(self.student, learner, loss, options.student.clip_norm)
+        super().__init__(strategy.generator, strategy.student, strategy.options)
+        self.options, self.teachers = strategy.options, teachers
+        self.counts, self.shares = counts, shares_of(counts)
 
-    def _student_on(self, made: Tensor) -> Tensor:
-        return run_network(self.student, self._views(made)).logits
+    def labels(self, size: int, draw: torch.Generator) -> Int[Tensor, " size"]:
+        """Draw classes as often as the clients have them."""
+        return draw_labels(self.counts, size, draw)
 
-    def _said(self, teachers: list[dict[str, Tensor]], made: Tensor) -> Tensor:
-        """Return what the clients' networks say [clients, n, classes]; the student lends them its form, in evaluation mode."""
+    def makers_loss(self, batch: Batch) -> Float[Tensor, ""]:
+        """Return `fidelity L_cls - L_md + diversity L_dis`."""
+        options, weights = self.options, self.shares[:, batch.labels]
+        said = self.answers(batch)
+        apart = discrepancy(self.said_by_student(batch.made), said, weights, options.discrepancy)
+        loss = options.fidelity * fidelity(said, batch.labels, weights) - apart
+        return loss + options.diversity * alikeness(batch.noise, batch.made.flatten(1))
+
+    def answers(self, batch: Batch) -> Float[Tensor, "clients n classes"]:
+        """Return what the clients' networks say; the student lends them its form, in evaluation mode."""
         self.student.eval()
-        return torch.stack(
-            [run_with(self.student, weights, self._views(made)).logits for weights in teachers]
-        )
+        views = views_of(self.student, batch.made)
+        return torch.stack([run_with(self.student, weights, views).logits for weights in self.teachers])
 
-    def _views(self, made: Tensor) -> dict[str, Tensor]:
-        return {getattr(self.student, "view", None) or "sample": made}
+    def learners_loss(self, batch: Batch, answers: Float[Tensor, "clients n classes"]) -> Float[Tensor, ""]:
+        """Return `L_md`."""
+        return discrepancy(self.said_by_student(batch.made), answers, self.shares[:, batch.labels])
 
 
 def discrepancy(
@@ -165,31 +165,9 @@ def fidelity(
     return (weights * each.T).sum(dim=0).mean()
 
 
-def _step(
-    network: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, clip_norm: float | None
-) -> None:
-    """Follow the gradient of a loss once, for the weights of one network alone."""
-    optimizer.zero_grad()
-    weights = [weight for weight in network.parameters() if weight.requires_grad]
-    for weight, gradient in zip(weights, torch.autograd.grad(loss, weights), strict=True):
-        weight.grad = gradient
-    if clip_norm is not None:
-        nn.utils.clip_grad_norm_(weights, clip_norm)
-    optimizer.step()
-
-
 @dataclass(frozen=True, kw_only=True)
-class HardSamples(Averaging):
+class HardSamples(Averaging, Rhythm):
     """Weights are averaged; the average learns from the clients' networks on generated samples that are hard for it."""
-
-    noise: Count = 100
-    """Numbers of noise that a sample is made of."""
-
-    hidden: Count = 256
-    """Hidden units of the generator."""
-
-    values: Values = "unit"
-    """What inputs are made of: numbers from 0 to 1 (images), or of mean 0 and variance 1 over a batch (tables; the authors' code)."""
 
     discrepancy: Discrepancy = "divergence"
     """What the generator seeks: a large KL from clients to the average (paper), or a large difference of logits (the authors' code)."""
@@ -200,44 +178,15 @@ class HardSamples(Averaging):
     diversity: NonNegative = 1.0
     """Weight of the term that keeps samples of different noise apart."""
 
-    batches: Count = 10
-    """Batches of noise and labels in a round."""
-
-    generator_steps: Count = 1
-    """Steps of the generator on each batch."""
-
-    student_steps: Count = 5
-    """Steps of the average on each batch."""
-
-    batch_size: Count = 64
-    """Samples a step."""
-
-    optimizer: Optimizer = field(default_factory=lambda: Optimizer(name="adam", lr=0.01))
-    """The generator's optimiser, new in each round."""
-
-    student: Optimizer = field(default_factory=lambda: Optimizer(lr=0.05))
-    """The average's optimiser, new in each round."""
-
     takes: ClassVar[tuple[str | None, ...]] = ("labelled_weights",)
     needs_classes: ClassVar[bool] = True
     by_class: ClassVar[bool] = True
 
     def create(self, side: ServerSide) -> FedFTG:
         """Return the Flower strategy."""
-        network = next(iter(side.students.values()))
-        inputs = side.validation.inputs
-        shape = inputs[getattr(network, "view", None) or next(iter(inputs))].shape[1:]
-        with side.streams.initialising("generator"):
-            generator = SampleGenerator(
-                tuple(shape),
-                classes=side.num_outputs,
-                noise=self.noise,
-                hidden=self.hidden,
-                values=self.values,
-            )
         return FedFTG(
-            student=network,
-            generator=generator,
+            student=next(iter(side.students.values())),
+            generator=self.generator_for(side),
             classes=side.num_outputs,
             options=self,
             sampling=side.sampling,

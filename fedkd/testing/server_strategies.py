@@ -24,6 +24,7 @@ ROUNDS, CLIENTS = 2, 3
 _CLIENT_FOR = {
     None: "isolated",
     "weights": "supervised",
+    "updates": "supervised",
     "labelled_weights": "fedgen",
     "class_means": "fd",
     "prototypes": "fedproto",

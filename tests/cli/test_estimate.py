@@ -37,6 +37,7 @@ def _without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
         ("method=fedbe", "model=logistic", "clients_per_round=2"),
         ("method=fedgkd", "model=logistic", "clients_per_round=2"),
         ("method=fedftg", "model=logistic", "clients_per_round=2", "method.strategy.batches=1"),
+        ("method=dense", "model=mixed", "method.strategy.batches=1"),
         ("method=fedaux", "model=mixed", "proxy.labelled=false"),
         ("method=cronus", "model=mixed", "method.codec=float16"),
         ("method=feddf", "method.weighting=class_counts", "model=logistic"),
@@ -72,6 +73,16 @@ def test_where_bytes_depend_on_what_is_said_the_estimate_is_the_most_that_can_be
     assert estimate.payload_up == 3 * 3 * up
     assert estimate.payload_up > summary["payload_up"]
     assert estimate.payload_down == 2 * 3 * down == summary["payload_down"]
+
+
+def test_updates_of_weights_take_as_many_bytes_as_the_weights_at_most(tmp_path: object) -> None:
+    given = ("method=fedkd", "model=logistic", "method.codec.energy=0.5", *SMALL, f"output={tmp_path}/run")
+    estimate = estimate_of(Experiment.from_config(compose(given)))
+    summary = fedkd.run(*given).summary
+    assert not estimate.exact
+    assert estimate.payload_up == estimate.payload_down == 3 * 3 * 4 * 650
+    assert 0 < summary["payload_up"] < 0.6 * estimate.payload_up
+    assert 3 * 4 * 650 < summary["payload_down"] < 0.7 * estimate.payload_down
 
 
 def test_steps_follow_from_sizes_epochs_and_batches() -> None:

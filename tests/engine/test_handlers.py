@@ -12,6 +12,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from torch import Tensor
 
 from fedkd.clients import CLIENTS, ClientStrategy, Step
+from fedkd.clients.adaptive_mutual import AdaptiveMutual
 from fedkd.clients.adversarial import Adversarial
 from fedkd.clients.byot import BYOT
 from fedkd.clients.cfd import CFD
@@ -59,6 +60,7 @@ FIT = Fit(epochs=1, batch_size=16, optimizer=Optimizer(lr=0.1))
 BRIEF = {
     "cfd": CFD(fit=FIT, digest=FIT),
     "codistillation": CoDistillation(fit=FIT, digest=FIT, pretrain=FIT),
+    "adaptive_mutual": AdaptiveMutual(fit=FIT),
     "adversarial": Adversarial(fit=FIT),
     "byot": BYOT(fit=FIT),
     "dml": DML(fit=FIT),

@@ -9,6 +9,7 @@ from fedkd.knowledge.kinds.labelled_weights import LabelledWeights
 from fedkd.knowledge.kinds.logits import Logits
 from fedkd.knowledge.kinds.probabilities import Probabilities
 from fedkd.knowledge.kinds.prototypes import Prototypes
+from fedkd.knowledge.kinds.updates import Updates, updated
 from fedkd.knowledge.kinds.weights import Weights
 
 
@@ -26,6 +27,9 @@ class Linear:
 
     def weights(self) -> Mapping[str, Tensor]:
         return {"matrix": self.matrix}
+
+    def began_with(self) -> Mapping[str, Tensor]:
+        return {"matrix": torch.ones(3, 3)}
 
     def on_proxy(self, ids: Tensor) -> Tensor:
         return self.public[ids] @ self.matrix
@@ -95,3 +99,15 @@ def test_kinds_say_what_they_need() -> None:
         LabelledWeights: (False, True, False),
         Weights: (False, False, False),
     }
+
+
+def test_updates_are_what_training_has_changed_and_added_to_the_start_they_are_the_end() -> None:
+    package = Updates().extract(Linear(), None)
+    assert package.kind == "updates"
+    assert package.arrays["matrix"].tolist() == [[-1.0, 0.0, 1.0], [2.0, 3.0, 4.0], [5.0, 6.0, 7.0]]
+    assert torch.equal(updated(Linear().began_with(), package.arrays)["matrix"], Linear().matrix)
+
+
+def test_an_updated_counter_stays_a_whole_number() -> None:
+    steps = updated({"steps": torch.tensor(7)}, {"steps": torch.tensor(2.6)})["steps"]
+    assert (steps.dtype, int(steps)) == (torch.int64, 9)

@@ -5,15 +5,17 @@ import pytest
 from fedkd.assembly.compose import compose
 from fedkd.assembly.experiment import Experiment
 from simulations.claims import CLAIMS, Claim
-from simulations.methods import COMMON, budgeted, federated
+from simulations.methods import COMMON, VARIANTS, budgeted, federated
 from simulations.study import Interval
 
 
 @pytest.mark.parametrize("name", federated())
 def test_every_recipe_joins_the_study_on_its_budget(name: str) -> None:
     experiment = Experiment.from_config(compose([*COMMON, *budgeted(name, 0.1, 0.3)]))
-    assert experiment.method.client.fit.epochs == 2
-    assert experiment.method.name == ("feddf" if name == "pseudo-labels" else name)
+    assert experiment.settings.rounds * experiment.method.client.fit.epochs == 16
+    recipe, once = VARIANTS.get(name, name), {"dense", "dense-probabilities", "fedavg-once"}
+    assert experiment.settings.rounds == (1 if name in once else 8)
+    assert experiment.method.name == recipe
 
 
 def test_a_factor_multiplies_every_learning_rate_of_the_recipe() -> None:

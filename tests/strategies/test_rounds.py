@@ -15,6 +15,7 @@ from fedkd.aggregation.fusions.era import ERA
 from fedkd.aggregation.fusions.mean_logits import MeanLogits
 from fedkd.aggregation.weightings.uniform import Uniform
 from fedkd.clients import ClientStrategy
+from fedkd.clients.adaptive_mutual import AdaptiveMutual
 from fedkd.clients.codistillation import CoDistillation
 from fedkd.clients.fd import FD
 from fedkd.clients.fedcad import FedCAD
@@ -40,6 +41,7 @@ from fedkd.knowledge.kinds.labelled_weights import LabelledWeights
 from fedkd.knowledge.kinds.logits import Logits
 from fedkd.knowledge.kinds.probabilities import Probabilities
 from fedkd.knowledge.kinds.prototypes import Prototypes
+from fedkd.knowledge.kinds.updates import Updates
 from fedkd.knowledge.kinds.weights import Weights
 from fedkd.knowledge.package import payload_of
 from fedkd.models.base import Model, predict
@@ -77,6 +79,8 @@ METHODS = {
     "fedgen": Method("feature_generator", FedGen(fit=FIT), LabelledWeights(), ALIKE),
     "fedftg": Method("hard_samples", Supervised(fit=FIT), LabelledWeights(), ALIKE),
     "fml": Method("averaging", FML(fit=FIT), Weights(), ALIKE),
+    "fedkd": Method("update_averaging", AdaptiveMutual(fit=FIT), Updates(), ALIKE),
+    "dense": Method("boundary_samples", Teacher(fit=FIT), Weights(), MIXED),
     "fd": Method("class_means", FD(fit=FIT), ClassMeans(), MIXED),
     "fedproto": Method(
         "prototypes", FedProto(fit=FIT), Prototypes(), (MLP(hidden=(16, 32)), MLP(hidden=(32,))) * 2
@@ -110,7 +114,8 @@ def server_of(method: str, data: FederatedData, **changed: Any) -> Federated:
         "distiller": Distiller(fit=Fit(epochs=30, optimizer=Optimizer(name="adam", lr=0.01))),
         "codec": Float32(),
     }
-    part = STRATEGIES.create(METHODS[method].server, key="strategy")
+    quick = {"batches": 2} if METHODS[method].server == "boundary_samples" else {}
+    part = STRATEGIES.create({"name": METHODS[method].server, **quick}, key="strategy")
     made: Federated = part.create(ServerSide(**(usual | changed)))
     return made
 
@@ -159,6 +164,7 @@ def test_a_method_is_the_same_whatever_ids_nodes_have_and_whenever_their_replies
         "fedgen",
         "fedftg",
         "fml",
+        "fedkd",
         "fedmd",
         "dsfl",
         "fedgems",
@@ -235,6 +241,7 @@ def test_fd_of_weight_zero_is_training_alone_over_whole_rounds(
         ("fedgen", 4 * 650, 4 * 650 + 4 * ((32 + 10 + 1) * 64 + (64 + 1) * 64)),
         ("fedftg", 4 * 650, 4 * 650),
         ("fml", 4 * 650, 4 * 650),
+        ("fedkd", 4 * 650, 4 * 650),
         ("fedproto", 4 * 10 * 32, 4 * 10 * 32),
         ("fedmd", 4 * 40 * 10, 4 * 40 * 10),
         ("dsfl", 4 * 40 * 10, 4 * 40 * 10),

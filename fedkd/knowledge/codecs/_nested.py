@@ -55,6 +55,11 @@ class Around(Codec):
         return self.of.remembers
 
     @property
+    def settles(self) -> bool:
+        """As the codec inside."""
+        return self.of.settles
+
+    @property
     def fixed_size(self) -> bool:
         """No: it depends on what is said."""
         return False

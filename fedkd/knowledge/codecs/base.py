@@ -51,6 +51,11 @@ class Codec(Part, ABC):
         """Whether the size follows from the shape; else `num_bytes` is the largest size, and the ledger has the exact one."""
         return True
 
+    @property
+    def settles(self) -> bool:
+        """Whether what has been through it goes through it again without further loss, so that a consensus may be passed on."""
+        return True
+
     @abstractmethod
     def encode(self, values: Shaped[Tensor, "..."]) -> npt.NDArray[Any]:
         """Return what is sent."""

@@ -24,6 +24,9 @@ class TrainedClient(Protocol):
     def weights(self) -> Mapping[str, Tensor]:
         """Return the network's weights by name."""
 
+    def began_with(self) -> Mapping[str, Tensor]:
+        """Return the weights that the client began its round with, by the same names."""
+
     def on_proxy(self, ids: Int[Tensor, " n"]) -> Float[Tensor, "n ... outputs"]:
         """Return the raw outputs on these proxy samples, in this order."""
 
