@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flwr.app import RecordDict
+from jaxtyping import Float
 from torch import Tensor
 
 from fedkd.clients import Situation, Stage
@@ -41,6 +42,7 @@ class Begun:
         memory: what its strategy remembers, where it trains.
         stages: what it will go through.
         teacher: weights and buffers of the network that teaches it on its own samples, if there is one.
+        told: what it was told about its own samples, in their order, if it was; in log space.
     """
 
     turn: Turn
@@ -49,6 +51,7 @@ class Begun:
     memory: Mapping[str, Tensor]
     stages: tuple[Stage, ...]
     teacher: Mapping[str, Tensor] | None
+    told: Float[Tensor, "n ... outputs"] | None = None
 
     @property
     def client(self) -> int:
@@ -73,7 +76,10 @@ def begin(side: ClientSide, turn: Turn) -> Begun:
     memory = {name: tensor.to(side.device) for name, tensor in side.strategy.remember(situation).items()}
     named = side.strategy.teacher(situation)
     teacher = None if named is None else _fitting({**weights, **named}, side, turn.client)
-    return Begun(turn, received, weights, memory, side.strategy.stages(situation), teacher)
+    told = None
+    if received is not None and side.strategy.told_of_own:
+        told = received.scores_of(side.data.client_ids(turn.client))
+    return Begun(turn, received, weights, memory, side.strategy.stages(situation), teacher, told)
 
 
 def _received(turn: Turn) -> Package | None:
@@ -138,6 +144,7 @@ def _signature(side: ClientSide, place: int, one: Begun) -> Hashable:
         stages,
         tuple(memory),
         one.teacher is None,
+        one.told is None,
     )
     try:
         hash(signature)

@@ -13,15 +13,17 @@ from fedkd.aggregation.weightings.uniform import Uniform
 from fedkd.clients import ClientStrategy
 from fedkd.data.federated import FederatedData
 from fedkd.data.samples import Samples
+from fedkd.engine.continued import Continued, continued
 from fedkd.engine.dropout import calls_in
 from fedkd.engine.engines.base import TrainingEngine
 from fedkd.engine.engines.sequential import Sequential
 from fedkd.foundation.seeding import Streams
 from fedkd.knowledge.codecs.base import Codec
-from fedkd.knowledge.kinds.base import Kind
+from fedkd.knowledge.kinds.base import Kind, OwnAnswers
 from fedkd.models._beside import Beside, carried_by, carrying
 from fedkd.models._layout import lay_out
-from fedkd.models.base import Model, Outputs, Signature, identity, observe, run_network
+from fedkd.models.base import Model, Outputs, Signature, identity, observe, predict, run_network
+from fedkd.objectives import predict_with_layers
 from fedkd.tasks import Task
 
 
@@ -48,6 +50,7 @@ class ClientSide:
         device: where clients train.
         engine: how clients are trained.
         weighting: how they will be weighed, for which they may have to say something about themselves.
+        judged: the model with which each client is judged once the rest of it has come with the request; empty where they are judged as they are.
     """
 
     data: FederatedData
@@ -60,6 +63,7 @@ class ClientSide:
     device: str = "cpu"
     engine: TrainingEngine = Sequential()  # noqa: RUF009  (a frozen dataclass)
     weighting: Weighting = Uniform()  # noqa: RUF009  (a frozen dataclass)
+    judged: tuple[Continued, ...] = ()
 
     def network(self, client: int) -> nn.Module:
         """Build a client's network with its initial weights: its own, or those that its architecture shares."""
@@ -74,6 +78,14 @@ class ClientSide:
     def arriving(self, state: Mapping[str, Tensor], sent: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Return a client's weights and buffers after it took up what was sent."""
         return carrying(state, sent) if self.strategy.carries_student else sent
+
+    def as_judged(
+        self, client: int, state: Mapping[str, Tensor], sent: Mapping[str, Tensor] | None
+    ) -> tuple[Model, Mapping[str, Tensor]]:
+        """Return the model with which a client is judged, and its weights: the client's own, gone on with by the server's where they came."""
+        if not self.judged or sent is None:
+            return self.models[client], state
+        return self.judged[client], continued(state, sent)
 
     def template(self, model: Model) -> nn.Module:
         """Return this process's network of an architecture; whoever uses it gives it weights first."""
@@ -184,11 +196,17 @@ def fitted_out(strategy: ClientStrategy, models: Sequence[Model], student: Model
 
 
 def initial_network(
-    model: Model, data: FederatedData, streams: Streams, *, client: int = -1, owner: str = "client"
+    model: Model,
+    data: FederatedData,
+    streams: Streams,
+    *,
+    client: int = -1,
+    owner: str = "client",
+    signature: Signature | None = None,
 ) -> nn.Module:
-    """Build a network with weights from the stream of its owner and architecture."""
+    """Build a network with weights from the stream of its owner and architecture; it reads samples if no other signature is given."""
     with streams.initialising(f"initialise/{owner}/{identity(model)}", client=client):
-        return model.build(Signature.of(data.info))
+        return model.build(signature or Signature.of(data.info))
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,24 +218,31 @@ class Trained:
         client: number of its partition.
         state: its network's weights and buffers by name.
         answer: returns its raw outputs on proxy samples, by their ids.
-        outputs: returns all that it says about any samples.
+        network: returns its network, which is another client's once that is asked for.
     """
 
     side: ClientSide
     client: int
     state: Mapping[str, Tensor]
     answer: Callable[[Int[Tensor, " n"]], Float[Tensor, "n ... outputs"]]
-    outputs: Callable[[Samples], Outputs]
+    network: Callable[[], nn.Module]
 
     @classmethod
     def of(cls, side: ClientSide, client: int, network: nn.Module, state: Mapping[str, Tensor]) -> "Trained":
         """Return a client whose outputs are those of a network with these weights and buffers."""
 
-        def outputs(samples: Samples) -> Outputs:
+        def own() -> nn.Module:
             network.load_state_dict(state)
-            return observe(network, side.resident(samples).inputs).each(Tensor.cpu)
+            return network
 
-        return cls(side, client, state, lambda ids: outputs(side.proxy(ids)).logits, outputs)
+        def answer(ids: Int[Tensor, " n"]) -> Float[Tensor, "n ... outputs"]:
+            return predict(own(), side.resident(side.proxy(ids)).inputs).cpu()
+
+        return cls(side, client, state, answer, own)
+
+    def outputs(self, samples: Samples) -> Outputs:
+        """Return all that it says about some samples."""
+        return observe(self.network(), self.side.resident(samples).inputs).each(Tensor.cpu)
 
     @property
     def num_outputs(self) -> int:
@@ -245,6 +270,12 @@ class Trained:
         """Return the features of the client's own training samples, and their targets."""
         own = self.private()
         return self.outputs(own).features, own.targets
+
+    def layer_on_private(self, layer: str) -> OwnAnswers:
+        """Return what a layer and the whole network say about the client's own training samples, with their ids and targets."""
+        own = self.private()
+        logits, layers = predict_with_layers(self.network(), [layer], self.side.resident(own).inputs)
+        return OwnAnswers(own.ids, layers[layer].cpu(), logits.cpu(), own.targets)
 
     def on_holdout(self) -> tuple[Float[Tensor, "n ... outputs"], Shaped[Tensor, "n ..."]]:
         """Return the raw outputs on the client's own held-out samples, and their targets; there may be none."""
