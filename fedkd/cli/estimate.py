@@ -39,6 +39,7 @@ class Estimate:
         student_steps: gradient steps of the server, at most.
         up, down: payload in bytes of a round, in both directions; the last entry stands for all later rounds.
         exact: whether the payload follows from the config alone.
+        averaged: whether it goes by how many samples clients have, of which only the mean is known.
         rounds: number of rounds.
         once: bytes of the proxy set, which is shipped once.
     """
@@ -51,6 +52,7 @@ class Estimate:
     up: tuple[int, ...] | None
     down: tuple[int, ...] | None
     exact: bool
+    averaged: bool
     rounds: int
     once: int
 
@@ -74,7 +76,11 @@ def estimate_of(experiment: Experiment) -> Estimate:
     asked = _asked(experiment)
     up, down = _payload(experiment, clients, active, asked)
     times = method.strategy.distillations * (len(networks) if method.strategy.distils_groups else 1)
-    distilled = 0 if method.distiller is None else method.distiller.fit.steps(asked) * times * settings.rounds
+    averaged = method.split_layer is not None
+    taught = active * _own(experiment, clients) if averaged else asked
+    distilled = (
+        0 if method.distiller is None else method.distiller.fit.steps(taught) * times * settings.rounds
+    )
     return Estimate(
         networks=networks,
         student=student,
@@ -83,7 +89,10 @@ def estimate_of(experiment: Experiment) -> Estimate:
         student_steps=distilled,
         up=up,
         down=down,
-        exact=method.strategy.asks_alike and all(codec.fixed_size for codec in method.codecs),
+        exact=not averaged
+        and method.strategy.asks_alike
+        and all(codec.fixed_size for codec in method.codecs),
+        averaged=averaged,
         rounds=settings.rounds,
         once=_once(experiment),
     )

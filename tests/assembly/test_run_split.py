@@ -44,6 +44,9 @@ def test_features_logits_and_labels_go_up_and_logits_come_down(
     assert dict(zip(down["client"], down["payload"] / 40, strict=True)) == samples
     foretold = estimate_of(Experiment.from_config(compose(options)))
     assert foretold.payload_up == pytest.approx(result.summary["payload_up"], rel=0.02)
+    assert foretold.averaged
+    assert not foretold.exact
+    assert foretold.student_steps == 2 * 5 * -(-int(sum(samples.values())) // 32)
     assert foretold.student is not None
 
 
