@@ -57,6 +57,13 @@ CLAIMS = (
     Claim("fml", ">", "fedavg", "model", "Shen et al. 2020: the shared model is above FedAvg's"),
     Claim("fml", ">", "local", "own", "Shen et al. 2020: private models gain"),
     Claim("fedproto", ">", "local", "own", "Tan et al. 2022: personal models gain from prototypes"),
+    Claim(
+        "fedgkt",
+        ">",
+        "fedavg",
+        "model",
+        "He et al. 2020: level with FedAvg of a network as large as the server's",
+    ),
     Claim("kt_pfl", ">", "fedmd", "own", "Zhang et al. 2021: a personal consensus beats a common one"),
     Claim(
         "cfd", "<", "dsfl", "megabytes", "Sattler et al. 2020: votes need far fewer bytes than soft labels"

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from fedkd.assembly.networks import student_model, student_signature
 from fedkd.foundation.errors import IllegalCombination, InvalidOption, nearest
 from fedkd.foundation.seeding import Streams
 from fedkd.models._generator import head_logits
@@ -24,13 +25,16 @@ def check_networks(experiment: "Experiment") -> None:
     signature = Signature.of(experiment.data)
     architectures = experiment.model.architectures()
     students = {} if experiment.student is None else experiment.student.architectures()
-    for key, models in (("model", architectures), ("student", students)):
+    read_by_student = student_signature(experiment)
+    if experiment.method.split_layer is not None and not students:
+        students = {"same": student_model(experiment)}
+    for key, models, reads in (("model", architectures, signature), ("student", students, read_by_student)):
         for name, model in models.items():
-            _check_view(f"{key}.models.{name}" if len(models) > 1 else key, model, signature)
-            _check_shapes(f"{key}={name}", model, experiment)
+            _check_view(f"{key}.models.{name}" if len(models) > 1 else key, model, reads)
+            _check_shapes(f"{key}={name}", model, experiment, reads)
     for key, model in experiment.method.strategy.further_models().items():
         _check_view(key, model, signature)
-        _check_shapes(key, model, experiment)
+        _check_shapes(key, model, experiment, signature)
     if len(students) > 1:
         raise IllegalCombination(
             "student=mixed is several architectures; the student is one: name it with student=NAME"
@@ -120,10 +124,9 @@ def _check_view(key: str, model: Model, signature: Signature) -> None:
         raise InvalidOption(f"{key}.view", model.view, allowed, nearest(model.view, signature.views))
 
 
-def _check_shapes(called: str, model: Model, experiment: "Experiment") -> None:
+def _check_shapes(called: str, model: Model, experiment: "Experiment", signature: Signature) -> None:
     """Let one sample of zeros pass through a network."""
     data = experiment.data
-    signature = Signature.of(data)
     answer = TASKS[data.task].answer(data)
     with Streams(0).initialising("shape check"):
         network = model.build(signature)

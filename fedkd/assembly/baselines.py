@@ -49,7 +49,7 @@ def add_baselines(
         final = _final(name, experiment, run_one, say)
         if final is None:
             say(
-                f"baseline {name} does not apply: method={experiment.method.name} has no proxy set that it could use"
+                f"baseline {name} does not apply: method={experiment.method.name} has no proxy set that its student could learn"
             )
             continue
         for key, value in final.items():
@@ -68,7 +68,7 @@ def _final(
     """Return the last metrics of a baseline by `<split>/<metric>`; None where it makes no sense."""
     method = experiment.method
     if name == "proxy_labels":
-        if method.distiller is None or not experiment.labels_on_proxy:
+        if method.distiller is None or not experiment.labels_on_proxy or not method.strategy.has_student:
             return None
         return _cached(name, _key(experiment.resolved), lambda: _proxy_labels(experiment), say)
     if name == "pseudo_labels":
@@ -78,7 +78,7 @@ def _final(
             experiment,
             method={**experiment.resolved["method"], "distiller": {**dump(method.distiller), "hard": True}},
         )
-        scope = "student"
+        scope = "student" if method.strategy.has_student else "clients_mean"
     else:
         changed, scope = _other_method(name, experiment)
 

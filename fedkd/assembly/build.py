@@ -8,14 +8,14 @@ from typing import Any
 from torch import nn
 
 from fedkd.assembly.experiment import Experiment
-from fedkd.assembly.networks import client_models, student_model
+from fedkd.assembly.networks import client_models, judged_models, student_model, student_signature
 from fedkd.assembly.trained import weights_for
 from fedkd.data.federated import FederatedData, federate
 from fedkd.data.lending import Shareable, restored, shareable
 from fedkd.engine import ClientSide
 from fedkd.engine.client import initial_network
 from fedkd.foundation.seeding import Streams
-from fedkd.models.base import Model, identity
+from fedkd.models.base import Model, Signature, identity
 from fedkd.strategies import Federated, Sampling, ServerSide
 from fedkd.tasks import TASKS, Task
 
@@ -73,6 +73,7 @@ def client_side(experiment: Experiment, data: FederatedData) -> ClientSide:
         device=experiment.runtime.device,
         engine=experiment.engine,
         weighting=experiment.method.weighting,
+        judged=judged_models(experiment, len(data.assignments)),
     )
 
 
@@ -114,6 +115,7 @@ def server_side(experiment: Experiment, data: FederatedData) -> tuple[Federated,
         fresh=lambda model, number: initial_network(
             model or student_model(experiment), data, Streams(settings.seed), owner=f"server/{number}"
         ),
+        student_reads=_read_by(student_model(experiment), student_signature(experiment)),
     )
     strategy = method.strategy.create(side)
     return strategy, next(iter(students.values())) if method.strategy.has_student else None
@@ -133,8 +135,16 @@ def _students(experiment: Experiment, data: FederatedData) -> Mapping[str, nn.Mo
     }
     if not experiment.method.strategy.needs_groups:
         ordered = {name: chosen}
-    streams = Streams(experiment.settings.seed)
-    return {label: initial_network(model, data, streams, owner="server") for label, model in ordered.items()}
+    streams, signature = Streams(experiment.settings.seed), student_signature(experiment)
+    return {
+        label: initial_network(model, data, streams, owner="server", signature=signature)
+        for label, model in ordered.items()
+    }
+
+
+def _read_by(model: Model, signature: Signature) -> tuple[int, ...]:
+    """Return the shape of the view that a model reads."""
+    return signature.views[model.view or next(iter(signature.views))]
 
 
 @functools.lru_cache(maxsize=2)

@@ -114,9 +114,26 @@ def check_parts(experiment: "Experiment") -> None:
         raise IllegalCombination(
             f"method.client={experiment.named('client')} keeps no network, and clients rest after the first round; take method.client=teacher"
         )
+    _check_own_samples(experiment)
     _check_unused(experiment)
     _check_weighting(experiment)
     _check_codecs(experiment, kind)
+
+
+def _check_own_samples(experiment: "Experiment") -> None:
+    """Refuse clients that learn about other samples than their server speaks about, and to stop by data that the student cannot read."""
+    method = experiment.method
+    if method.strategy.tells_of_own != method.client.told_of_own:
+        about = "the clients' own samples" if method.strategy.tells_of_own else "no samples of the clients"
+        raise IllegalCombination(
+            f"method.client={experiment.named('client')}: method.strategy={experiment.named('strategy')} speaks about {about}; "
+            "method.client=fedgkt goes with method.strategy=group_transfer, and other clients with other strategies"
+        )
+    if method.split_layer is not None and method.distiller is not None and method.distiller.patience:
+        raise IllegalCombination(
+            f"method.distiller.patience={method.distiller.patience}: the student reads a layer of the clients' networks, and the server has no "
+            "validation data of that kind; leave it out"
+        )
 
 
 def _check_codecs(experiment: "Experiment", kind: str | None) -> None:
@@ -124,7 +141,11 @@ def _check_codecs(experiment: "Experiment", kind: str | None) -> None:
     method = experiment.method
     # A kind of another package may give anything; what a fusion gives goes down.
     up = None if kind is None or ":" in kind else kind
-    down = method.fusion.gives if method.fusion is not None else up
+    down = up
+    if method.fusion is not None:
+        down = method.fusion.gives
+    elif up is not None and method.knowledge is not None and method.knowledge.returns is not None:
+        down = method.knowledge.returns
     said = {"codec": up, "codec_down": down}
     for (slot, carries), codec in zip(said.items(), method.codecs, strict=True):
         key = f"method.{slot}" if experiment.resolved["method"][slot] else "method.codec"

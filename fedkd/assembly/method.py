@@ -32,6 +32,11 @@ class Method:
         return self.codec, self.codec_down or self.codec
 
     @property
+    def split_layer(self) -> str | None:
+        """Layer of the clients' networks that the student reads in place of samples; none for a student that reads samples."""
+        return None if self.knowledge is None else self.knowledge.split_layer
+
+    @property
     def mixes(self) -> bool:
         """Whether clients may have different architectures: their networks do not meet, or do so by group."""
         return self.strategy.mixed_models or self.client.carries_student
@@ -43,10 +48,11 @@ class Method:
 
     @property
     def label_learners(self) -> frozenset[str]:
-        """The slots whose parts learn from true labels of the proxy set."""
+        """The slots whose parts learn from true labels of the proxy set; a student that reads a layer learns those of the clients' samples."""
+        public = self.split_layer is None
         learns = {
             "client": self.client.learns_proxy_labels,
-            "distiller": self.distiller is not None and self.distiller.label_weight > 0,
+            "distiller": public and self.distiller is not None and self.distiller.label_weight > 0,
             "strategy": self.strategy.needs_proxy_labels,
         }
         return frozenset(slot for slot, does in learns.items() if does)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from fedkd.assembly.networks import student_signature
 from fedkd.clients.codistillation import CoDistillation
 from fedkd.distillation.lessons import Lessons
 from fedkd.foundation.errors import FedkdError, IllegalCombination, InvalidOption, nearest
@@ -93,7 +94,8 @@ def _check_needs(experiment: "Experiment", term: Term, key: str) -> None:
         if view not in (known := experiment.data.views):
             allowed = f"a view of data={data}: {', '.join(known)}"
             raise InvalidOption(f"{key.partition('=')[0]}.links", view, allowed, nearest(view, known))
-    if term.needs_targets and not experiment.labels_on_proxy:
+    of_proxy = experiment.method.split_layer is None
+    if term.needs_targets and of_proxy and not experiment.labels_on_proxy:
         raise IllegalCombination(
             f"{key} learns from true targets, and this proxy set has none; take proxy=heldout proxy.labelled=true"
         )
@@ -121,18 +123,18 @@ def _pairs(experiment: "Experiment") -> Iterator[tuple[Model, Model]]:
 def _try(experiment: "Experiment", term: Term, student: Model, teacher: Model) -> None:
     """Let two samples of zeros pass through both networks and the term."""
     signature, task = Signature.of(experiment.data), TASKS[experiment.data.task].unloaded(experiment.data)
-    inputs = signature.blank(2)
+    read_by_student = student_signature(experiment)
     objective = Objective([term])
     with Streams(0).initialising("shape check"):
-        networks = [model.build(signature) for model in (student, teacher)]
-        said, layers = predict_with_layers(networks[1], objective.teacher_layers, inputs)
+        networks = [student.build(read_by_student), teacher.build(signature)]
+        said, layers = predict_with_layers(networks[1], objective.teacher_layers, signature.blank(2))
         if experiment.method.strategy.teachers_apart:
             layers = {f"0/{name}": layer for name, layer in layers.items()}
             objective = over(objective, {"0": 1.0})
         lessons = Lessons(
             objective,
             networks[0],
-            inputs,
+            read_by_student.blank(2),
             torch.zeros_like(said),
             task=task,
             generator=torch.Generator().manual_seed(0),

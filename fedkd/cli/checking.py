@@ -60,17 +60,17 @@ def _words(estimate: Estimate) -> list[str]:
         ("up", estimate.up, estimate.payload_up),
         ("down", estimate.down, estimate.payload_down),
     ):
-        lines.append(f"  payload {direction:<7} {_payload_words(rounds, total, exact=estimate.exact)}")
+        lines.append(f"  payload {direction:<7} {_payload_words(rounds, total, estimate)}")
     lines.append(f"  proxy set       {estimate.once:,} bytes ({size_words(estimate.once)}), once")
     return lines
 
 
-def _payload_words(rounds: tuple[int, ...] | None, total: int | None, *, exact: bool) -> str:
+def _payload_words(rounds: tuple[int, ...] | None, total: int | None, estimate: Estimate) -> str:
     if rounds is None or total is None:
         return "unknown for this kind of knowledge"
     later = f" from round {len(rounds)} on" if len(rounds) > 1 else ""
-    most = "" if exact else "at most "
-    return f"{most}{rounds[-1]:,} bytes a round{later}, {total:,} ({size_words(total)}) in all"
+    ahead = "about " if estimate.averaged else "" if estimate.exact else "at most "
+    return f"{ahead}{rounds[-1]:,} bytes a round{later}, {total:,} ({size_words(total)}) in all"
 
 
 def _data_words(experiment: Experiment) -> list[str]:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from fedkd.assembly.experiment import Experiment
-from fedkd.assembly.networks import student_model
+from fedkd.assembly.networks import student_model, student_signature
 from fedkd.cli.payload import Ground, payload_of
 from fedkd.clients import Situation
 from fedkd.foundation.seeding import Streams
@@ -39,6 +39,7 @@ class Estimate:
         student_steps: gradient steps of the server, at most.
         up, down: payload in bytes of a round, in both directions; the last entry stands for all later rounds.
         exact: whether the payload follows from the config alone.
+        averaged: whether it goes by how many samples clients have, of which only the mean is known.
         rounds: number of rounds.
         once: bytes of the proxy set, which is shipped once.
     """
@@ -51,6 +52,7 @@ class Estimate:
     up: tuple[int, ...] | None
     down: tuple[int, ...] | None
     exact: bool
+    averaged: bool
     rounds: int
     once: int
 
@@ -74,7 +76,11 @@ def estimate_of(experiment: Experiment) -> Estimate:
     asked = _asked(experiment)
     up, down = _payload(experiment, clients, active, asked)
     times = method.strategy.distillations * (len(networks) if method.strategy.distils_groups else 1)
-    distilled = 0 if method.distiller is None else method.distiller.fit.steps(asked) * times * settings.rounds
+    averaged = method.split_layer is not None
+    taught = active * _own(experiment, clients) if averaged else asked
+    distilled = (
+        0 if method.distiller is None else method.distiller.fit.steps(taught) * times * settings.rounds
+    )
     return Estimate(
         networks=networks,
         student=student,
@@ -83,23 +89,26 @@ def estimate_of(experiment: Experiment) -> Estimate:
         student_steps=distilled,
         up=up,
         down=down,
-        exact=method.strategy.asks_alike and all(codec.fixed_size for codec in method.codecs),
+        exact=not averaged
+        and method.strategy.asks_alike
+        and all(codec.fixed_size for codec in method.codecs),
+        averaged=averaged,
         rounds=settings.rounds,
         once=_once(experiment),
     )
 
 
 def network_costs(experiment: Experiment) -> tuple[Mapping[str, Costs], Costs | None]:
-    """Return what the network of each architecture of the clients costs, by its name, and what the student's does; none without one."""
+    """Return what the network of each architecture of the clients costs, by its name, and what the server's does; none without one."""
 
-    def costs(model: Model) -> Costs:
-        return costs_of(_network(experiment, model), Signature.of(experiment.data))
+    def costs(model: Model, signature: Signature) -> Costs:
+        return costs_of(_network(experiment, model, signature), signature)
 
-    clients = {name: costs(model) for name, model in experiment.model.architectures().items()}
-    if not experiment.method.strategy.has_student:
+    samples = Signature.of(experiment.data)
+    clients = {name: costs(model, samples) for name, model in experiment.model.architectures().items()}
+    if not (experiment.method.strategy.has_student or experiment.method.split_layer):
         return clients, None
-    chosen = experiment.student
-    return clients, next(iter(clients.values())) if chosen is None else costs(chosen)
+    return clients, costs(student_model(experiment), student_signature(experiment))
 
 
 def cost_words(networks: Mapping[str, Costs], student: Costs | None) -> dict[str, str]:
@@ -117,9 +126,9 @@ def _total(rounds: tuple[int, ...], count: int) -> int:
     return sum(rounds[min(number, len(rounds) - 1)] for number in range(count))
 
 
-def _network(experiment: Experiment, model: Model) -> nn.Module:
+def _network(experiment: Experiment, model: Model, signature: Signature) -> nn.Module:
     with Streams(experiment.settings.seed).initialising("estimate"):
-        return model.build(Signature.of(experiment.data))
+        return model.build(signature)
 
 
 def _asked(experiment: Experiment) -> int:
@@ -140,7 +149,15 @@ def _payload(
     places = math.prod(TASKS[experiment.data.task].answer(experiment.data)[:-1])
     each = {
         model: payload_of(
-            experiment.method, Ground(_network(experiment, model), shape, asked, outputs, places)
+            experiment.method,
+            Ground(
+                _network(experiment, model, Signature.of(experiment.data)),
+                shape,
+                asked,
+                outputs,
+                places,
+                _own(experiment, clients),
+            ),
         )
         for model in set(models)
     }
@@ -156,11 +173,8 @@ def _payload(
 
 def _client_steps(experiment: Experiment, clients: int, active: int, asked: int) -> int:
     """Return the steps of all clients, each with its share of the pool, and with a first round and later ones."""
-    pool = experiment.data.sizes().train
-    public = 0 if experiment.proxy is None else experiment.proxy.count(pool)
-    dealt = pool - (0 if experiment.proxy is None else experiment.proxy.taken(pool))
-    own = max(1, round(dealt / clients * (1 - experiment.partition.holdout)))
-    size = {"private": own, "proxy": asked, "public": public}
+    public = 0 if experiment.proxy is None else experiment.proxy.count(experiment.data.sizes().train)
+    size = {"private": _own(experiment, clients), "proxy": asked, "public": public}
     word = Package("estimate", {"values": torch.zeros(asked, experiment.data.num_outputs)})
     rounds = []
     for situation in (
@@ -171,6 +185,13 @@ def _client_steps(experiment: Experiment, clients: int, active: int, asked: int)
         rounds.append(active * sum(stage.plan.steps(size[stage.source]) for stage in stages))
     further = 0 if experiment.method.strategy.rests else experiment.settings.rounds - 1
     return rounds[0] + rounds[1] * further
+
+
+def _own(experiment: Experiment, clients: int) -> int:
+    """Return how many samples a client trains on, on average."""
+    pool = experiment.data.sizes().train
+    dealt = pool - (0 if experiment.proxy is None else experiment.proxy.taken(pool))
+    return max(1, round(dealt / clients * (1 - experiment.partition.holdout)))
 
 
 def _once(experiment: Experiment) -> int:

@@ -24,37 +24,38 @@ from fedkd.models.mlp import MLP
 SYMBOLS = {
     "K": "clients of the round",
     "P": "proxy samples of the round",
+    "N": "samples of a client, on average",
     "C": "classes, or numbers to predict",
     "d": "features: what the last layer sees",
     "W": "numbers in a network",
 }
 """What the letters stand for."""
 
-_PRODUCTS = ("W", "PC", "CC", "Cd", "Pd", "PP", "P", "C", "d", "")
+_PRODUCTS = ("W", "PC", "CC", "Cd", "Pd", "PP", "NC", "Nd", "P", "N", "C", "d", "")
 """What a formula may be a sum of, each for one client."""
 
 _GRID = 64
 """Coefficients are whole multiples of one part in so many: 1/8 where bits cross."""
 
 _SIZES = (
-    # P, C, d and hidden units before the features. P goes in whole bytes of bits, C is such that a class takes 4 bits.
+    # P, C, d, hidden units before the features, and N. P and N go in whole bytes of bits, C is such that a class takes 4 bits.
     *(
-        (8, 10, 3, 2),
-        (16, 10, 5, 7),
-        (24, 11, 4, 3),
-        (40, 12, 9, 5),
-        (8, 15, 6, 4),
-        (64, 13, 2, 9),
-        (32, 14, 8, 3),
+        (8, 10, 3, 2, 16),
+        (16, 10, 5, 7, 40),
+        (24, 11, 4, 3, 8),
+        (40, 12, 9, 5, 72),
+        (8, 15, 6, 4, 24),
+        (64, 13, 2, 9, 56),
+        (32, 14, 8, 3, 8),
     ),
     *(
-        (48, 11, 7, 6),
-        (16, 12, 3, 8),
-        (72, 15, 5, 2),
-        (56, 10, 9, 9),
-        (24, 13, 6, 5),
-        (80, 14, 4, 7),
-        (8, 12, 8, 1),
+        (48, 11, 7, 6, 32),
+        (16, 12, 3, 8, 64),
+        (72, 15, 5, 2, 8),
+        (56, 10, 9, 9, 48),
+        (24, 13, 6, 5, 16),
+        (80, 14, 4, 7, 88),
+        (8, 12, 8, 1, 24),
     ),
 )
 
@@ -90,8 +91,8 @@ def grounds() -> tuple[Ground, ...]:
     """Return the networks, proxy sets and numbers of classes that formulas are made from."""
     with Streams(0).initialising("formulas"):
         return tuple(
-            Ground(MLP(hidden=(hidden, width)).network((2,), classes), (2,), samples, classes)
-            for samples, classes, width, hidden in _SIZES
+            Ground(MLP(hidden=(hidden, width)).network((2,), classes), (2,), samples, classes, own=own)
+            for samples, classes, width, hidden, own in _SIZES
         )
 
 
@@ -103,7 +104,13 @@ def _table() -> npt.NDArray[np.float64]:
             [float(math.prod(values[symbol] for symbol in product)) for product in _PRODUCTS]
             for ground in grounds()
             for values in [
-                {"P": ground.samples, "C": ground.outputs, "d": ground.features, "W": ground.weights // 4}
+                {
+                    "P": ground.samples,
+                    "N": ground.own,
+                    "C": ground.outputs,
+                    "d": ground.features,
+                    "W": ground.weights // 4,
+                }
             ]
         ]
     )

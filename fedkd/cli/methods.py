@@ -71,7 +71,7 @@ def facts_of(recipe: Recipe) -> Facts:
         bytes_down=_by_round(_bytes(method, formulas.first), _bytes(method, formulas.later)),
         public=_public(method),
         mixed=_mixed(method),
-        student="yes" if method.strategy.has_student else "no",
+        student=_student(method),
     )
 
 
@@ -147,7 +147,7 @@ def _crossing(method: Method, resolved: Mapping[str, Any]) -> tuple[str, str]:
         if not method.strategy.sends_weights:
             down = "`weights` to begin with" if beside else "nothing"
         return f"`{said}`{whose}{evidence}", down
-    fused = said if method.fusion is None else method.fusion.gives
+    fused = (kind.returns or said) if method.fusion is None else method.fusion.gives
     up, down = (f"`{what}` as `{_nested(spec)}`" for what, spec in zip((said, fused), codecs, strict=True))
     return up + evidence, down
 
@@ -205,4 +205,11 @@ def _mixed(method: Method) -> str:
         return "no"
     if method.strategy.distils_groups:
         return "by group"
-    return "yes, with equally many features" if kind is not None and kind.equal_features else "yes"
+    equal = kind is not None and (kind.equal_features or kind.split_layer is not None)
+    return "yes, with equally many features" if equal else "yes"
+
+
+def _student(method: Method) -> str:
+    if method.split_layer is not None:
+        return "yes, behind the clients' layers"
+    return "yes" if method.strategy.has_student else "no"

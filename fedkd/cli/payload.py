@@ -17,6 +17,7 @@ from fedkd.knowledge.kinds.base import Axis
 from fedkd.knowledge.kinds.updates import Updates
 from fedkd.knowledge.kinds.weights import Weights
 from fedkd.models.base import observe
+from fedkd.objectives import layer_shapes
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +30,7 @@ class Ground:
         samples: proxy samples that a round is about.
         outputs: classes, or numbers to predict.
         places: answers a sample, one for each place of a sequence or head of a network.
+        own: samples of a client.
     """
 
     network: nn.Module
@@ -36,6 +38,7 @@ class Ground:
     samples: int
     outputs: int
     places: int = 1
+    own: int = 0
 
     @property
     def features(self) -> int:
@@ -50,6 +53,10 @@ class Ground:
     def count(self, axis: Axis) -> int:
         """Return how many rows or columns of such a kind there are; a sample has a row for each of its places."""
         return int(getattr(self, axis)) * (self.places if axis == "samples" else 1)
+
+    def shape_of(self, layer: str) -> tuple[int, ...]:
+        """Return the shape of what a layer of the network says of one sample."""
+        return layer_shapes(self.network, [layer], {"sample": torch.zeros(1, *self.shape)})[layer]
 
 
 @dataclass(frozen=True)
@@ -78,11 +85,8 @@ def payload_of(method: Method, ground: Ground) -> Payload | None:
         first, later = method.strategy.sent_beside(ground.network, ground.outputs)
         sent = ground.weights if method.strategy.sends_weights else 0
         return Payload(ground.weights + evidence, sent + first, sent + later)
-    if kind.axes is None:
-        return None
-    rows, width = (ground.count(axis) for axis in kind.axes)
-    up, down = (codec.num_bytes((rows, width)) for codec in method.codecs)
-    return Payload(up + evidence, 0, down)
+    sizes = kind.sizes(ground, *method.codecs)
+    return None if sizes is None else Payload(sizes[0] + evidence, 0, sizes[1])
 
 
 def _coded(codec: Codec, ground: Ground) -> int:

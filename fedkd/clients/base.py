@@ -31,7 +31,7 @@ class Step:
         outputs: what the client's network says about the batch; the gradient flows from here.
         targets: true targets of the batch.
         teacher: scores in log space about these samples: on the proxy set what was received, on the client's own samples what
-            the network says that `ClientStrategy.teacher` names; else none.
+            the network says that `ClientStrategy.teacher` names, or what was received about them (`told_of_own`); else none.
         parameters: the network's weights by name, for losses on weights.
         memory: what the strategy wanted to remember of what it received, by names of its own; never trained.
         task: says how outputs, targets and teachers are compared.
@@ -163,6 +163,9 @@ class ClientStrategy(Part, ABC):
 
     receives: ClassVar[tuple[str, ...]] = ("logits", "probabilities", "class_means")
     """Kinds of knowledge that may come down to it; what it cannot use among them does no harm."""
+
+    told_of_own: ClassVar[bool] = False
+    """Whether what comes down is about the client's own samples, by their ids, in place of proxy samples: `Step.teacher` of the losses on them."""
 
     @property
     def discriminator(self) -> Discriminator | None:

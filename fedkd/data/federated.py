@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from fedkd.data.datasets.base import DataInfo, DataSet, Indices
 from fedkd.data.manifest import described, manifest
@@ -54,6 +56,10 @@ class FederatedData:
     def client_train(self, client: int) -> Samples:
         """Return what a client trains on, as it sees it."""
         return self._seen(self.assignments[client], client, "train")
+
+    def client_ids(self, client: int) -> Tensor:
+        """Return the ids [n] of what a client trains on, in the order of `client_train`."""
+        return self.train.ids[torch.as_tensor(self.assignments[client], dtype=torch.long)]
 
     def client_holdout(self, client: int) -> Samples:
         """Return what a client evaluates itself on, as it sees it; may be empty."""

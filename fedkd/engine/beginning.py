@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from flwr.app import RecordDict
-from jaxtyping import Shaped
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from fedkd.clients import Situation, Stage
-from fedkd.engine.client import ClientSide, Trained
+from fedkd.engine.client import ClientSide
 from fedkd.engine.mail import HOLD, Mail, decode, encode
+from fedkd.engine.trained import Trained
 from fedkd.knowledge import Package
 from fedkd.knowledge.arrays import arrays_in
 from fedkd.knowledge.copies import Copies
@@ -49,6 +50,7 @@ class Begun:
         memory: what its strategy remembers, where it trains.
         stages: what it will go through.
         teacher: weights and buffers of the network that teaches it on its own samples, if there is one.
+        told: what it was told about its own samples, in their order, if it was; in log space.
     """
 
     turn: Turn
@@ -57,6 +59,7 @@ class Begun:
     memory: Mapping[str, Tensor]
     stages: tuple[Stage, ...]
     teacher: Mapping[str, Tensor] | None
+    told: Float[Tensor, "n ... outputs"] | None = None
 
     @property
     def client(self) -> int:
@@ -82,7 +85,10 @@ def begin(side: ClientSide, turn: Turn) -> Begun:
     memory = {name: tensor.to(side.device) for name, tensor in side.strategy.remember(situation).items()}
     named = side.strategy.teacher(situation)
     teacher = None if named is None else _fitting({**weights, **named}, side, turn.client)
-    return Begun(turn, received, weights, memory, side.strategy.stages(situation), teacher)
+    told = None
+    if received is not None and side.strategy.told_of_own:
+        told = received.scores_of(side.data.client_ids(turn.client))
+    return Begun(turn, received, weights, memory, side.strategy.stages(situation), teacher, told)
 
 
 def _held_out(
@@ -171,6 +177,7 @@ def _signature(side: ClientSide, place: int, one: Begun) -> Hashable:
         one.stages,
         tuple(memory),
         one.teacher is None,
+        one.told is None,
     )
     try:
         hash(signature)

@@ -1,11 +1,11 @@
-"""Everything that the client side of a run needs, the same in every process, and one client's network and data."""
+"""Everything that the client side of a run needs, the same in every process."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Int
 from torch import Tensor, nn
 
 from fedkd.aggregation.weightings.base import Weighting
@@ -13,6 +13,7 @@ from fedkd.aggregation.weightings.uniform import Uniform
 from fedkd.clients import ClientStrategy
 from fedkd.data.federated import FederatedData
 from fedkd.data.samples import Samples
+from fedkd.engine.continued import Continued, continued
 from fedkd.engine.dropout import calls_in
 from fedkd.engine.engines.base import TrainingEngine
 from fedkd.engine.engines.sequential import Sequential
@@ -22,7 +23,7 @@ from fedkd.knowledge.kinds.base import Kind
 from fedkd.models._beside import CARRIED, Aligned, Beside, part_of, with_part
 from fedkd.models._judged import JUDGED, Judged
 from fedkd.models._layout import lay_out
-from fedkd.models.base import Model, Outputs, Signature, identity, observe, run_network
+from fedkd.models.base import Model, Signature, identity, run_network
 from fedkd.tasks import Task
 
 
@@ -49,6 +50,7 @@ class ClientSide:
         device: where clients train.
         engine: how clients are trained.
         weighting: how they will be weighed, for which they may have to say something about themselves.
+        judged: the model with which each client is judged once the rest of it has come with the request; empty where they are judged as they are.
     """
 
     data: FederatedData
@@ -61,6 +63,7 @@ class ClientSide:
     device: str = "cpu"
     engine: TrainingEngine = Sequential()  # noqa: RUF009  (a frozen dataclass)
     weighting: Weighting = Uniform()  # noqa: RUF009  (a frozen dataclass)
+    judged: tuple[Continued, ...] = ()
 
     def network(self, client: int) -> nn.Module:
         """Build a client's network with its initial weights: its own, or those that its architecture shares."""
@@ -82,6 +85,14 @@ class ClientSide:
     def arriving(self, state: Mapping[str, Tensor], sent: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Return a client's weights and buffers after it took up what was sent."""
         return with_part(state, self.shared, sent) if self.shared else sent
+
+    def as_judged(
+        self, client: int, state: Mapping[str, Tensor], sent: Mapping[str, Tensor] | None
+    ) -> tuple[Model, Mapping[str, Tensor]]:
+        """Return the model with which a client is judged, and its weights: the client's own, gone on with by the server's where they came."""
+        if not self.judged or sent is None:
+            return self.models[client], state
+        return self.judged[client], continued(state, sent)
 
     def template(self, model: Model) -> nn.Module:
         """Return this process's network of an architecture; whoever uses it gives it weights first."""
@@ -194,96 +205,14 @@ def fitted_out(strategy: ClientStrategy, models: Sequence[Model], student: Model
 
 
 def initial_network(
-    model: Model, data: FederatedData, streams: Streams, *, client: int = -1, owner: str = "client"
+    model: Model,
+    data: FederatedData,
+    streams: Streams,
+    *,
+    client: int = -1,
+    owner: str = "client",
+    signature: Signature | None = None,
 ) -> nn.Module:
-    """Build a network with weights from the stream of its owner and architecture."""
+    """Build a network with weights from the stream of its owner and architecture; it reads samples if no other signature is given."""
     with streams.initialising(f"initialise/{owner}/{identity(model.drawn_as)}", client=client):
-        return model.build(Signature.of(data.info))
-
-
-@dataclass(frozen=True, eq=False)
-class Trained:
-    """A client after its training, as knowledge is read off it.
-
-    Args:
-        side: the client side of the run.
-        client: number of its partition.
-        state: its network's weights and buffers by name.
-        answer: returns its raw outputs on proxy samples, by their ids.
-        outputs: returns all that it says about any samples.
-        began: weights and buffers that it began its round with.
-    """
-
-    side: ClientSide
-    client: int
-    state: Mapping[str, Tensor]
-    answer: Callable[[Int[Tensor, " n"]], Float[Tensor, "n ... outputs"]]
-    outputs: Callable[[Samples], Outputs]
-    began: Mapping[str, Tensor]
-
-    @classmethod
-    def of(
-        cls,
-        side: ClientSide,
-        client: int,
-        network: nn.Module,
-        state: Mapping[str, Tensor],
-        began: Mapping[str, Tensor] | None = None,
-    ) -> "Trained":
-        """Return a client whose outputs are those of a network with these weights and buffers; it has not moved unless it is said from where."""
-
-        def outputs(samples: Samples) -> Outputs:
-            network.load_state_dict(state)
-            return observe(network, side.resident(samples).inputs).each(Tensor.cpu)
-
-        begun = state if began is None else began
-        return cls(side, client, state, lambda ids: outputs(side.proxy(ids)).logits, outputs, begun)
-
-    @property
-    def num_outputs(self) -> int:
-        """Classes, or numbers to predict."""
-        return self.side.data.info.num_outputs
-
-    def weights(self) -> Mapping[str, Tensor]:
-        """Return the weights that cross, by name."""
-        return {name: weight.detach().cpu() for name, weight in self.side.crossing(self.state).items()}
-
-    def began_with(self) -> Mapping[str, Tensor]:
-        """Return what crosses of the weights that the round began with."""
-        return {name: weight.detach().cpu() for name, weight in self.side.crossing(self.began).items()}
-
-    def on_proxy(self, ids: Int[Tensor, " n"]) -> Float[Tensor, "n ... outputs"]:
-        """Return the raw outputs on proxy samples."""
-        return self.answer(ids)
-
-    def on_private(self) -> tuple[Float[Tensor, "n ... outputs"], Shaped[Tensor, "n ..."]]:
-        """Return the raw outputs on the client's own training samples, and their targets."""
-        own = self.private()
-        return self.outputs(own).logits, own.targets
-
-    def private_targets(self) -> Shaped[Tensor, "n ..."]:
-        """Return the targets of the client's own training samples."""
-        return self.private().targets
-
-    def features_on_private(self) -> tuple[Float[Tensor, "n width"], Shaped[Tensor, "n ..."]]:
-        """Return the features of the client's own training samples, and their targets."""
-        own = self.private()
-        return self.outputs(own).features, own.targets
-
-    def on_holdout(self) -> tuple[Float[Tensor, "n ... outputs"], Shaped[Tensor, "n ..."]]:
-        """Return the raw outputs on the client's own held-out samples, and their targets; there may be none."""
-        own = self.side.data.client_holdout(self.client)
-        return self.outputs(own).logits, own.targets
-
-    def private(self) -> Samples:
-        """Return the client's own training samples."""
-        return self.side.data.client_train(self.client)
-
-    def public(self, ids: Int[Tensor, " n"] | None = None) -> Samples:
-        """Return these proxy samples, or all of them."""
-        return self.side.proxy(ids)
-
-    @property
-    def task(self) -> Task:
-        """What outputs mean."""
-        return self.side.task
+        return model.build(signature or Signature.of(data.info))

@@ -23,11 +23,15 @@ from fedkd.engine.vectorised import bears_vmap
 from fedkd.knowledge import Package, to_records
 from fedkd.knowledge.arrays import arrays_in
 from fedkd.knowledge.copies import Copies, send
+from fedkd.models.base import Model
 
 _LOG = logging.getLogger(__name__)
 
 Outcome = RecordDict | Exception
 """What a client answers, or what went wrong for it."""
+
+Judged = tuple[Model, Mapping[str, Tensor]]
+"""The model with which a client is judged, and its weights and buffers."""
 
 
 def train(side: ClientSide, client: int, content: RecordDict, state: RecordDict) -> RecordDict:
@@ -131,22 +135,23 @@ def evaluate_together(side: ClientSide, turns: Sequence[Turn]) -> list[Outcome]:
     """Return each client's metrics on its own held-out samples and its raw outputs on the global splits that are asked for.
 
     A client without a network of its own (it was never trained, or keeps none) evaluates the weights in the message, or
-    its initial ones.
+    its initial ones. Where clients are judged with a network of the server's behind their own (`ClientSide.judged`), that comes with the message.
     """
     outcomes: dict[int, Outcome] = {}
-    groups: dict[tuple[str, tuple[str, ...]], dict[int, Mapping[str, Tensor]]] = {}
+    groups: dict[tuple[str, tuple[str, ...]], dict[int, Judged]] = {}
     for place, turn in enumerate(turns):
         try:
             weights = weights_of(side, turn, kept=MODEL in turn.state)
             if MODEL in turn.state and not side.strategy.persistent:
                 del turn.state[MODEL]
             splits = tuple(str(split) for split in turn.mail.options.get("splits", []))
-            groups.setdefault((repr(side.models[turn.client]), splits), {})[place] = weights
+            judged = side.as_judged(turn.client, weights, turn.mail.weights)
+            groups.setdefault((repr(judged[0]), splits), {})[place] = judged
         except Exception as error:  # noqa: BLE001  (see train_together)
             outcomes[place] = error
-    for (architecture, splits), weights_by_place in groups.items():
-        together = side.engine.vectorises(architecture) and len(weights_by_place) > 1
-        pieces = [weights_by_place] if together else [{place: own} for place, own in weights_by_place.items()]
+    for (architecture, splits), by_place in groups.items():
+        together = side.engine.vectorises(architecture) and len(by_place) > 1
+        pieces = [by_place] if together else [{place: own} for place, own in by_place.items()]
         for piece in pieces:
             outcomes |= _evaluate_alike(side, splits, {place: turns[place] for place in piece}, piece)
     return [outcomes[place] for place in range(len(turns))]
@@ -156,20 +161,20 @@ def _evaluate_alike(
     side: ClientSide,
     splits: tuple[str, ...],
     turns: Mapping[int, Turn],
-    weights: Mapping[int, Mapping[str, Tensor]],
+    judged: Mapping[int, Judged],
 ) -> dict[int, Outcome]:
     """Return the evaluations of clients of one architecture that are asked about the same splits."""
-    template = side.template(side.models[next(iter(turns.values())).client])
-    here = [{name: tensor.to(side.device) for name, tensor in own.items()} for own in weights.values()]
+    template = side.template(next(iter(judged.values()))[0])
+    here = [{name: tensor.to(side.device) for name, tensor in own.items()} for _, own in judged.values()]
     stacks = stack(here)
     everyone = {"validation": side.data.validation, "test": side.data.test}
     asked = {split: everyone[split] for split in splits}
     owns = [side.data.client_holdout(turn.client) for turn in turns.values()]
-    judged = []
+    own_answers = []
     # Networks of clients without held-out samples say nothing.
     own_outputs = predict_own(template, stacks, [side.resident(own).inputs for own in owns])
     for own, outputs in zip(owns, own_outputs, strict=True):
-        judged.append((outputs.cpu() if len(own) else torch.empty(0, 1), own.targets))
+        own_answers.append((outputs.cpu() if len(own) else torch.empty(0, 1), own.targets))
     said = {
         split: predict_stacked(
             template, stacks, side.resident(samples).inputs, together=None if len(turns) > 1 else False
@@ -177,7 +182,7 @@ def _evaluate_alike(
         for split, samples in asked.items()
     }
     targets = {split: samples.targets for split, samples in asked.items()}
-    return dict(zip(turns, evaluation_replies(side.task, said, targets, judged), strict=True))
+    return dict(zip(turns, evaluation_replies(side.task, said, targets, own_answers), strict=True))
 
 
 def _only(outcomes: list[Outcome]) -> RecordDict:

@@ -10,11 +10,12 @@ from torch import Tensor
 from fedkd.clients import Stage
 from fedkd.data.samples import Samples
 from fedkd.engine.beginning import Begun
-from fedkd.engine.client import ClientSide, Trained
+from fedkd.engine.client import ClientSide
 from fedkd.engine.cohort import Networks, Source
 from fedkd.engine.sequential import run_stage
 from fedkd.engine.stacked import predict_stacked
 from fedkd.engine.teachers import taught
+from fedkd.engine.trained import Trained
 from fedkd.engine.vectorised import run_stage_together
 
 

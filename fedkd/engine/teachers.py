@@ -1,7 +1,7 @@
-"""What a network that a client strategy names as its teacher says about the client's own samples.
+"""What is said to a client about its own samples: by a network that its strategy names as its teacher, or by the server itself.
 
-It does not move while the client trains, and samples are seen as they are each time: so it is asked once a stage, about all of
-them, and its answers are dealt out with the batches.
+A teacher does not move while the client trains, and samples are seen as they are each time: so it is asked once a stage, about all of
+them, and its answers are dealt out with the batches, as those that came are.
 """
 
 import copy
@@ -16,12 +16,14 @@ from fedkd.models.base import predict
 
 
 def taught(side: ClientSide, group: Sequence[Begun]) -> list[Float[Tensor, "_ ... outputs"]] | None:
-    """Return what the teacher of each client says about each of its samples, in their order; none if they have no teachers.
+    """Return what is said to each client about each of its samples, in their order; none if nothing is.
 
     Args:
         side: the client side of the run.
-        group: clients of one architecture, all with a teacher or none of them.
+        group: clients of one architecture, which are all told, or all have a teacher, or neither.
     """
+    if group[0].told is not None:
+        return [one.told.to(side.device) for one in group if one.told is not None]
     if group[0].teacher is None:
         return None
     network = copy.deepcopy(side.template(side.models[group[0].client]))

@@ -17,7 +17,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from flwr.app import ArrayRecord, ConfigRecord, RecordDict
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from fedkd.foundation.errors import InvalidOption
@@ -38,7 +38,7 @@ WEIGHTS = "weights"
 EVIDENCE = "evidence"
 """Name of the record that holds what a client says about itself beside its knowledge, for the sake of a weighting."""
 
-_IDS, _COUNTS = "ids", "counts"
+_IDS, _COUNTS, _TARGETS = "ids", "counts", "targets"
 _SHAPE = "shape/"
 """Before the name of an array in `about`: its shape, where what is sent of it has another one."""
 
@@ -57,14 +57,16 @@ class Package:
     Args:
         kind: what it is, by the name of its kind of knowledge: `weights`, `logits`, `class_means`, ...
         arrays: what is said: `values` [samples or classes, outputs] (of sequences [samples, places, outputs]), or a network's weights by name.
-        ids: [samples] the proxy samples that the values are about; none for what is not about samples.
+        ids: [samples] the samples that the values are about: of the proxy set, or a client's own; none for what is not about samples.
         counts: [classes] how many private samples stand behind each row of what is about classes; 0 means nothing is said.
+        targets: [samples, ...] true targets of these samples, where a client gives them away; as they are, whatever the codec.
     """
 
     kind: str
     arrays: Mapping[str, Tensor]
     ids: Int[Tensor, " n"] | None = None
     counts: Int[Tensor, " classes"] | None = None
+    targets: Shaped[Tensor, "n ..."] | None = None
 
     @property
     def values(self) -> Float[Tensor, "rows ... outputs"]:
@@ -76,6 +78,21 @@ class Package:
         if self.kind != "probabilities":
             return self.values
         return self.values.clamp_min(torch.finfo(self.values.dtype).tiny).log()
+
+    def scores_of(self, ids: Int[Tensor, " n"]) -> Float[Tensor, "n ... outputs"]:
+        """Return what is said of these samples in log space, in their order and not in that in which it was said.
+
+        Raises:
+            BadPackage: nothing is said of one of them.
+        """
+        if self.ids is None:
+            raise BadPackage(f"sent {self.kind} without the ids of the samples that they are about")
+        named, order = self.ids.sort(stable=True)
+        places = torch.searchsorted(named, ids).clamp_max(len(named) - 1)
+        found = named[places] == ids if len(named) else torch.zeros(len(ids), dtype=torch.bool)
+        if not bool(found.all()):
+            raise BadPackage(f"sent nothing about sample {int(ids[~found][0])}")
+        return self.scores()[order[places]]
 
     def require(self, kind: str, shape: tuple[int, ...]) -> None:
         """Refuse a package of another kind or shape, or with a number that is not finite.
@@ -118,6 +135,8 @@ def to_records(
         encoded[_IDS] = package.ids.numpy()
     if package.counts is not None:
         encoded[_COUNTS] = package.counts.numpy()
+    if package.targets is not None:
+        encoded[_TARGETS] = package.targets.numpy()
     return {ARRAYS: record_of(encoded), ABOUT: ConfigRecord({**about})}
 
 
@@ -136,7 +155,11 @@ def from_records(content: RecordDict, held: HeldOf | None = None) -> Package:
     if sent is None or not isinstance(about, ConfigRecord):
         raise BadPackage(f"sent no knowledge (records {sorted(content)})")
     arrays, codec = {name: numbers_of(array) for name, array in sent.items()}, codec_of(content)
-    extras = {name: torch.from_numpy(arrays.pop(name).copy()) for name in (_IDS, _COUNTS) if name in arrays}
+    extras = {
+        name: torch.from_numpy(arrays.pop(name).copy())
+        for name in (_IDS, _COUNTS, _TARGETS)
+        if name in arrays
+    }
     ids, decoded = extras.get(_IDS), {}
     for name, array in arrays.items():
         shape = _shape_of(about.get(f"{_SHAPE}{name}"), array.shape)
@@ -144,7 +167,9 @@ def from_records(content: RecordDict, held: HeldOf | None = None) -> Package:
         if codec.remembers and held is not None and ids is not None and len(shape) > 1:
             before = held(ids.long(), shape[1:])
         decoded[name] = codec.decode_after(array, shape, before)
-    return Package(kind=str(about["kind"]), arrays=decoded, ids=ids, counts=extras.get(_COUNTS))
+    return Package(
+        str(about["kind"]), decoded, ids=ids, counts=extras.get(_COUNTS), targets=extras.get(_TARGETS)
+    )
 
 
 def codec_of(content: RecordDict) -> Codec:
@@ -165,7 +190,7 @@ def codec_of(content: RecordDict) -> Codec:
 def payload_of(content: RecordDict) -> int:
     """Return the exact size in bytes of the knowledge, the weights and the evidence that a message carries; 0 if there is none.
 
-    What is measured are the arrays that cross, after encoding; ids and counts beside knowledge are not knowledge.
+    What is measured are the arrays that cross, after encoding; ids and counts beside knowledge are not knowledge, labels are.
     """
     beside = {_IDS, _COUNTS} if isinstance(content.get(ABOUT), ConfigRecord) else set()
     return sum(

@@ -162,18 +162,22 @@ class Federated(Strategy):
         """Ask the clients whose answers were used for their own metrics.
 
         With `config["splits"]`, which is fedkd's own evaluation, they judge the networks that they trained, on those
-        splits too; without, which is Flower's loop, those that `judged` hands out.
+        splits too, with what `completed` adds; without, which is Flower's loop, those that `judged` hands out.
         """
         del grid
         options = ConfigRecord({**config, "server-round": server_round})
         if "splits" in config:
-            contents = dict.fromkeys(self._usable, RecordDict({"config": options}))
+            contents = dict.fromkeys(self._usable, RecordDict({**self.completed(), "config": options}))
         else:
             contents = {
                 client: RecordDict({**self.judged(client, arrays), "config": options})
                 for client in self._usable
             }
         return self.messages(contents, MessageType.EVALUATE)
+
+    def completed(self) -> Mapping[str, ArrayRecord]:
+        """Return what clients lack to judge their own networks as they are used; by default nothing, they are whole."""
+        return {}
 
     def judged(self, client: int, arrays: ArrayRecord) -> Mapping[str, ArrayRecord]:
         """Return the weights that a client is to judge in Flower's loop; by default none, it judges its own network."""

@@ -38,6 +38,7 @@ class ServerSide:
         proxy_labelled: whether the labels of the proxy set may be used.
         trained: weights with which clients begin, where the strategy names checkpoints, in turn; empty for none.
         fresh: returns a network of a model, or of the student's, with initial weights that are a round's own.
+        student_reads: shape of what the student reads of a sample.
     """
 
     streams: Streams
@@ -56,6 +57,7 @@ class ServerSide:
     proxy_labelled: bool = False
     trained: Sequence[Mapping[str, Tensor]] = ()
     fresh: Callable[[Model | None, int], nn.Module] | None = None
+    student_reads: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +122,10 @@ class ServerStrategy(Part, ABC):
     """Whether the server has the clients' networks while it distils, so that a student can learn from their layers."""
 
     has_student: ClassVar[bool] = True
-    """Whether the server ends up with a network of its own."""
+    """Whether the server ends up with a network of its own, which reads samples."""
+
+    tells_of_own: ClassVar[bool] = False
+    """Whether it tells each client something about the client's own samples, in place of proxy samples."""
 
     @property
     def rests(self) -> bool:

@@ -62,20 +62,19 @@ class Round:
 def everything_said(side: ClientSide) -> dict[str, Package | None]:
     """Return one package of each kind that a server sends to the clients of this side, beside nothing at all."""
     data, network = side.data, side.network(USUAL)
-    assert data.proxy is not None
+    about = data.train if side.strategy.told_of_own else data.proxy
+    assert about is not None
     outputs, generator = data.info.num_outputs, Streams(0).torch("said")
-    logits = torch.randn(len(data.proxy), outputs, generator=generator)
+    logits = torch.randn(len(about), outputs, generator=generator)
     said: dict[str, Package | None] = {
         NOTHING: None,
-        "logits": Package("logits", {"values": logits}, ids=data.proxy.ids),
+        "logits": Package("logits", {"values": logits}, ids=about.ids),
         "weights": Package("weights", {name: 0.9 * each for name, each in network.state_dict().items()}),
     }
     if data.info.task == "classification":
         means = torch.randn(outputs, outputs, generator=generator)
         counts = torch.arange(outputs)  # nobody has said anything about class 0
-        said["probabilities"] = Package(
-            "probabilities", {"values": logits.softmax(dim=-1)}, ids=data.proxy.ids
-        )
+        said["probabilities"] = Package("probabilities", {"values": logits.softmax(dim=-1)}, ids=about.ids)
         width = observe(network, data.validation.inputs).features.shape[-1]
         prototypes = torch.rand(outputs, width, generator=generator)
         credible = torch.rand(outputs, 1, generator=generator)
@@ -203,6 +202,8 @@ def _scene(side: ClientSide, client: int, stage: Stage, situation: Situation) ->
         taught = side.network(USUAL)
         taught.load_state_dict({**taught.state_dict(), **named})
         teacher = predict(taught, samples.inputs)
+    if stage.source == "private" and received is not None and side.strategy.told_of_own:
+        teacher = received.scores_of(samples.ids)
     memory, weights = side.strategy.remember(situation), dict(network.named_parameters())
     outputs, public = run_network(network, samples.inputs), None
     if stage.paired:

@@ -30,6 +30,7 @@ _CLIENT_FOR = {
     "prototypes": "fedproto",
     "logits": "codistillation",
     "probabilities": "codistillation",
+    "features": "fedgkt",
 }
 """The built-in client strategy that goes with each kind of knowledge."""
 

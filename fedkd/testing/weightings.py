@@ -13,7 +13,7 @@ from fedkd.aggregation.teachers import BY_ROW, Fault, Teachers, shares
 from fedkd.aggregation.weightings import WEIGHTINGS
 from fedkd.aggregation.weightings.base import Weighting
 from fedkd.clients.supervised import Supervised
-from fedkd.engine.client import Trained
+from fedkd.engine.trained import Trained
 from fedkd.foundation.seeding import Streams
 from fedkd.testing.contract import Contract, generators_left_alone, require
 from fedkd.testing.ground import CLIENTS, client_side, diabetes, digits

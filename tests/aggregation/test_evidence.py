@@ -12,7 +12,7 @@ from fedkd.aggregation.evidence import evidence_bytes, evidence_of, read_evidenc
 from fedkd.aggregation.weightings.class_counts import ClassCounts
 from fedkd.aggregation.weightings.uniform import Uniform
 from fedkd.clients.supervised import Supervised
-from fedkd.engine.client import Trained
+from fedkd.engine.trained import Trained
 from fedkd.foundation.seeding import Streams
 from fedkd.knowledge.arrays import record_of
 from fedkd.knowledge.package import BadPackage, payload_of

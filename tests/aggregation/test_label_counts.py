@@ -14,7 +14,7 @@ from fedkd.data.datasets.diamonds_grades import DiamondsGrades
 from fedkd.data.federated import federate
 from fedkd.data.partitions.shared import Shared
 from fedkd.data.proxies.train import Train
-from fedkd.engine.client import Trained
+from fedkd.engine.trained import Trained
 from fedkd.foundation.seeding import Streams
 from fedkd.testing.ground import client_side
 

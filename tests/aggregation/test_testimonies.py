@@ -19,7 +19,7 @@ from fedkd.clients.supervised import Supervised
 from fedkd.data.federated import FederatedData
 from fedkd.data.samples import Samples
 from fedkd.engine import ClientSide
-from fedkd.engine.client import Trained
+from fedkd.engine.trained import Trained
 from fedkd.foundation.seeding import Streams
 
 Testify = Callable[[Weighting, Tensor, Tensor], dict[str, Tensor]]

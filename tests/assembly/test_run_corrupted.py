@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import fedkd
-from fedkd.engine.client import Trained
+from fedkd.engine.trained import Trained
 from fedkd.foundation.options import Index
 from fedkd.knowledge import Package
 from fedkd.knowledge.kinds.base import TrainedClient

@@ -26,6 +26,7 @@ REMEMBERING = {
     "fedftg": ("method.strategy.batches=2",),
     "fedaux": ("method.distiller.fit.epochs=1",),
     "cronus": (),
+    "fedgkt": (),
 }
 
 

@@ -24,6 +24,7 @@ RECIPES = read_methods()
         ("fedmd", "4 K P C", "0", "4 K P C"),
         ("fd", "4 K C^2", "0", "4 K C^2"),
         ("fedproto", "4 K C d", "0", "4 K C d"),
+        ("fedgkt", "4 K N C + 4 K N d + 8 K N", "0", "4 K N C"),
         ("local", "0", "0", "0"),
     ],
 )

@@ -22,6 +22,7 @@ from fedkd.clients.fd import FD
 from fedkd.clients.fedcad import FedCAD
 from fedkd.clients.fedgen import FedGen
 from fedkd.clients.fedgkd import FedGKD
+from fedkd.clients.fedgkt import FedGKT
 from fedkd.clients.fedntd import FedNTD
 from fedkd.clients.fedproto import FedProto
 from fedkd.clients.fedprox import FedProx
@@ -74,6 +75,7 @@ BRIEF = {
     "fedssd": FedSSD(fit=FIT),
     "fedgen": FedGen(fit=FIT),
     "fedgkd": FedGKD(fit=FIT),
+    "fedgkt": FedGKT(fit=FIT),
     "fedntd": FedNTD(fit=FIT),
     "fedproto": FedProto(fit=FIT),
     "fedprox": FedProx(fit=FIT, mu=0.1),
@@ -97,9 +99,10 @@ def knowledge(package: Package) -> dict[str, Any]:
 def received(name: str, data: FederatedData) -> dict[str, Any]:
     """Return something that a client of this strategy may be sent."""
     assert data.proxy is not None
-    if name in {"cfd", "codistillation"}:
-        values = torch.randn(20, 10, generator=torch.Generator().manual_seed(0))
-        return knowledge(Package("logits", {"values": values}, ids=data.proxy.ids[:20].flip(0)))
+    if name in {"cfd", "codistillation", "fedgkt"}:
+        ids = data.train.ids if name == "fedgkt" else data.proxy.ids[:20].flip(0)
+        values = torch.randn(len(ids), 10, generator=torch.Generator().manual_seed(0))
+        return knowledge(Package("logits", {"values": values}, ids=ids))
     if name == "fd":
         return knowledge(
             Package("class_means", {"values": torch.eye(10)}, counts=torch.ones(10, dtype=torch.long))
@@ -153,7 +156,7 @@ def test_what_is_received_changes_what_is_learned_where_a_strategy_listens(
     side = client_side(BRIEF[name], kind=Weights())
     deaf = train(side, 1, message(2), RecordDict())
     told = train(side, 1, message(2, **received(name, digits)), RecordDict())
-    assert same(weights_in(deaf), weights_in(told)) == (name not in {"cfd", "codistillation", "fd"})
+    assert same(weights_in(deaf), weights_in(told)) != (name in {"cfd", "codistillation", "fd", "fedgkt"})
 
 
 @pytest.mark.parametrize("name", list(BRIEF))

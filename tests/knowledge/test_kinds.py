@@ -4,7 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fedkd.knowledge.kinds.base import OwnAnswers
 from fedkd.knowledge.kinds.class_means import ClassMeans
+from fedkd.knowledge.kinds.features import Features
 from fedkd.knowledge.kinds.labelled_weights import LabelledWeights
 from fedkd.knowledge.kinds.logits import Logits
 from fedkd.knowledge.kinds.probabilities import Probabilities
@@ -43,6 +45,10 @@ class Linear:
     def features_on_private(self) -> tuple[Tensor, Tensor]:
         return self.private[:, 1:], torch.tensor([0, 0, 2, 2])
 
+    def layer_on_private(self, layer: str) -> OwnAnswers:
+        logits, targets = self.on_private()
+        return OwnAnswers(torch.tensor([5, 4, 9, 8]), self.private[:, None, int(layer) :], logits, targets)
+
 
 def test_logits_are_the_raw_answers_in_the_order_of_the_ids() -> None:
     package = Logits().extract(Linear(), torch.tensor([2, 0]))
@@ -73,6 +79,16 @@ def test_prototypes_are_the_mean_features_of_each_class_with_their_counts() -> N
     assert package.values.tolist() == [[0.5, 0.0], [0.0, 0.0], [0.0, 3.0]]
 
 
+def test_features_are_what_the_layer_says_of_each_own_sample_with_logits_labels_and_ids() -> None:
+    package = Features(layer="2").extract(Linear(), None)
+    assert package.ids is not None
+    assert package.ids.tolist() == [5, 4, 9, 8]
+    assert package.values.tolist() == [[[0.0]], [[0.0]], [[2.0]], [[4.0]]]
+    assert package.arrays["logits"].tolist()[1:3] == [[3.0, 4.0, 5.0], [12.0, 14.0, 16.0]]
+    assert package.targets is not None
+    assert package.targets.tolist() == [0, 0, 2, 2]
+
+
 def test_weights_are_those_of_the_network_by_name() -> None:
     package = Weights().extract(Linear(), None)
     assert package.ids is None
@@ -89,7 +105,7 @@ def test_labelled_weights_say_how_many_samples_of_each_class_are_behind_them() -
 def test_kinds_say_what_they_need() -> None:
     needs = {
         kind: (kind.needs_proxy, kind.needs_classes, kind.mixed_models)
-        for kind in (Logits, Probabilities, ClassMeans, Prototypes, LabelledWeights, Weights)
+        for kind in (Logits, Probabilities, ClassMeans, Prototypes, LabelledWeights, Weights, Features)
     }
     assert needs == {
         Logits: (True, False, True),
@@ -98,6 +114,7 @@ def test_kinds_say_what_they_need() -> None:
         Prototypes: (False, True, True),
         LabelledWeights: (False, True, False),
         Weights: (False, False, False),
+        Features: (False, True, True),
     }
 
 

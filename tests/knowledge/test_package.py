@@ -10,6 +10,7 @@ from fedkd.knowledge import ABOUT, ARRAYS, CODECS, BadPackage, Package, from_rec
 from fedkd.knowledge.codecs.base import Codec
 from fedkd.knowledge.codecs.float16 import Float16
 from fedkd.knowledge.codecs.float32 import Float32
+from fedkd.knowledge.codecs.int8 import Int8
 from fedkd.knowledge.package import payload_of
 from fedkd.models import MODELS
 from fedkd.runtime.flower_internals import deserialise, serialise
@@ -165,3 +166,32 @@ def test_a_message_cannot_make_its_receiver_import_a_module() -> None:
     with pytest.raises(BadPackage, match="loaded itself"):
         from_records(content)
     assert "this" not in sys.modules
+
+
+@pytest.mark.parametrize("codec", [Float32(), Int8()])
+def test_labels_cross_as_they_are_under_any_codec_and_count_as_payload(codec: Codec) -> None:
+    package = Package(
+        "features", {"values": torch.rand(3, 4)}, ids=torch.arange(3), targets=torch.tensor([7, 0, 300])
+    )
+    received = across(package, codec)
+    assert received.targets is not None
+    assert received.targets.tolist() == [7, 0, 300]
+    sent = RecordDict({**to_records(package, codec)})
+    assert payload_of(sent) == codec.num_bytes((3, 4)) + 3 * 8
+
+
+def test_scores_are_found_by_the_ids_of_samples_in_any_order() -> None:
+    package = Package(
+        "probabilities",
+        {"values": torch.tensor([[0.5, 0.5], [0.25, 0.75], [1.0, 0.0]])},
+        ids=torch.tensor([9, 2, 5]),
+    )
+    assert torch.equal(package.scores_of(torch.tensor([5, 9])), package.scores()[[2, 0]])
+    assert package.scores_of(torch.tensor([], dtype=torch.long)).shape == (0, 2)
+    for missing in (1, 3, 10):
+        with pytest.raises(BadPackage, match=f"nothing about sample {missing}"):
+            package.scores_of(torch.tensor([9, missing]))
+    with pytest.raises(BadPackage, match="nothing about sample 4"):
+        Package("logits", {"values": torch.zeros(0, 2)}, ids=torch.arange(0)).scores_of(torch.tensor([4]))
+    with pytest.raises(BadPackage, match="without the ids"):
+        Package("logits", {"values": torch.zeros(1, 2)}).scores_of(torch.tensor([4]))

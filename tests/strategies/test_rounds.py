@@ -21,6 +21,7 @@ from fedkd.clients.fd import FD
 from fedkd.clients.fedcad import FedCAD
 from fedkd.clients.fedgen import FedGen
 from fedkd.clients.fedgkd import FedGKD
+from fedkd.clients.fedgkt import FedGKT
 from fedkd.clients.fedntd import FedNTD
 from fedkd.clients.fedproto import FedProto
 from fedkd.clients.fedprox import FedProx
@@ -37,6 +38,7 @@ from fedkd.foundation.seeding import Streams
 from fedkd.knowledge.codecs.float32 import Float32
 from fedkd.knowledge.kinds.base import Kind
 from fedkd.knowledge.kinds.class_means import ClassMeans
+from fedkd.knowledge.kinds.features import Features
 from fedkd.knowledge.kinds.labelled_weights import LabelledWeights
 from fedkd.knowledge.kinds.logits import Logits
 from fedkd.knowledge.kinds.probabilities import Probabilities
@@ -44,7 +46,7 @@ from fedkd.knowledge.kinds.prototypes import Prototypes
 from fedkd.knowledge.kinds.updates import Updates
 from fedkd.knowledge.kinds.weights import Weights
 from fedkd.knowledge.package import payload_of
-from fedkd.models.base import Model, predict
+from fedkd.models.base import Model, Signature, predict
 from fedkd.models.logistic import Logistic
 from fedkd.models.mlp import MLP
 from fedkd.strategies import STRATEGIES, Federated, Sampling, ServerSide
@@ -56,6 +58,7 @@ GridMaker = Callable[..., Grid]
 FIT = Fit(epochs=3, batch_size=16, optimizer=Optimizer(lr=0.1, momentum=0.9))
 MIXED = (MLP(hidden=(32,)), Logistic(), MLP(hidden=(32,)), Logistic())
 ALIKE = (Logistic(),) * 4
+EQUALLY_WIDE = (MLP(hidden=(16, 32)), MLP(hidden=(32,))) * 2
 CODISTILLATION = CoDistillation(fit=FIT, digest=FIT)
 
 
@@ -82,9 +85,8 @@ METHODS = {
     "fedkd": Method("update_averaging", AdaptiveMutual(fit=FIT), Updates(), ALIKE),
     "dense": Method("boundary_samples", Teacher(fit=FIT), Weights(), MIXED),
     "fd": Method("class_means", FD(fit=FIT), ClassMeans(), MIXED),
-    "fedproto": Method(
-        "prototypes", FedProto(fit=FIT), Prototypes(), (MLP(hidden=(16, 32)), MLP(hidden=(32,))) * 2
-    ),
+    "fedproto": Method("prototypes", FedProto(fit=FIT), Prototypes(), EQUALLY_WIDE),
+    "fedgkt": Method("group_transfer", FedGKT(fit=FIT), Features(), EQUALLY_WIDE),
     "fedmd": Method("codistillation", CODISTILLATION, Logits(), MIXED),
     "dsfl": Method("codistillation", CODISTILLATION, Probabilities(), MIXED),
     "fedgems": Method("fedgems", CoDistillation(fit=FIT, digest=FIT, label_weight=0.75), Logits(), MIXED),
@@ -99,7 +101,11 @@ METHODS = {
 def server_of(method: str, data: FederatedData, **changed: Any) -> Federated:
     models, streams = METHODS[method].models, Streams(0)
     names = {model: repr(model) for model in models}
-    students = {name: initial_network(model, data, streams, owner="server") for model, name in names.items()}
+    reads = Signature({"features": (32,)}, 10) if method == "fedgkt" else Signature.of(data.info)
+    students = {
+        name: initial_network(model, data, streams, owner="server", signature=reads)
+        for model, name in names.items()
+    }
     usual = {
         "streams": streams,
         "task": Classification(),
@@ -113,6 +119,7 @@ def server_of(method: str, data: FederatedData, **changed: Any) -> Federated:
         "fusion": ERA() if method == "dsfl" else MeanLogits(),
         "distiller": Distiller(fit=Fit(epochs=30, optimizer=Optimizer(name="adam", lr=0.01))),
         "codec": Float32(),
+        "student_reads": next(iter(reads.views.values())),
     }
     quick = {"batches": 2} if METHODS[method].server == "boundary_samples" else {}
     part = STRATEGIES.create({"name": METHODS[method].server, **quick}, key="strategy")
@@ -192,7 +199,7 @@ def test_flowers_own_loop_runs_a_method_and_its_student_learns(
     assert 0.0 <= float(str(result.evaluate_metrics_clientapp[4]["accuracy"])) <= 1.0
 
 
-@pytest.mark.parametrize("method", ["local", "fd", "fedproto", "kt_pfl", "similarity_graph"])
+@pytest.mark.parametrize("method", ["local", "fd", "fedproto", "fedgkt", "kt_pfl", "similarity_graph"])
 def test_flowers_own_loop_runs_a_method_without_a_student(
     method: str, client_side: Maker, digits: FederatedData, grid_of: GridMaker
 ) -> None:

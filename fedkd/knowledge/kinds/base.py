@@ -2,15 +2,44 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from fedkd.foundation.parts import Part
+from fedkd.knowledge.codecs.base import Codec
 from fedkd.knowledge.package import Package
 
-Axis = Literal["samples", "outputs", "features"]
+Axis = Literal["samples", "own", "outputs", "features"]
+"""Proxy samples of the round, a client's own samples, classes or numbers to predict, what the last layer sees."""
+
+
+class OwnAnswers(NamedTuple):
+    """What a client's network says about the client's own training samples.
+
+    Attributes:
+        ids: [n] of the samples.
+        layer: [n, ...] what a layer says.
+        logits: [n, outputs] the raw outputs.
+        targets: [n, ...] the true targets.
+    """
+
+    ids: Int[Tensor, " n"]
+    layer: Float[Tensor, "n ..."]
+    logits: Float[Tensor, "n ... outputs"]
+    targets: Shaped[Tensor, "n ..."]
+
+
+@runtime_checkable
+class Extent(Protocol):
+    """How much there is of what can cross."""
+
+    def count(self, axis: Axis) -> int:
+        """Return how many rows or columns of such a kind there are."""
+
+    def shape_of(self, layer: str) -> tuple[int, ...]:
+        """Return the shape of what a layer of the clients' networks says of one sample."""
 
 
 @runtime_checkable
@@ -39,6 +68,9 @@ class TrainedClient(Protocol):
     def features_on_private(self) -> tuple[Float[Tensor, "n width"], Shaped[Tensor, "n ..."]]:
         """Return what the last layer sees of the client's own training samples, and their targets."""
 
+    def layer_on_private(self, layer: str) -> OwnAnswers:
+        """Return what a layer and the whole network say about the client's own training samples, with their ids and targets."""
+
 
 class Kind(Part, ABC):
     """One kind of knowledge."""
@@ -60,6 +92,27 @@ class Kind(Part, ABC):
 
     axes: ClassVar[tuple[Axis, Axis] | None] = None
     """What the rows and the columns of its values are; none for weights, and where it does not say, so that no bytes are foretold."""
+
+    returns: ClassVar[str | None] = None
+    """The kind of what the server says in return, where that is another one."""
+
+    @property
+    def split_layer(self) -> str | None:
+        """Layer of the clients' networks whose outputs on their own samples it is; the student reads them in place of samples. Most often none."""
+        return None
+
+    def sizes(self, extent: Extent, up: Codec, down: Codec) -> tuple[int, int] | None:
+        """Return the bytes of what one client says in a round and of what it is told in return; none where that cannot be foretold.
+
+        Args:
+            extent: says how many samples, outputs and features there are.
+            up: the codec of what the client says.
+            down: the codec of what it is told.
+        """
+        if self.axes is None:
+            return None
+        rows, width = (extent.count(axis) for axis in self.axes)
+        return up.num_bytes((rows, width)), down.num_bytes((rows, width))
 
     @abstractmethod
     def extract(self, client: TrainedClient, ids: Int[Tensor, " n"] | None) -> Package:
