@@ -4,10 +4,10 @@
 tensor(...)
 
 By the kind of knowledge: responses (`kd, dkd, dist, jsd, mae, mse`), features (`hint, at, nst, fsp, factor_transfer,
-activation_boundary`), relations (`sp, cc, cckd, rkd_distance, rkd_angle, irg, lsp`), information (`vid, crd, pkt`), rankings
+activation_boundary`), relations (`sp, cc, cckd, rkd_distance, rkd_angle, irg, lsp`), information (`vid, crd, info_nce, pkt`), rankings
 (`rd, rrd, de`), numbers (`bounded_regression, attentive_imitation, outlier_rejection`, and with variances `gaussian_nll, gaussian_kl`) and embeddings
-(`supervised_contrastive, cosine, cosine_relations`). What a loss learns itself is a module: `Regressor`, `VID`, `CRD`, `Paraphraser`, `Translator`,
-`Experts`.
+(`supervised_contrastive, cosine, cosine_relations`). What a loss learns itself is a module: `Regressor`, `VID`, `CRD`, `GCRD`, `HKD`, `Paraphraser`,
+`Translator`, `Experts`.
 """
 
 from fedkd.losses.contrast import CRD
@@ -17,8 +17,10 @@ from fedkd.losses.factors import Paraphraser, Translator
 from fedkd.losses.features import activation_boundary, at, factor_transfer, fsp, hint, nst
 from fedkd.losses.federated import not_true_kd
 from fedkd.losses.gaussian import gaussian, gaussian_kl, gaussian_nll
+from fedkd.losses.graph_contrast import GCRD
 from fedkd.losses.graphs import irg, lsp
-from fedkd.losses.information import crd, pkt, vid
+from fedkd.losses.holistic import HKD
+from fedkd.losses.information import crd, info_nce, pkt, vid
 from fedkd.losses.ranking import rd, rrd, rrd_items
 from fedkd.losses.reductions import Reduction
 from fedkd.losses.regression import attentive_imitation, bounded_regression, outlier_rejection
@@ -30,9 +32,9 @@ __all__ = [
     "kd", "dkd", "dist", "jsd", "mae", "mse", "not_true_kd",
     "hint", "at", "nst", "fsp", "factor_transfer", "activation_boundary",
     "sp", "cc", "cckd", "rkd_distance", "rkd_angle", "irg", "lsp",
-    "vid", "crd", "pkt",
+    "vid", "crd", "info_nce", "pkt",
     "rd", "rrd", "rrd_items", "de",
     "bounded_regression", "attentive_imitation", "outlier_rejection", "gaussian", "gaussian_nll", "gaussian_kl",
     "supervised_contrastive", "cosine", "cosine_relations",
-    "Regressor", "VID", "CRD", "Paraphraser", "Translator", "Experts", "Reduction",
+    "Regressor", "VID", "CRD", "GCRD", "HKD", "Paraphraser", "Translator", "Experts", "Reduction",
 ]  # fmt: skip

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fedkd.losses import cc, cckd, pkt, rkd_angle, rkd_distance, sp
+from fedkd.losses import cc, cckd, cosine_relations, pkt, rkd_angle, rkd_distance, sp
 
 
 def features(width: int = 6, seed: int = 0, batch: int = 7) -> Tensor:
@@ -100,3 +100,12 @@ def test_pkt_compares_who_is_likely_to_be_whose_neighbour() -> None:
 
     s, t = chances(student), chances(teacher)
     assert torch.allclose(pkt(student, teacher), (t * (t / s).log()).mean(), atol=1e-6)
+
+
+def test_cckd_of_first_order_is_the_global_structure_preserving_loss_with_the_cosine_kernel() -> None:
+    """Joshi et al. (2022): the mean squared error of all cosines. Here it is cckd with gamma = 1/2 and the weight e^2."""
+    student, teacher = features(), features(width=4, seed=1)
+    cosines = [x / x.norm(dim=1, keepdim=True) for x in (student, teacher)]
+    error = (cosines[0] @ cosines[0].T - cosines[1] @ cosines[1].T).square().mean()
+    assert torch.allclose(math.e**2 * cckd(student, teacher, gamma=0.5, order=1), error)
+    assert torch.allclose(cosine_relations(student, teacher) * 6 / 7, error)

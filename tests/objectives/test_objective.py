@@ -115,11 +115,14 @@ def test_every_loss_of_the_package_is_a_term() -> None:
     # FedNTD's clients learn with `not_true_kd` from their own labels, which no lesson of the proxy set has.
     # A task's own losses are under `supervised` and `divergence`.
     others = {"mae", "mse", "rrd_items", "not_true_kd", "gaussian", "gaussian_nll", "gaussian_kl"} | {
-        "supervised_contrastive", "cosine", "cosine_relations",
+        "supervised_contrastive", "cosine", "cosine_relations", "info_nce",
     }  # fmt: skip
     functions = {name for name in losses.__all__ if name[0].islower()} - others
+    # `g_crd` and `hkd` have `info_nce` behind what they learn.
     # The gate of `amtml` learns through the teachers' side, from which no loss lets a gradient flow; `aekd` and `voted_triplets` see several teachers.
-    assert set(TERMS.names()) == functions | {"divergence", "supervised", "amtml", "aekd", "voted_triplets"}
+    assert set(TERMS.names()) == functions | {
+        "divergence", "supervised", "g_crd", "hkd", "amtml", "aekd", "voted_triplets",
+    }  # fmt: skip
     assert TERMS.create({"name": "divergence", "measure": "mae"}, key="terms").measure == "mae"
 
 
