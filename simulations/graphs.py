@@ -32,7 +32,9 @@ TAUGHT = [*NODES, "method=lsp", "method.distiller.fit.epochs=60"]
 KD = "{name:kd,temperature:1.0}"
 LSP = "{{name:lsp,links:links,student_layer:features,teacher_layer:features,weight:{}}}"
 STRUCTURE = [f"method.distiller.terms=[{KD},{LSP.format(weight)}]" for weight in (100, 1000)]
-CONTRAST = [f"method.distiller.terms=[{KD},{{name:g_crd,weight:{weight}}}]" for weight in (0.01, 0.1, 1.0)]
+CONTRAST = [
+    f"method.distiller.terms=[{KD},{{name:g_crd,weight:{weight}}}]" for weight in (0.01, 0.1, 1.0, 10.0)
+]
 BESIDE_ANSWERS = {"structure (kd, lsp)": STRUCTURE, "contrast (kd, g_crd)": CONTRAST}
 SMALL = ["student=sign", "student.hidden=4"]
 ANSWERS = {

@@ -37,7 +37,8 @@ class HKD(nn.Module):
 
     Source: Zhou, Wang, Chen, Chen, Wang, Wang & Bu, "Distilling Holistic Knowledge with Graph Neural Networks" (ICCV 2021); graph, graph
     convolution (topology-adaptive, of one hop), the contrast of embeddings and all defaults are those of the authors' code.
-    Differs from it: a sample is told from those of its batch, not from 16,384 of other classes in a memory.
+    Differs from it: h are compared with h of the same batch; the code compares them with remembered e, of 16,384 samples of other classes, and
+    with the other network's h of the sample, into which the remembered e is mixed.
     """
 
     def __init__(
