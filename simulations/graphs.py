@@ -52,8 +52,8 @@ BESIDE_LABELS = {
     "labels, kd": ("{{name:kd,temperature:4,weight:{}}}", (0.02, 0.1, 0.5)),
     "labels, irg": (IRG, (0.02, 0.2, 1.0)),
     "labels, kd, irg": (f"{SOFT.replace('{', '{{').replace('}', '}}')},{IRG}", (0.02, 0.2, 1.0)),
-    "labels, hkd": (HKD, (0.02, 0.2, 1.0)),
-    "labels, kd, hkd": (f"{SOFT.replace('{', '{{').replace('}', '}}')},{HKD}", (0.02, 0.2, 1.0)),
+    "labels, hkd": (HKD, (0.02, 0.2, 1.0, 3.0)),
+    "labels, kd, hkd": (f"{SOFT.replace('{', '{{').replace('}', '}}')},{HKD}", (0.02, 0.2, 1.0, 3.0)),
 }
 CLUSTERS = [
     *INLINE, "data=fashion_mnist", "data.samples=2400", "data.validation=0.03", "data.test_samples=500", "partition=classes",
