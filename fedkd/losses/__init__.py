@@ -4,10 +4,10 @@
 tensor(...)
 
 By the kind of knowledge: responses (`kd, dkd, dist, jsd, mae, mse`), features (`hint, at, nst, fsp, factor_transfer,
-activation_boundary`), relations (`sp, cc, cckd, rkd_distance, rkd_angle, darkrank, irg, lsp`), information (`vid, crd, mimkd, pkt`), rankings
+activation_boundary`), relations (`sp, cc, cckd, rkd_distance, rkd_angle, darkrank, irg, lsp`), information (`vid, crd, mimkd, info_nce, pkt`), rankings
 (`rd, rrd, cd, de`), numbers (`bounded_regression, attentive_imitation, outlier_rejection`, and with variances `gaussian_nll, gaussian_kl`) and embeddings
-(`supervised_contrastive, cosine, cosine_relations`). What a loss learns itself is a module: `Regressor`, `VID`, `CRD`, `MIMKD`, `Paraphraser`, `Translator`,
-`Experts`.
+(`supervised_contrastive, cosine, cosine_relations`). What a loss learns itself is a module: `Regressor`, `VID`, `CRD`, `MIMKD`, `GCRD`, `HKD`, `Paraphraser`,
+`Translator`, `Experts`.
 """
 
 from fedkd.losses.contrast import CRD
@@ -18,8 +18,10 @@ from fedkd.losses.factors import Paraphraser, Translator
 from fedkd.losses.features import activation_boundary, at, factor_transfer, fsp, hint, nst
 from fedkd.losses.federated import not_true_kd
 from fedkd.losses.gaussian import gaussian, gaussian_kl, gaussian_nll
+from fedkd.losses.graph_contrast import GCRD
 from fedkd.losses.graphs import irg, lsp
-from fedkd.losses.information import crd, mimkd, pkt, vid
+from fedkd.losses.holistic import HKD
+from fedkd.losses.information import crd, info_nce, mimkd, pkt, vid
 from fedkd.losses.ranking import cd, cd_items, rd, rrd, rrd_items
 from fedkd.losses.reductions import Reduction
 from fedkd.losses.regression import attentive_imitation, bounded_regression, outlier_rejection
@@ -31,9 +33,9 @@ __all__ = [
     "kd", "dkd", "dist", "jsd", "mae", "mse", "not_true_kd",
     "hint", "at", "nst", "fsp", "factor_transfer", "activation_boundary",
     "sp", "cc", "cckd", "rkd_distance", "rkd_angle", "darkrank", "irg", "lsp",
-    "vid", "crd", "mimkd", "pkt",
+    "vid", "crd", "mimkd", "info_nce", "pkt",
     "rd", "rrd", "rrd_items", "cd", "cd_items", "de",
     "bounded_regression", "attentive_imitation", "outlier_rejection", "gaussian", "gaussian_nll", "gaussian_kl",
     "supervised_contrastive", "cosine", "cosine_relations",
-    "Regressor", "VID", "CRD", "MIMKD", "Paraphraser", "Translator", "Experts", "Reduction",
+    "Regressor", "VID", "CRD", "MIMKD", "GCRD", "HKD", "Paraphraser", "Translator", "Experts", "Reduction",
 ]  # fmt: skip

@@ -3,18 +3,19 @@
 >>> vid(torch.rand(8, 64), torch.rand(8, 64), torch.full((64,), 5.0))
 tensor(...)
 
-`fedkd.losses.VID`, `fedkd.losses.CRD` and `fedkd.losses.MIMKD` are modules that hold what these losses learn: variances, embeddings, memories,
-critics.
+`fedkd.losses.VID`, `CRD`, `MIMKD`, `GCRD` and `HKD` are modules that hold what these losses learn: variances, embeddings, memories, critics, graph
+convolutions.
 """
 
 import math
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from fedkd.losses.reductions import Reduction, nonzero, reduce
+from fedkd.losses.embeddings import partners
+from fedkd.losses.reductions import Reduction, nonzero, reduce, unit
 
 
 def vid(
@@ -121,6 +122,38 @@ def mimkd(
     together = cost.diagonal()
     apart = torch.where(one[:, :, 0], 0.0, cost).sum(dim=1) / (batch - 1)
     return reduce(together + apart, reduction)
+
+
+def info_nce(
+    student: Float[Tensor, "batch width"],
+    teacher: Float[Tensor, "batch width"],
+    labels: Int[Tensor, " batch"] | None = None,
+    *,
+    temperature: float = 0.075,
+    reduction: Reduction = "mean",
+) -> Float[Tensor, "*batch"]:
+    """InfoNCE: each embedding of the student must tell the teacher's of its own sample from those of the other samples.
+
+        L_i = -log [ exp(s_i . t_i / T) / sum_j exp(s_i . t_j / T) ]
+
+    s and t are the embeddings at length 1; j runs over i and the samples that it is told from. Without any the loss is 0; where all
+    embeddings are alike it is the logarithm of their number.
+
+    Args:
+        student: embeddings of any length.
+        teacher: embeddings of the same width; they have a gradient, since the teacher's embedding is learned too.
+        labels: samples of one label are not told from each other; without them all are.
+        temperature: T > 0.
+        reduction: mean over the batch, sum, or one value a sample.
+
+    Source: van den Oord, Li & Vinyals, "Representation Learning with Contrastive Predictive Coding" (2018), equation 4, between two
+    networks as in Joshi et al., "On Representation Knowledge Distillation for Graph Neural Networks" (IEEE TNNLS 2022).
+    """
+    scores = unit(student) @ unit(teacher).mT / temperature
+    own = scores.diagonal()
+    if labels is not None:
+        scores = scores.masked_fill(partners(labels), torch.finfo(scores.dtype).min)
+    return reduce(scores.logsumexp(dim=1) - own, reduction)
 
 
 def pkt(

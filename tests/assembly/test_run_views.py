@@ -54,6 +54,12 @@ def test_a_carried_student_may_see_less_than_the_clients_do(tmp_path: Path) -> N
     assert result.summary["payload_up"] == 4 * 2 * (6 * 10 + 10)
 
 
+def test_a_graph_network_teaches_a_smaller_one_which_nodes_to_tell_apart(tmp_path: Path) -> None:
+    result = fedkd.run(*QUICK, "method=g_crd", "method.distiller.fit.epochs=3", output=tmp_path / "run")
+    assert result.summary["failures"] == 0
+    assert result.final["student/test/accuracy"] > 0.1
+
+
 @pytest.mark.parametrize("engine", ["vectorised", "sequential"])
 def test_a_graph_network_teaches_an_mlp_by_the_graph(engine: str, tmp_path: Path) -> None:
     result = fedkd.run(
@@ -83,8 +89,9 @@ def test_nodes_are_dealt_to_clients_that_train_graph_networks(method: str, tmp_p
         assert finals[0][key] == pytest.approx(finals[1][key], rel=1e-3)
 
 
-def test_relations_between_samples_are_learned(tmp_path: Path) -> None:
-    result = fedkd.run(*QUICK, "method=irg", "data.samples=200", output=tmp_path / "run")
+@pytest.mark.parametrize("method", ["irg", "hkd"])
+def test_relations_between_samples_are_learned(method: str, tmp_path: Path) -> None:
+    result = fedkd.run(*QUICK, f"method={method}", "data.samples=200", output=tmp_path / "run")
     assert result.final["student/test/accuracy"] is not None
 
 
@@ -96,6 +103,8 @@ def test_relations_between_samples_are_learned(tmp_path: Path) -> None:
         (("method=fedmd", *VIEWS, "model.models={pixels:{name:mlp,view:pixel},zernike:{name:mlp}}"), InvalidOption, r"^model\.models\.pixels\.view: got 'pixel'"),
         (("method=lsp", "method.distiller.terms=[{name:lsp,links:link}]"), InvalidOption, r"terms\.0=lsp\.links: got 'link'|terms\.0\.links: got 'link'"),
         (("method=fedmd", "method.client.terms=[{name:lsp,links:image}]"), IllegalCombination, "neither inputs nor true targets"),
+        (("method=hkd", "proxy.labelled=false", "method.distiller.terms=[{name:hkd,labels:proxy}]"), IllegalCombination, r"terms\.0=hkd learns from true targets"),
+        (("method=hkd", "data=diabetes", "method.fusion=mean_logits", "method.distiller.terms=[hkd]"), IllegalCombination, "hkd is about classes"),
         (("method=fedavg", "model=sign"), InvalidOption, r"^model\.view: got 'neighbourhood'"),
         (("method=kd", "proxy.shuffled_views=true"), IllegalCombination, "one view"),
     ],

@@ -30,6 +30,7 @@ from fedkd.losses import (
     gaussian_kl,
     gaussian_nll,
     hint,
+    info_nce,
     irg,
     jsd,
     kd,
@@ -169,6 +170,7 @@ CASES = {
     "vid": Case(_vid, GS, GT, 0.9063831881, same=False),
     "crd": Case(_crd, FS, FT, same=False),
     "mimkd": Case(_mimkd, FS, FT, same=False),
+    "info_nce": Case(info_nce, FS, FT, 14.2323392407, same=False),
     "pkt": Case(pkt, FS, FT, 0.0844378312),
     "rd": Case(_with(rd, top=3), ZS, ZT, same=False),
     "rrd": Case(rrd, ZS[:, :3], ZT[:, :3], 20.9094109406 / 4, same=False),
@@ -214,7 +216,7 @@ def test_a_teacher_receives_no_gradient_and_a_student_does(
     assert student.grad is not None
     assert student.grad.abs().sum() > 0
     # The second argument of these is not what a frozen teacher says: an embedding that is learned, the student's own scores.
-    learned_too = request.node.callspec.id in {"crd", "rrd"}
+    learned_too = request.node.callspec.id in {"crd", "info_nce", "rrd"}
     assert (teacher.grad is not None) == learned_too
 
 

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from fedkd.losses import crd, mimkd, vid
+from fedkd.losses import crd, info_nce, mimkd, vid
 from fedkd.losses.information import log_z, scores
 
 
@@ -91,3 +91,32 @@ def test_mimkd_of_no_pair_of_two_samples_is_nothing_and_extreme_scores_stay_fini
     assert value.item() == pytest.approx(1e30)
     assert extreme.grad is not None
     assert extreme.grad.isfinite().all()
+
+
+def test_info_nce_is_minus_the_logarithm_of_the_own_share() -> None:
+    student = torch.tensor([[2.0, 0.0], [0.0, 3.0]], dtype=torch.float64)
+    teacher = torch.tensor([[1.0, 0.0], [0.6, 0.8]], dtype=torch.float64)
+    each = info_nce(student, teacher, temperature=0.5, reduction="none")
+    first = math.log(math.exp(1.0 / 0.5) + math.exp(0.6 / 0.5)) - 1.0 / 0.5
+    second = math.log(math.exp(0.0) + math.exp(0.8 / 0.5)) - 0.8 / 0.5
+    assert each.tolist() == pytest.approx([first, second], abs=1e-12)
+
+
+def test_info_nce_is_least_where_each_sample_stands_by_its_own() -> None:
+    teacher = torch.randn(6, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    least = info_nce(teacher, teacher)
+    assert least < math.log(6) < info_nce(teacher.roll(1, dims=0), teacher)
+    order = torch.tensor([3, 0, 5, 1, 4, 2])
+    assert torch.allclose(info_nce(teacher[order], teacher[order]), least)
+    nothing = torch.zeros_like(teacher)
+    assert float(info_nce(nothing, nothing)) == pytest.approx(math.log(6))
+
+
+def test_info_nce_tells_no_samples_of_one_label_apart() -> None:
+    drawn = torch.Generator().manual_seed(0)
+    student, teacher = (torch.randn(3, 4, generator=drawn, dtype=torch.float64) for _ in range(2))
+    each = info_nce(student, teacher, torch.tensor([5, 7, 5]), reduction="none")
+    pairs = [info_nce(student[[i, 1]], teacher[[i, 1]], reduction="none")[0] for i in (0, 2)]
+    whole = info_nce(student, teacher, reduction="none")
+    assert each.tolist() == pytest.approx([float(pairs[0]), float(whole[1]), float(pairs[1])])
+    assert info_nce(student, teacher, torch.zeros(3, dtype=torch.int64)) == 0

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from fedkd.foundation.errors import InvalidOption
-from fedkd.losses import cc, cckd, darkrank, pkt, rkd_angle, rkd_distance, sp
+from fedkd.losses import cc, cckd, cosine_relations, darkrank, pkt, rkd_angle, rkd_distance, sp
 
 
 def features(width: int = 6, seed: int = 0, batch: int = 7) -> Tensor:
@@ -208,3 +208,12 @@ def test_darkrank_of_samples_in_one_place_counts_all_orders_alike_and_has_a_grad
 def test_lists_that_darkrank_cannot_go_through_are_refused(form: str, length: int, allowed: str) -> None:
     with pytest.raises(InvalidOption, match=f"length: got {length}, allowed is {allowed}"):
         darkrank(features(), features(), form=form, length=length)  # type: ignore[arg-type]
+
+
+def test_cckd_of_first_order_is_the_global_structure_preserving_loss_with_the_cosine_kernel() -> None:
+    """Joshi et al. (2022): the mean squared error of all cosines. Here it is cckd with gamma = 1/2 and the weight e^2."""
+    student, teacher = features(), features(width=4, seed=1)
+    cosines = [x / x.norm(dim=1, keepdim=True) for x in (student, teacher)]
+    error = (cosines[0] @ cosines[0].T - cosines[1] @ cosines[1].T).square().mean()
+    assert torch.allclose(math.e**2 * cckd(student, teacher, gamma=0.5, order=1), error)
+    assert torch.allclose(cosine_relations(student, teacher) * 6 / 7, error)
