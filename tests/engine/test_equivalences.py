@@ -1,10 +1,12 @@
 """Clients whose training must be another one's, bit for bit, and networks that begin alike or each on its own."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+import pytest
 import torch
-from flwr.app import ConfigRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 from torch import Tensor
 
 from fedkd.clients.codistillation import CoDistillation
@@ -12,10 +14,13 @@ from fedkd.clients.fd import FD
 from fedkd.clients.fedprox import FedProx
 from fedkd.clients.isolated import Isolated
 from fedkd.clients.supervised import Supervised
+from fedkd.data.federated import FederatedData
 from fedkd.engine import ClientSide, train
 from fedkd.knowledge import Package, from_records, to_records
 from fedkd.knowledge.codecs.float32 import Float32
+from fedkd.knowledge.kinds.logits import Logits
 from fedkd.knowledge.kinds.weights import Weights
+from fedkd.models.base import predict
 from fedkd.models.lenet import LeNet
 from fedkd.models.mlp import MLP
 from fedkd.runtime.flower_internals import deserialise, serialise
@@ -68,3 +73,18 @@ def test_networks_that_start_alike_or_each_on_its_own(client_side: Maker) -> Non
     assert same(alike.network(2).state_dict(), alike.network(3).state_dict())
     assert not same(apart.network(0).state_dict(), apart.network(1).state_dict())
     assert same(apart.network(1).state_dict(), apart.network(1).state_dict())
+
+
+@pytest.mark.parametrize("as_flower_sends", [True, False])
+def test_received_weights_are_where_training_starts(
+    client_side: Maker, digits: FederatedData, as_flower_sends: bool
+) -> None:
+    still = client_side(Supervised(fit=Fit(epochs=0)), kind=Weights())
+    sent = {name: weight + 1 for name, weight in still.network(0).state_dict().items()}
+    record = {"arrays" if as_flower_sends else "weights": ArrayRecord(sent)}
+    assert same(weights_in(train(still, 0, message(**record), RecordDict())), sent)
+    outputs = train(replace(still, kind=Logits()), 0, message(**record), RecordDict())
+    network = still.network(0)
+    network.load_state_dict(sent)
+    assert digits.proxy is not None
+    assert torch.allclose(from_records(outputs).values, predict(network, digits.proxy.inputs))

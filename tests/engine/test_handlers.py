@@ -173,21 +173,6 @@ def test_a_strategy_that_keeps_its_network_goes_on_from_it_and_the_others_start_
         assert same(dict(side.crossing(stored(state))), weights_in(again))
 
 
-@pytest.mark.parametrize("as_flower_sends", [True, False])
-def test_received_weights_are_where_training_starts(
-    client_side: Maker, digits: FederatedData, as_flower_sends: bool
-) -> None:
-    still = client_side(Supervised(fit=Fit(epochs=0)), kind=Weights())
-    sent = {name: weight + 1 for name, weight in still.network(0).state_dict().items()}
-    record = {"arrays" if as_flower_sends else "weights": ArrayRecord(sent)}
-    assert same(weights_in(train(still, 0, message(**record), RecordDict())), sent)
-    outputs = train(replace(still, kind=Logits()), 0, message(**record), RecordDict())
-    network = still.network(0)
-    network.load_state_dict(sent)
-    assert digits.proxy is not None
-    assert torch.allclose(from_records(outputs).values, predict(network, digits.proxy.inputs))
-
-
 def test_each_round_has_an_order_of_batches_of_its_own(client_side: Maker) -> None:
     side = client_side(Supervised(fit=FIT), kind=Weights())
     first, second = (train(side, 1, message(number), RecordDict()) for number in (1, 2))
