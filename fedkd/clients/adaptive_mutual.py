@@ -38,9 +38,8 @@ class AdaptiveMutual(ClientStrategy):
     persistent: ClassVar[bool] = True
     carries_student: ClassVar[bool] = True
     aligns_features: ClassVar[bool] = True
-    needs_classes: ClassVar[bool] = (
-        True  # a likelihood of numbers may be negative, and so might the sum that divides
-    )
+    # A likelihood of numbers may be negative, and so might the sum that divides.
+    needs_classes: ClassVar[bool] = True
 
     def train_loss(self, step: Step) -> Float[Tensor, ""]:
         """Return `L_t + L_s`; their MSE is one and the same number, which stands once, as each network is to follow its gradient once."""
