@@ -8,7 +8,7 @@ from torch import Tensor
 
 from fedkd.clients import Step
 from fedkd.clients.adaptive_mutual import AdaptiveMutual
-from fedkd.models._beside import Aligned, carried_by
+from fedkd.models._beside import CARRIED, Aligned, part_of
 from fedkd.models.base import Outputs, Signature, observe
 from fedkd.models.logistic import Logistic
 from fedkd.models.mlp import MLP
@@ -95,6 +95,6 @@ def test_features_of_the_shared_network_are_mapped_to_the_width_of_the_own_one()
     inner = observe(network.carried, inputs).features
     torch.testing.assert_close(said.carried_features, inner @ weights["map.weight"].T)
     # What crosses is the shared network alone, whatever architecture the client's own has.
-    assert carried_by(weights).keys() == MLP(hidden=(4,)).build(signature).state_dict().keys()
+    assert part_of(weights, CARRIED).keys() == MLP(hidden=(4,)).build(signature).state_dict().keys()
     other = Aligned(own=Logistic(), carried=MLP(hidden=(4,))).network((6,), 3)
     assert other(inputs["sample"]).carried_features.shape == (5, 6)

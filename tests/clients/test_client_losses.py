@@ -156,9 +156,11 @@ def test_co_distillation_pretrains_once_and_digests_when_there_is_a_consensus(
 def test_only_some_clients_keep_their_network_and_start_from_weights_of_their_own() -> None:
     found = {name: CLIENTS.find(name, key="client") for name in CLIENTS.names()}
     assert [name for name, cls in found.items() if cls.persistent] == [
+        "adaptive_mutual",
         "adversarial",
         "codistillation",
         "fd",
+        "fedgkt",
         "fedproto",
         "fml",
         "isolated",
