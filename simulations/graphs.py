@@ -223,7 +223,7 @@ def _picture(panels: Mapping[str, Mapping[str, Interval]]) -> Figure:
             ends = [[mean - 100 * gain.low], [100 * gain.high - mean]]
             axes.errorbar([mean], [place], xerr=ends, fmt="o", capsize=3, color="C0")
         axes.set_yticks(range(len(own)), list(own))
-        axes.invert_yaxis()
+        axes.set_ylim(len(own) - 0.5, -0.5)
         axes.set_title(title, fontsize=10)
         axes.grid(visible=True, alpha=0.3)
     sides[-1].set_xlabel("difference in accuracy, points")
