@@ -143,6 +143,7 @@ class ClientStrategy(Part, ABC):
 
     needs_proxy: ClassVar[bool] = False
     """Whether it looks at proxy samples, whatever the server does with them."""
+
     aligns_features: ClassVar[bool] = False
     """Whether a linear map from the carried network's features to the client's own is trained beside them (`Outputs.carried_features`)."""
 

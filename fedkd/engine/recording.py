@@ -25,7 +25,7 @@ from fedkd.engine.gradients import Batches, ClientLoss, Tensors
 _LOG = logging.getLogger(__name__)
 
 _PATIENCE = 2
-"""Steps of a form that are run as they are: to record one takes as long as a few of them."""
+"""Steps of a form that are run as they are, since recording one takes time itself and many forms never come again."""
 
 _MOST = 128
 """Forms that a process remembers."""
@@ -108,7 +108,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """Say that the compiler, whose import takes a second, need not be told to keep away: it never sees this."""
+        """Say that the compiler, whose import takes long, need not be told to keep away: it never sees this."""
         return False
 
     def __torch_dispatch__(

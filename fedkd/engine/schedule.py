@@ -66,11 +66,6 @@ class Schedule:
             last[clients, begun:total] = counts[clients[0], begun:total].float()
         return cls(plan, rows, counts, last, torch.tensor(steps, dtype=torch.long))
 
-    @property
-    def length(self) -> int:
-        """Steps of the client that makes most."""
-        return self.counts.shape[1]
-
     @functools.cached_property
     def active(self) -> list[int]:
         """How many clients, from the first one on, still train at each step."""

@@ -115,6 +115,22 @@ class Federated(Strategy):
         content = RecordDict({**records, "config": options})
         return self.messages(dict.fromkeys(self.participants(server_round, grid), content), MessageType.TRAIN)
 
+    def tell_each(
+        self,
+        server_round: int,
+        config: ConfigRecord,
+        grid: Grid,
+        own: Callable[[int], Mapping[str, ArrayRecord | ConfigRecord]],
+    ) -> list[Message]:
+        """Return train messages with records of its own for every participant of the round."""
+        self.failures = []
+        options = ConfigRecord({**config, "server-round": server_round})
+        contents = {
+            client: RecordDict({**own(client), "config": options})
+            for client in self.participants(server_round, grid)
+        }
+        return self.messages(contents, MessageType.TRAIN)
+
     def sift(self, replies: Iterable[Message], read: Callable[[Message], Said]) -> Iterator[Answer[Said]]:
         """Yield the usable replies as they come; the others are named in `failures`, which is sorted by client.
 

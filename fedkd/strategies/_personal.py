@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -65,19 +65,14 @@ class Personal(Federated):
     ) -> Iterable[Message]:
         """Send each client its consensus of the last round, and ask about this round's proxy samples."""
         del arrays
-        self.failures = []
-        options = ConfigRecord({**config, "server-round": server_round})
         self._asked = self._draw(server_round)
         asked = ArrayRecord({"ids": Array(self.proxy.ids[self._asked].numpy())})
-        contents = {}
-        for client in self.participants(server_round, grid):
-            records: dict[str, ArrayRecord | ConfigRecord] = {"config": options}
-            if self.samples_per_round is not None:
-                records["ask"] = asked
-            if len(self._clients):
-                records |= to_records(self._for(client), self.codec)
-            contents[client] = RecordDict({**records})
-        return self.messages(contents, MessageType.TRAIN)
+
+        def own(client: int) -> Mapping[str, ArrayRecord | ConfigRecord]:
+            ask = {} if self.samples_per_round is None else {"ask": asked}
+            return {**ask, **(to_records(self._for(client), self.codec) if len(self._clients) else {})}
+
+        return self.tell_each(server_round, config, grid, own)
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]

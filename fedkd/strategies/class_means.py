@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -49,13 +49,12 @@ class FD(Federated):
     ) -> Iterable[Message]:
         """Send each client of the round its own mean over the others of the last round."""
         del arrays
-        self.failures = []
-        options = ConfigRecord({**config, "server-round": server_round})
-        contents, values, counts = {}, self._values(), self._counts()
-        for client in self.participants(server_round, grid):
-            records = to_records(self._for(client, values, counts), self.codec) if self._said else {}
-            contents[client] = RecordDict({**records, "config": options})
-        return self.messages(contents, MessageType.TRAIN)
+        values, counts = self._values(), self._counts()
+
+        def own(client: int) -> Mapping[str, ArrayRecord | ConfigRecord]:
+            return to_records(self._for(client, values, counts), self.codec) if self._said else {}
+
+        return self.tell_each(server_round, config, grid, own)
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]

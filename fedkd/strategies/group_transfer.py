@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from torch import Tensor, nn
 
@@ -75,13 +75,11 @@ class FedGKT(Federated):
     ) -> Iterable[Message]:
         """Send each client of the round what the server says about its samples, once it has learned from them."""
         del arrays
-        self.failures = []
-        options = ConfigRecord({**config, "server-round": server_round})
-        contents = {}
-        for client in self.participants(server_round, grid):
-            told = to_records(self._told[client], self.codec) if client in self._told else {}
-            contents[client] = RecordDict({**told, "config": options})
-        return self.messages(contents, MessageType.TRAIN)
+
+        def own(client: int) -> Mapping[str, ArrayRecord | ConfigRecord]:
+            return to_records(self._told[client], self.codec) if client in self._told else {}
+
+        return self.tell_each(server_round, config, grid, own)
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
