@@ -1,12 +1,41 @@
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
 
 import pytest
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from fedkd.engine import vectorised
 from fedkd.engine.gradients import Batches, ClientLoss, Tensors
 from fedkd.engine.recording import played
+from fedkd.models.base import Model
+
+
+class Dropping(nn.Module):
+    """A network with dropout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(64, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(F.dropout(x.flatten(1), 0.3, training=self.training))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Droppingly(Model):
+    """A recipe for the network with dropout."""
+
+    def network(self, shape: tuple[int, ...], num_outputs: int) -> nn.Module:
+        del shape, num_outputs
+        return Dropping()
+
+
+@pytest.fixture
+def droppingly() -> Model:
+    return Droppingly()
 
 
 @pytest.fixture(autouse=True)
@@ -24,11 +53,14 @@ def nothing_falls_back(request: pytest.FixtureRequest, caplog: pytest.LogCapture
 
 @pytest.fixture(autouse=True)
 def recordings_are_exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compare every step that is played from a recording with the step as it is, to the bit, whatever is tested here."""
+    """Compare steps that are played from a recording with the steps as they are, to the bit, whatever is tested here: the first six of each form."""
+    seen: Counter[Hashable] = Counter()
 
     def checked(loss: ClientLoss, given: Batches, *, compiles: bool = False) -> tuple[Tensors, Tensor]:
         gradients, losses = played(loss, given, compiles=compiles)
-        if compiles:
+        form = (loss, given.form())
+        seen[form] += 1
+        if compiles or seen[form] > 6:
             return gradients, losses
         plain, plain_losses = loss.gradients(given)
         assert gradients.keys() == plain.keys()

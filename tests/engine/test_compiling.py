@@ -1,15 +1,14 @@
 """Compiled steps against the same steps as they are, and against what a process has compiled before."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from flwr.app import ConfigRecord, RecordDict
-from torch import Tensor, nn
+from torch import Tensor
 
 from fedkd.clients import ClientStrategy
 from fedkd.clients.codistillation import CoDistillation
@@ -106,32 +105,10 @@ def test_bits_do_not_depend_on_what_a_process_has_compiled_before(
         assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
 
 
-class Dropping(nn.Module):
-    """A network with dropout."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.head = nn.Linear(64, 10)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(F.dropout(x.flatten(1), 0.3, training=self.training))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Droppingly(Model):
-    """A recipe for the network with dropout."""
-
-    def network(self, shape: tuple[int, ...], num_outputs: int) -> nn.Module:
-        del shape, num_outputs
-        return Dropping()
-
-
 def test_dropout_is_drawn_per_client_in_compiled_steps_too(
-    client_side: Maker, unequal: FederatedData
+    client_side: Maker, unequal: FederatedData, droppingly: Model
 ) -> None:
-    side = client_side(
-        Supervised(fit=PLAN), data=unequal, kind=Weights(), models=(Droppingly(),) * len(SIZES)
-    )
+    side = client_side(Supervised(fit=PLAN), data=unequal, kind=Weights(), models=(droppingly,) * len(SIZES))
     plain = weights(side, [3, 4, 5, 2], Vectorised())
     assert_same(weights(side, [3, 4, 5, 2], Vectorised(compile=True)), plain)
 

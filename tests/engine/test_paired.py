@@ -1,13 +1,12 @@
 """Clients whose own samples come with proxy samples, and who train a discriminator beside their network."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 import torch
-import torch.nn.functional as F
 from flwr.app import ArrayRecord, ConfigRecord, RecordDict
-from torch import Tensor, nn
+from torch import Tensor
 
 from fedkd.clients import ClientStrategy
 from fedkd.clients.adversarial import Adversarial
@@ -69,32 +68,12 @@ def test_without_weight_clients_are_teachers_bit_for_bit_whoever_watches(
     assert not same(trained(STRONG), teachers)
 
 
-class Dropping(nn.Module):
-    """A network with dropout."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.head = nn.Linear(64, 10)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(F.dropout(x.flatten(1), 0.3, training=self.training))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Droppingly(Model):
-    """A recipe for the network with dropout."""
-
-    def network(self, shape: tuple[int, ...], num_outputs: int) -> nn.Module:
-        del shape, num_outputs
-        return Dropping()
-
-
 @pytest.mark.parametrize("space", ["answers", "features"])
 def test_what_dropout_leaves_out_of_public_samples_is_a_clients_own_in_both_engines(
-    client_side: Maker, space: str
+    client_side: Maker, space: str, droppingly: Model
 ) -> None:
     strategy = replace(STRONG, space=space)
-    side = client_side(strategy, kind=Weights(), models=(Droppingly(),) * 4)
+    side = client_side(strategy, kind=Weights(), models=(droppingly,) * 4)
     for one, other in zip(after(side, together=False), after(side, together=True), strict=True):
         for name, weight in one.items():
             torch.testing.assert_close(weight, other[name], rtol=1e-4, atol=1e-5)

@@ -1,6 +1,7 @@
 """The server of DENSE: its losses by hand, who receives a gradient, and rounds."""
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -48,16 +49,9 @@ def test_only_samples_of_which_both_name_other_classes_disagree_and_all_are_coun
     assert float(disagreement(2 * SURE, SURE)) == 0.0 < float(divergence(2 * SURE, SURE))
 
 
-class Linear(nn.Module):
+def linear() -> nn.Module:
     """A linear network of three inputs and three classes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.head = nn.Linear(3, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        said: Tensor = self.head(x)
-        return said
+    return nn.Sequential(OrderedDict(head=nn.Linear(3, 3)))
 
 
 class Deep(nn.Module):
@@ -90,7 +84,7 @@ def deep(numbers: list[float], mean: float = 0.0, variance: float = 1.0) -> dict
 def test_the_ensemble_says_the_mean_of_the_logits_and_what_is_unusual_for_batchnorm() -> None:
     made = torch.tensor([[1.0, 0.0, 0.0], [3.0, 0.0, 0.0]])  # means 2, 0, 0; variances 1, 0, 0
     teachers = [
-        (Linear().eval(), diagonal([3.0, 1.0, 1.0])),
+        (linear().eval(), diagonal([3.0, 1.0, 1.0])),
         (Deep().eval(), deep([2.0, 1.0, 1.0], mean=1.0, variance=1.0)),
     ]
     said, unusual = ensemble(teachers, made)
@@ -104,7 +98,7 @@ def test_the_ensemble_says_the_mean_of_the_logits_and_what_is_unusual_for_batchn
 
 def test_probabilities_can_be_averaged_in_place_of_logits() -> None:
     made = torch.tensor([[1.0, 0.0, 0.0]])
-    teachers = [(Linear().eval(), diagonal([number, 0.0, 0.0])) for number in (LOG3, -50.0)]
+    teachers = [(linear().eval(), diagonal([number, 0.0, 0.0])) for number in (LOG3, -50.0)]
     # softmax of (log 3, 0, 0) is (3/5, 1/5, 1/5), of (-50, 0, 0) it is (0, 1/2, 1/2).
     said = ensemble(teachers, made, "probabilities")[0]
     torch.testing.assert_close(said.exp(), torch.tensor([[0.3, 0.35, 0.35]]))
@@ -136,8 +130,8 @@ def server(**changed: Any) -> DENSE:
         generator = SampleGenerator((3,), classes=3, noise=4, hidden=16, values="unit")
     usual = {"batches": 5, "optimizer": Optimizer(name="adam", lr=0.01), "student": Optimizer(lr=0.5)}
     return DENSE(
-        student=Linear(),
-        networks={"linear": Linear(), "deep": Deep()},
+        student=linear(),
+        networks={"linear": linear(), "deep": Deep()},
         generator=generator,
         classes=3,
         architecture_of={0: "linear", 1: "deep"},

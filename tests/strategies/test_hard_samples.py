@@ -1,6 +1,7 @@
 """The server of FedFTG: its losses by hand, the contest of generator and average, and rounds."""
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -70,16 +71,9 @@ def test_extreme_logits_give_finite_losses_and_gradients(measure: Any) -> None:
     assert bool(gradient.isfinite().all())
 
 
-class Linear(nn.Module):
+def linear() -> nn.Module:
     """A linear network of three inputs and three classes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.head = nn.Linear(3, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        said: Tensor = self.head(x)
-        return said
+    return nn.Sequential(OrderedDict(head=nn.Linear(3, 3)))
 
 
 def weights(diagonal: list[float]) -> dict[str, Tensor]:
@@ -97,7 +91,7 @@ def server(**changed: Any) -> FedFTG:
     with Streams(0).initialising("generator"):
         generator = SampleGenerator((3,), classes=3, noise=4, hidden=16, values="unit")
     options = HardSamples(**({"batches": 5, "student": Optimizer(lr=0.5)} | changed))
-    return FedFTG(student=Linear(), generator=generator, classes=3, options=options)
+    return FedFTG(student=linear(), generator=generator, classes=3, options=options)
 
 
 EXPERTS = {0: ([6.0, -6.0, 0.0], [8, 0, 0]), 1: ([-6.0, 6.0, 0.0], [0, 8, 0])}
