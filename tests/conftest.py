@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import functools
 import gc
 import os
 import random
@@ -12,7 +13,7 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 import beartype
@@ -62,6 +63,22 @@ def checked(function: Any) -> Any:
     return beartype.beartype(function)
 
 
+def without_shapes(function: Any) -> bool:
+    """Return whether no annotation of a plain function has a shape, or is a name in quotes, which may stand for one."""
+    if not isinstance(function, FunctionType):
+        return False
+    hints = function.__annotations__.values()
+    return not any(isinstance(hint, str) or "jaxtyping." in repr(hint) or "ForwardRef(" in repr(hint) for hint in hints)
+
+
+def jaxtyped(function: Any, *, typechecker: Any) -> Any:
+    """Compare shapes where there are any: that binds the arguments of every call, in Python, and checks them twice."""
+    if without_shapes(function):
+        return typechecker(function)
+    return _jaxtyped(function, typechecker=typechecker)
+
+
+_jaxtyped, jaxtyping.jaxtyped = jaxtyping.jaxtyped, lambda **options: functools.partial(jaxtyped, **options)
 sys.modules["fedkd_tests"] = sys.modules[__name__]  # the hook takes a name that can be imported
 jaxtyping.install_import_hook([f"fedkd.{layer}" for layer in SHAPED], "fedkd_tests.checked")
 
@@ -87,8 +104,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (item.get_closest_marker("xdist_group") is None, -sizes[item.path]))
 
 
-def pytest_collection_finish() -> None:
-    """Let the garbage collector pass over what has been imported by now: a million objects, in hundreds of runs."""
+@pytest.fixture(scope="session", autouse=True)
+def _old_objects_frozen() -> Iterator[None]:
+    """Let the garbage collector pass over what has been imported by now, in all of the session's runs."""
+    from fedkd.foundation.garbage import old_objects_frozen
+
+    with old_objects_frozen():
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _imports_frozen(_old_objects_frozen: None) -> None:
+    """Let it pass over what tests have imported since, too."""
     gc.collect()
     gc.freeze()
 

@@ -5,8 +5,6 @@ scopes, and a run folder that can be resumed after a crash at any byte.
 """
 
 import contextlib
-import ctypes
-import gc
 import time
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from flwr.serverapp import Grid
 from torch import Tensor, nn
 
 from fedkd.foundation.errors import RoundFailed
+from fedkd.foundation.garbage import old_objects_frozen
 from fedkd.foundation.run_folder import MetricRow, RunFolder, TimingRow, metric
 from fedkd.foundation.threads import threads
 from fedkd.foundation.watching import Watcher
@@ -92,7 +91,7 @@ class Runner:
         """
         progress = self._restore(grid)
         self.watcher.start(self.plan.rounds, self.plan.clients_per_round, max(progress.done, 0))
-        with threads(self.plan.threads), _nothing_old_collected():
+        with threads(self.plan.threads), old_objects_frozen():
             if progress.done < 0:
                 self._open(grid, progress)
             for current in range(progress.done + 1, self.plan.rounds + 1):
@@ -259,27 +258,3 @@ class Runner:
             grid.load_states({client: deserialise(data) for client, data in checkpoint.clients.items()})
         self.strategy.load_state(safetensors.torch.load(checkpoint.blobs["strategy"]))
         return Progress(deserialise(checkpoint.blobs["arrays"]).array_records["arrays"], checkpoint.round)
-
-
-@contextlib.contextmanager
-def _nothing_old_collected() -> Iterator[None]:
-    """Let the garbage collector look at what rounds make only: the modules and data of a process are a million objects.
-
-    Whoever has frozen the old objects of a process already keeps them frozen, when the run is over too.
-    """
-    gc.collect()
-    _give_back()
-    if gc.get_freeze_count():
-        yield
-        return
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-
-
-def _give_back() -> None:
-    """Give memory that is free back to the system: dealing data to very many clients leaves much of it, which glibc would keep."""
-    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library has no such call
-        ctypes.CDLL(None).malloc_trim(0)
