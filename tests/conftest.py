@@ -68,7 +68,9 @@ def without_shapes(function: Any) -> bool:
     if not isinstance(function, FunctionType):
         return False
     hints = function.__annotations__.values()
-    return not any(isinstance(hint, str) or "jaxtyping." in repr(hint) or "ForwardRef(" in repr(hint) for hint in hints)
+    return not any(
+        isinstance(hint, str) or "jaxtyping." in repr(hint) or "ForwardRef(" in repr(hint) for hint in hints
+    )
 
 
 def jaxtyped(function: Any, *, typechecker: Any) -> Any:

@@ -79,9 +79,14 @@ class Cluster:
         assert node.poll() is None, said.read_text()
 
     def node_at_work(self) -> Node:
-        """Return a node that has a worker of ours, not the head."""
-        busy = {os.getpgid(pid) for pid in self._find(MARK, str(os.getpid())) if is_worker(pid)}
-        return next(node for node in self._nodes[1:] if node.pid in busy)
+        """Return a node that has a worker of ours, not the head, as soon as there is one: the first rounds may be the head's alone."""
+
+        def busy() -> list[Node]:
+            groups = {os.getpgid(pid) for pid in self._find(MARK, str(os.getpid())) if is_worker(pid)}
+            return [node for node in self._nodes[1:] if node.pid in groups]
+
+        await_(lambda: bool(busy()))
+        return busy()[0]
 
     def kill(self, node: Node) -> None:
         """Kill every process of a node at once: its raylet, and whatever works there."""

@@ -38,9 +38,9 @@ from fedkd.models.sign import SIGN
 from fedkd.training import Fit, Optimizer
 
 Maker = Callable[..., ClientSide]
-SIZES = (0, 1, 7, 1000, 33, 40)
+SIZES = (0, 1, 7, 1000, 65, 80)
 PLAN = Fit(
-    epochs=1, batch_size=32, optimizer=Optimizer(lr=0.05, momentum=0.9, nesterov=True, weight_decay=1e-3)
+    epochs=1, batch_size=64, optimizer=Optimizer(lr=0.05, momentum=0.9, nesterov=True, weight_decay=1e-3)
 )
 MODELS: dict[str, Model] = {
     "mlp": MLP(hidden=(16,)),
@@ -84,7 +84,7 @@ def fitting() -> list[tuple[str, str]]:
 
 
 def unequal(digits: FederatedData) -> FederatedData:
-    """Give six clients 0, 1, 7, 1000, 33 and 40 samples; a sample may be several clients'."""
+    """Give six clients 0, 1, 7, 1000, 65 and 80 samples; a sample may be several clients'."""
     rows = np.random.default_rng(0)
     some = [rows.integers(len(digits.train), size=size) for size in SIZES]
     return replace(digits, assignments=tuple(some), holdouts=tuple(rows[:3] for rows in some))
