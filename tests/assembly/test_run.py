@@ -57,12 +57,11 @@ def test_compiled_steps_give_the_same_bytes_in_actors_as_in_one_process(
 
 @under_flower
 @pytest.mark.usefixtures("nothing_left")
-@pytest.mark.parametrize("method", ["dsfl", "feddf"])
 def test_flowers_own_runtime_gives_the_bytes_of_inline(
-    method: str, small: tuple[str, ...], uninterrupted: Uninterrupted, outcome: Outcome, tmp_path: Path
+    small: tuple[str, ...], uninterrupted: Uninterrupted, outcome: Outcome, tmp_path: Path
 ) -> None:
     # Flower hands over one client at a time, so nothing is trained at once: the bytes are those of the sequential engine.
-    few = (f"method={method}", "rounds=2", "engine=sequential")
+    few = ("method=dsfl", "rounds=2", "engine=sequential")
     flower = fedkd.run(*small, *few, "runtime=flower", output=tmp_path / "flower")
     expected = uninterrupted(*few)
     assert outcome(flower.folder, clients=False) == outcome(expected, clients=False)
@@ -74,7 +73,7 @@ def test_flowers_own_runtime_gives_the_bytes_of_inline(
 def test_supernodes_that_are_processes_of_their_own_give_the_bytes_of_inline(
     small: tuple[str, ...], uninterrupted: Uninterrupted, outcome: Outcome, tmp_path: Path
 ) -> None:
-    few = ("method=fedmd", "rounds=1", "clients=2", "clients_per_round=2", "engine=sequential")
+    few = ("method=feddf", "rounds=1", "clients=2", "clients_per_round=2", "engine=sequential")
     experiment = Experiment.from_config(
         compose([*small, *few, "runtime=flower", f"output={tmp_path / 'nodes'}"])
     )
