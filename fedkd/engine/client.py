@@ -96,7 +96,7 @@ class ClientSide:
 
     def template(self, model: Model) -> nn.Module:
         """Return this process's network of an architecture; whoever uses it gives it weights first."""
-        key = identity(model)
+        key = self._named(model)
         if key not in self._templates:
             network = initial_network(model, self.data, self.streams).to(self.device)
             # The layout that training uses, from the start: else it would depend on what this process did before.
@@ -106,7 +106,7 @@ class ClientSide:
 
     def layout(self, model: Model) -> Layout:
         """Return the names and shapes of an architecture's weights."""
-        key = identity(model)
+        key = self._named(model)
         if key not in self._layouts:
             network = self.template(model)
             shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
@@ -117,19 +117,29 @@ class ClientSide:
         """Return the weights and buffers that a client's network begins with; not to be written to."""
         if self.strategy.own_initialisation:
             return self.network(client).state_dict()
-        key = identity(self.models[client])
+        key = self._named(self.models[client])
         if key not in self._initial:
             self._initial[key] = self.network(client).state_dict()
         return self._initial[key]
 
     def drops(self, model: Model) -> bool:
         """Return whether dropout is at work in networks of this architecture while they train."""
-        key = identity(model)
+        key = self._named(model)
         if key not in self._drops:
             network = self.template(model).train()
             some = self._some()
             self._drops[key] = bool(calls_in(lambda: run_network(network, some.inputs)))
         return self._drops[key]
+
+    def _named(self, model: Model) -> str:
+        """Return the identity of an architecture; putting it together is asked for at every turn of a client."""
+        kept = self._names.get(id(model))
+        if kept is None:
+            kept = self._names[id(model)] = (
+                model,
+                identity(model),
+            )  # kept with the model, so that its id stays its own
+        return kept[1]
 
     def _some(self) -> Samples:
         """Return two samples, to find out what a network does with them."""
@@ -159,6 +169,10 @@ class ClientSide:
     def proxy_here(self) -> Samples:
         """The proxy set, which lies where clients train once for this process."""
         return self.resident(self.proxy())
+
+    @functools.cached_property
+    def _names(self) -> dict[int, tuple[Model, str]]:
+        return {}
 
     @functools.cached_property
     def _templates(self) -> dict[str, nn.Module]:

@@ -21,7 +21,7 @@ from fedkd.engine.stacked import predict_own, predict_stacked, stack
 from fedkd.engine.stages import Fitted, train_alone, train_group
 from fedkd.engine.vectorised import bears_vmap
 from fedkd.knowledge import Package, to_records
-from fedkd.knowledge.arrays import arrays_in
+from fedkd.knowledge.arrays import arrays_in, filled
 from fedkd.knowledge.copies import Copies, send
 from fedkd.models.base import Model
 
@@ -108,7 +108,8 @@ def _finish(side: ClientSide, one: Begun, fitted: Fitted) -> Outcome:
     if side.strategy.persistent or mail.options.get("keep", False):
         one.turn.state[MODEL] = encode(fitted.trained.state)
     size = len(side.data.assignments[one.client])
-    return RecordDict({**records, METRICS: MetricRecord({NUM_EXAMPLES: size, "train-loss": fitted.loss})})
+    records[METRICS] = filled(MetricRecord(), {NUM_EXAMPLES: size, "train-loss": fitted.loss})
+    return filled(RecordDict(), records)
 
 
 def _say(side: ClientSide, turn: Turn, package: Package) -> Mapping[str, ArrayRecord | ConfigRecord]:

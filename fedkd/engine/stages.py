@@ -1,5 +1,6 @@
 """Training clients through the stages of their round: one alone, or several at once."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -101,14 +102,14 @@ class _Answers:
     def of(self, place: int, one: Begun) -> Trained:
         """Return what can be read off one client."""
         state = {name: stack[place] for name, stack in self._stacks.items()}
-        alone = Trained.of(self._side, one.client, self._template, state, one.weights)
-        return replace(alone, answer=lambda ids: self._on_proxy(ids)[place])
+        answer = functools.partial(self._on_proxy, place)
+        return Trained.of(self._side, one.client, self._template, state, one.weights, answer)
 
-    def _on_proxy(self, ids: Int[Tensor, " n"]) -> Float[Tensor, "clients n ... outputs"]:
+    def _on_proxy(self, place: int, ids: Int[Tensor, " n"]) -> Float[Tensor, "n ... outputs"]:
         if self._ids is None or not (ids is self._ids or torch.equal(ids, self._ids)):
             samples = self._side.resident(self._side.proxy(ids))
             self._ids, self._said = ids, predict_stacked(self._template, self._stacks, samples.inputs).cpu()
-        return self._said
+        return self._said[place]
 
 
 def _generators(

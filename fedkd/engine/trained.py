@@ -1,5 +1,6 @@
 """A client after its training: what a kind of knowledge, a weighting or an evaluation may read off it."""
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -42,16 +43,15 @@ class Trained:
         network: nn.Module,
         state: Mapping[str, Tensor],
         began: Mapping[str, Tensor] | None = None,
+        answer: Callable[[Int[Tensor, " n"]], Float[Tensor, "n ... outputs"]] | None = None,
     ) -> "Trained":
-        """Return a client whose outputs are those of a network with these weights and buffers; it has not moved unless it is said from where."""
+        """Return a client whose outputs are those of a network with these weights and buffers; it has not moved unless it is said from where.
 
-        def own() -> nn.Module:
-            network.load_state_dict(state)
-            return network
-
-        def answer(ids: Int[Tensor, " n"]) -> Float[Tensor, "n ... outputs"]:
-            return predict(own(), side.resident(side.proxy(ids)).inputs).cpu()
-
+        The network takes them up once it is asked, unless there is another way to answer, as for a cohort at once.
+        """
+        # Not functions in here: their annotations would be put together for each client.
+        own = functools.partial(_loaded, network, state)
+        answer = answer or functools.partial(_answer, side, own)
         return cls(side, client, state, answer, own, state if began is None else began)
 
     def outputs(self, samples: Samples) -> Outputs:
@@ -112,3 +112,14 @@ class Trained:
     def task(self) -> Task:
         """What outputs mean."""
         return self.side.task
+
+
+def _loaded(network: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
+    network.load_state_dict(state)
+    return network
+
+
+def _answer(
+    side: ClientSide, own: Callable[[], nn.Module], ids: Int[Tensor, " n"]
+) -> Float[Tensor, "n ... outputs"]:
+    return predict(own(), side.resident(side.proxy(ids)).inputs).cpu()

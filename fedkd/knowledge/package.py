@@ -22,7 +22,7 @@ from torch import Tensor
 
 from fedkd.foundation.errors import InvalidOption
 from fedkd.foundation.parts import dump
-from fedkd.knowledge.arrays import arrays_in, numbers_of, record_of
+from fedkd.knowledge.arrays import arrays_in, filled, numbers_of, record_of
 from fedkd.knowledge.codecs import CODECS
 from fedkd.knowledge.codecs.base import Before, Codec
 
@@ -137,7 +137,7 @@ def to_records(
         encoded[_COUNTS] = package.counts.numpy()
     if package.targets is not None:
         encoded[_TARGETS] = package.targets.numpy()
-    return {ARRAYS: record_of(encoded), ABOUT: ConfigRecord({**about})}
+    return {ARRAYS: record_of(encoded), ABOUT: filled(ConfigRecord(), about)}
 
 
 def from_records(content: RecordDict, held: HeldOf | None = None) -> Package:

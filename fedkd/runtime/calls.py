@@ -8,6 +8,7 @@ from typing import Protocol
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 
+from fedkd.knowledge.arrays import filled
 from fedkd.runtime.cohort_app import CohortApp
 from fedkd.runtime.flower_internals import RUN_ID
 from fedkd.runtime.values import Value
@@ -76,7 +77,7 @@ def perform(
         return [_perform_one(app, call, num_clients, run_config) for call in calls]
     # Such an app promises to leave contents alone, and replaces whole records of a state.
     contexts = [
-        _context(call, RecordDict({**call.state.content()}), num_clients, run_config) for call in calls
+        _context(call, filled(RecordDict(), call.state.content()), num_clients, run_config) for call in calls
     ]
     outcomes = app.together(calls[0].kind, [call.content for call in calls], contexts)
     return [
