@@ -25,6 +25,11 @@ METHODS = {
         "method.client.weight",
         (0.1, 0.3, 1.0),
     ),
+    "KDCL, general": (
+        ["method=kdcl", "method.client.rule=general", *PEERS],
+        "method.client.weight",
+        (0.1, 0.3, 1.0),
+    ),
     "ONE": (["method=one", *BRANCHES], "method.client.weight", (0.1, 0.3, 1.0)),
     "PCL": (["method=pcl", "method.client.ramp=8", *COLLABORATING], "method.client.weight", (0.1, 0.3, 1.0)),
     "BYOT": (["method=byot", "method.client.hint=0", *EXITS], "method.client.alpha", (0.1, 0.3, 0.6)),

@@ -57,3 +57,22 @@ def fashion(clients: int, samples: int) -> list[str]:
 def fedavg(epochs: int) -> list[str]:
     """Return the overrides of FedAvg."""
     return ["method=fedavg", "proxy=none", f"method.client.fit={plan(epochs)}"]
+
+
+def lent(clients: int, per_round: int, rounds: int) -> list[str]:
+    """Return the overrides of a run on Ray whose data does not grow with its clients: they are lent samples of one small pool."""
+    return [
+        "data=digits",
+        "partition=iid",
+        "partition.holdout=0",
+        "partition.empty=replace",
+        "partition.minimum=32",
+        "model=mlp",
+        "model.hidden=[64]",
+        f"clients={clients}",
+        f"clients_per_round={per_round}",
+        f"rounds={rounds}",
+        f"evaluate_every={rounds}",
+        "runtime=ray",
+        "runtime.num_actors=2",
+    ]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from simulations.bench.processes import Broken
 from simulations.bench.processes import run as run_process
-from simulations.bench.settings import Settings, plan
+from simulations.bench.settings import Settings, lent, plan
 from simulations.bench.tables import Report, spread
 
 TITLE = "Memory of the process tree, 100 to 100,000 clients, 100 a round"
@@ -17,26 +17,10 @@ COMMAND = "import sys, fedkd; fedkd.run(*sys.argv[1:])"
 
 
 def work(clients: int, rounds: int, *, state: bool) -> list[str]:
-    """Return a config whose data does not grow with its clients: they are lent samples of one small pool."""
+    """Return a config of clients that keep a network each, or nothing."""
     method = "local" if state else "fedavg"
-    return [
-        f"method={method}",
-        "proxy=none",
-        f"method.client.fit={plan(1)}",
-        "data=digits",
-        "partition=iid",
-        "partition.holdout=0",
-        "partition.empty=replace",
-        "partition.minimum=32",
-        "model=mlp",
-        "model.hidden=[64]",
-        f"clients={clients}",
-        f"clients_per_round={min(clients, 100)}",
-        f"rounds={rounds}",
-        f"evaluate_every={rounds}",
-        "runtime=ray",
-        "runtime.num_actors=2",
-    ]
+    own = [f"method={method}", "proxy=none", f"method.client.fit={plan(1)}"]
+    return own + lent(clients, min(clients, 100), rounds)
 
 
 def run(settings: Settings) -> list[Report]:

@@ -10,7 +10,7 @@ import numpy as np
 from fedkd.foundation.run_folder import RunFolder
 from simulations.bench.processes import Broken
 from simulations.bench.processes import run as run_process
-from simulations.bench.settings import Settings, plan
+from simulations.bench.settings import Settings, lent, plan
 from simulations.bench.tables import Report, spread
 
 TITLE = "100,000 clients with state, 1,000 a round, 20 rounds of DS-FL"
@@ -18,7 +18,7 @@ COMMAND = "import sys, fedkd; fedkd.run(*sys.argv[1:])"
 
 
 def work(clients: int, cohort: int, rounds: int) -> list[str]:
-    """Return a config in which every client keeps its own MLP 64-64-10; they are lent samples of one small pool."""
+    """Return a config in which every client keeps its own MLP 64-64-10."""
     return [
         "method=dsfl",
         f"method.client.digest={plan(1)}",
@@ -26,19 +26,7 @@ def work(clients: int, cohort: int, rounds: int) -> list[str]:
         f"method.distiller.fit={plan(1)}",
         "proxy=heldout",
         "proxy.size=200",
-        "data=digits",
-        "partition=iid",
-        "partition.holdout=0",
-        "partition.empty=replace",
-        "partition.minimum=32",
-        "model=mlp",
-        "model.hidden=[64]",
-        f"clients={clients}",
-        f"clients_per_round={cohort}",
-        f"rounds={rounds}",
-        f"evaluate_every={rounds}",
-        "runtime=ray",
-        "runtime.num_actors=2",
+        *lent(clients, cohort, rounds),
     ]
 
 
