@@ -172,5 +172,5 @@ def federate(
         manifest=manifest(
             loaded.info, train, loaded.validation, loaded.test, drawn.samples, dealt, described(options)
         ),
-        shift=partition.shift(clients, streams),
+        shift=partition.change(clients, streams),
     )

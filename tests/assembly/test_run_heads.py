@@ -74,6 +74,19 @@ def test_a_student_of_masked_specialists_learns_every_task_and_without_masks_it_
     assert masked["student/test/loss"] < plain["student/test/loss"] - 0.05  # type: ignore[operator]
 
 
+def test_clients_that_know_one_task_each_of_data_of_their_own_make_one_network_that_knows_all(
+    tmp_path: Path,
+) -> None:
+    own = (*TINY[:1], "data.samples=500", "data.test_samples=400", "data.validation=0.005", *TINY[4:7], *MLP)
+    dealt = ("partition=iid", "partition.heads=[[0],[1],[2]]", "proxy=none", "rounds=6", "evaluate_every=6")
+    together, alone = (
+        fedkd.run(*own, *dealt, "method.client.fit.epochs=3", f"method={name}", output=tmp_path / name).final
+        for name in ("fedavg", "local")
+    )
+    gain = together["student/test/accuracy"] - alone["clients_mean/test/accuracy"]  # type: ignore[operator]
+    assert gain > 0.06
+
+
 def test_the_bytes_of_heads_are_known_beforehand(tmp_path: Path) -> None:
     options = (*TINY, *MLP, *PUBLIC, "method=fedmd", "method.weighting=label_counts", "method.distiller=null")
     estimate = estimate_of(Experiment.from_config(compose(list(options))))
@@ -95,6 +108,10 @@ def test_the_bytes_of_heads_are_known_beforehand(tmp_path: Path) -> None:
         (("method=feddf", "model=gru"), "model=gru reads symbols"),
         (("method=enhancement_tasks", "partition.heads=[[0],[4]]"), r"partition\.heads.*0 cut, 1 color"),
         (("method=feddf", "data=digits", "partition.heads=[[0]]"), "take data=diamonds_grades"),
+        (
+            ("method=fedavg", "partition=quantity", "partition.heads=[[7]]"),
+            r"partition\.heads.*0 cut, 1 color",
+        ),
     ],
 )
 def test_what_cannot_work_on_several_tasks_is_refused_in_one_line(

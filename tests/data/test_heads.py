@@ -29,8 +29,13 @@ def test_grades_are_those_of_the_table_and_everything_else_is_what_networks_see(
         assert np.unique(own.targets[:, head]).tolist() == list(range(len(names)))
 
 
-def test_a_client_knows_the_classes_of_its_heads_alone_in_what_it_holds_out_too() -> None:
-    data = federate(DATA, Shared(heads=((0,), (1, 2)), holdout=0.2), None, 3, Streams(0))
+@pytest.mark.parametrize(
+    "partition", [Shared(heads=((0,), (1, 2)), holdout=0.2), Iid(heads=((0,), (1, 2)), holdout=0.2)]
+)
+def test_a_client_knows_the_classes_of_its_heads_alone_in_what_it_holds_out_too(
+    partition: Partitioner,
+) -> None:
+    data = federate(DATA, partition, None, 3, Streams(0))
     for client, known in enumerate(([0], [1, 2], [0])):
         for positions, own in (
             (data.assignments[client], data.client_train(client)),

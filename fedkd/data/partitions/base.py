@@ -15,10 +15,11 @@ import numpy.typing as npt
 from fedkd.data.datasets.base import REGRESSIONS, DataInfo, DataSet, Indices
 from fedkd.data.partitions._repair import Pairs, borrow, move
 from fedkd.data.positions import Positions
+from fedkd.data.relabelling import Hiding
 from fedkd.data.samples import Samples
 from fedkd.data.shift import Change
 from fedkd.foundation.errors import IllegalCombination, InvalidOption
-from fedkd.foundation.options import Count, OpenFraction
+from fedkd.foundation.options import Count, Index, OpenFraction
 from fedkd.foundation.parts import Part
 from fedkd.foundation.seeding import Streams
 
@@ -53,6 +54,9 @@ class Partitioner(Part, ABC):
     empty: Literal["error", "allow", "replace"] = "error"
     "For clients short of the minimum. error: move samples from the richest, refuse if there are too few; allow: leave them as they are; replace: lend them samples of others, which then live in several clients."
 
+    heads: tuple[tuple[Index, ...], ...] = ()
+    "Heads of each client, where a sample has a class for each of several, and round again: `[[0],[1],[2]]` are specialists of one task each; empty is all for everyone."
+
     shares_samples: ClassVar[bool] = False
     """Whether a sample may be with several clients, without being lent."""
 
@@ -81,9 +85,16 @@ class Partitioner(Part, ABC):
         return targets.astype(np.int64) if classes else np.zeros(len(targets), dtype=np.int64)
 
     def shift(self, clients: int, streams: Streams) -> Change | None:
-        """Return what is done to the inputs or labels of each client, None for nothing."""
+        """Return what is done to the inputs or labels of each client, None for nothing; its heads are seen to elsewhere."""
         del clients, streams
         return None
+
+    def change(self, clients: int, streams: Streams) -> Change | None:
+        """Return all that is done to the samples of each client, None for nothing: the shift, then what it does not know is hidden."""
+        shift = self.shift(clients, streams)
+        if not self.heads:
+            return shift
+        return Hiding([self.heads[client % len(self.heads)] for client in range(clients)], shift)
 
     def check(self, data: DataSet, pool: int, clients: int) -> None:
         """Refuse what cannot work, before anything is loaded.
@@ -97,12 +108,24 @@ class Partitioner(Part, ABC):
             InvalidOption: more clients than the samples suffice for.
             IllegalCombination: the partitioner does not work on this kind of data.
         """
-        del data
+        self.check_heads(data)
         if self.empty == "error" and clients * self.minimum > pool:
             allowed = f"at most {pool // self.minimum} ({pool} samples of {self.minimum} or more a client); or set partition.empty=allow or =replace"
             raise InvalidOption("clients", clients, allowed)
         if self.minimum > pool:
             raise InvalidOption("partition.minimum", self.minimum, f"at most {pool}, the number of samples")
+
+    def check_heads(self, data: DataSet) -> None:
+        """Refuse heads that the data does not have, and clients without any."""
+        if self.heads and not data.heads:
+            raise IllegalCombination(
+                f"partition.heads is about several classifications of a sample, data={data.name()} is a {data.task}; "
+                "leave it out, or take data=diamonds_grades"
+            )
+        for some in self.heads:
+            if not some or max(some) >= len(data.heads):
+                names = ", ".join(f"{place} {name}" for place, name in enumerate(data.heads))
+                raise InvalidOption("partition.heads", list(some), f"at least one of {names} for each client")
 
     def assign(self, targets: npt.NDArray[Any], *, clients: int, streams: Streams) -> Dealt:
         """Deal a pool to clients; draws from the streams `partition` and `holdout`.

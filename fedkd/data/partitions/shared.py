@@ -10,7 +10,7 @@ import numpy as np
 
 from fedkd.data.datasets.base import REGRESSIONS, DataSet, Indices
 from fedkd.data.partitions.base import GroupPartitioner
-from fedkd.data.relabelling import Hiding, Relabelling, Wrong
+from fedkd.data.relabelling import Relabelling, Wrong
 from fedkd.data.shift import Change
 from fedkd.foundation.errors import IllegalCombination, InvalidOption
 from fedkd.foundation.options import Count, Index, OpenFraction, Share
@@ -25,8 +25,6 @@ class Shared(GroupPartitioner):
     "Share of a client's samples that it keeps for its own evaluation, rounded; none, since others train on them."
     classes: tuple[tuple[Index, ...], ...] = ()
     "Classes of each client, and round again for further clients: `[[0,1,2,3,4],[5,6,7,8,9]]`; empty is all for everyone."
-    heads: tuple[tuple[Index, ...], ...] = ()
-    "Heads of each client, where a sample has a class for each of several, and round again: `[[0],[1],[2]]` are specialists of one task each; empty is all for everyone."
     share: Share = 1.0
     "Share of the pool that clients see, the same part for all."
     per_class: Count | None = None
@@ -48,7 +46,12 @@ class Shared(GroupPartitioner):
             raise IllegalCombination(
                 "partition.per_class and partition.share both say how much clients see; leave one of them out"
             )
-        self._check_heads(data)
+        self.check_heads(data)
+        if data.heads and (self.classes or self.per_class is not None):
+            raise IllegalCombination(
+                f"partition.classes and partition.per_class are about one class a sample, data={data.name()} has several; "
+                "leave them out, or take partition.heads"
+            )
         for some in self.classes:
             if not some or max(some) >= known:
                 raise InvalidOption(
@@ -80,29 +83,10 @@ class Shared(GroupPartitioner):
         return np.where(sees, np.arange(clients)[:, None], -1)
 
     def shift(self, clients: int, streams: Streams) -> Change | None:
-        """Return the labels of each client, where some are wrong or unknown."""
+        """Return the labels of each client, where some are wrong."""
         shares = self.noise if isinstance(self.noise, tuple) else (self.noise,)
         wrong = [shares[client % len(shares)] for client in range(clients)]
-        change = Relabelling(self.wrong, wrong, streams) if self._noisy else None
-        if not self.heads:
-            return change
-        return Hiding([self.heads[client % len(self.heads)] for client in range(clients)], change)
-
-    def _check_heads(self, data: DataSet) -> None:
-        if self.heads and not data.heads:
-            raise IllegalCombination(
-                f"partition.heads is about several classifications of a sample, data={data.name()} is a {data.task}; "
-                "leave it out, or take data=diamonds_grades"
-            )
-        for some in self.heads:
-            if not some or max(some) >= len(data.heads):
-                names = ", ".join(f"{place} {name}" for place, name in enumerate(data.heads))
-                raise InvalidOption("partition.heads", list(some), f"at least one of {names} for each client")
-        if data.heads and (self.classes or self.per_class is not None):
-            raise IllegalCombination(
-                f"partition.classes and partition.per_class are about one class a sample, data={data.name()} has several; "
-                "leave them out, or take partition.heads"
-            )
+        return Relabelling(self.wrong, wrong, streams) if self._noisy else None
 
     @property
     def _noisy(self) -> bool:
