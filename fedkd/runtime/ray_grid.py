@@ -124,8 +124,7 @@ class RayGrid(LocalGrid):
         following = 0
         begun, halved = time.monotonic(), False
         while waiting or self._running:
-            while waiting and self._free:
-                self._send(self._free.popleft(), waiting.popleft(), contents)
+            self._hand_out(waiting, contents)
             left = math.inf
             if timeout is not None:
                 left = max(0.0, begun + timeout * (1.0 if halved else 0.5) - time.monotonic())
@@ -142,6 +141,8 @@ class RayGrid(LocalGrid):
                 begun += self._await_all()
             else:
                 finished |= self._give_up(waiting, f"no answer within {timeout:g} s")
+            # Before anybody looks at these results, which takes time: no worker is to wait for that.
+            self._hand_out(waiting, contents)
             while following in finished:
                 yield finished.pop(following)
                 following += 1
@@ -163,6 +164,11 @@ class RayGrid(LocalGrid):
         self._packs.count(kept)
         self._packs.forget(self._states[client])
         self._states[client] = kept
+
+    def _hand_out(self, waiting: deque[Parcel], contents: Contents) -> None:
+        """Send parcels to all workers that are free."""
+        while waiting and self._free:
+            self._send(self._free.popleft(), waiting.popleft(), contents)
 
     def _send(self, place: int, parcel: Parcel, contents: Contents) -> None:
         slips, packs = addressed(parcel, contents)
