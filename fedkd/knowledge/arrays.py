@@ -6,6 +6,7 @@
 """
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -93,6 +94,13 @@ def arrays_in(content: RecordDict, name: str) -> ArrayRecord | None:
 def numbers_of(array: Array) -> npt.NDArray[Any]:
     """Return the numbers of an array without copying them where that can be avoided; not to be written to."""
     return array.values if isinstance(array, LocalArray) else array.numpy()
+
+
+def size_of(array: Array) -> int:
+    """Return how many bytes the numbers of an array take."""
+    if isinstance(array, LocalArray):
+        return array.values.nbytes
+    return math.prod(array.shape) * np.dtype(array.dtype).itemsize
 
 
 def tensor_of(array: Array) -> Tensor:

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from fedkd.foundation.errors import InvalidOption
 from fedkd.foundation.parts import dump
-from fedkd.knowledge.arrays import arrays_in, filled, numbers_of, record_of
+from fedkd.knowledge.arrays import arrays_in, filled, numbers_of, record_of, size_of
 from fedkd.knowledge.codecs import CODECS
 from fedkd.knowledge.codecs.base import Before, Codec
 
@@ -194,7 +194,7 @@ def payload_of(content: RecordDict) -> int:
     """
     beside = {_IDS, _COUNTS} if isinstance(content.get(ABOUT), ConfigRecord) else set()
     return sum(
-        math.prod(array.shape) * np.dtype(array.dtype).itemsize
+        size_of(array)
         for name in (ARRAYS, WEIGHTS, EVIDENCE)
         for key, array in (arrays_in(content, name) or {}).items()
         if key not in beside

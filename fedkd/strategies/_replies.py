@@ -10,6 +10,7 @@ from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
 
 from fedkd.aggregation.weightings.base import Weighting
 from fedkd.knowledge import ARRAYS, BadPackage
+from fedkd.knowledge.arrays import numbers_of
 
 Shapes = Mapping[str, tuple[int, ...]]
 Numbers = list[int] | list[float]
@@ -61,8 +62,13 @@ def shapes_of(weights: ArrayRecord) -> Shapes:
     return {name: tuple(array.shape) for name, array in weights.items()}
 
 
-def read_weights(content: RecordDict, shapes: Shapes) -> dict[str, npt.NDArray[Any]]:
+def read_weights(content: RecordDict, shapes: Shapes, *, copied: bool = True) -> dict[str, npt.NDArray[Any]]:
     """Return the weights that a reply holds, decoded once.
+
+    Args:
+        content: of the reply.
+        shapes: of the weights that were sent out.
+        copied: whether they get memory of their own; else they are not to be written to.
 
     Raises:
         BadPackage: there are none, or they are not finite numbers of the form that was sent out.
@@ -78,7 +84,7 @@ def read_weights(content: RecordDict, shapes: Shapes) -> dict[str, npt.NDArray[A
         for name, shape in shapes.items():
             if name not in weights:
                 raise BadPackage(f"sent no weights {name!r}")
-            array = weights[name].numpy()
+            array = weights[name].numpy() if copied else numbers_of(weights[name])
             if array.shape != shape:
                 raise BadPackage(
                     f"sent weights {name!r} of shape {list(array.shape)}, expected {list(shape)}"

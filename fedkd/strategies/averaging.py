@@ -70,7 +70,7 @@ class FedAvg(Federated, flower.FedAvg):
         return ArrayRecord(arrays) if arrays else None, metrics.result()
 
     def note(self, answer: Answer[dict[str, npt.NDArray[Any]]]) -> None:
-        """Look at an answer before its weights are added to the mean; nothing by default."""
+        """Look at an answer, without writing to its weights, before they are added to the mean; nothing by default."""
 
     def judged(self, client: int, arrays: ArrayRecord) -> Mapping[str, ArrayRecord]:
         """Return the global weights."""
@@ -82,7 +82,7 @@ class FedAvg(Federated, flower.FedAvg):
         # Flower averages whatever a reply holds, and gives up the round where one reply holds another number of records.
         if kinds.count(ArrayRecord) > 1 or kinds.count(MetricRecord) > 1:
             raise BadPackage("sent more than one record of arrays or metrics")
-        return read_weights(message.content, self._shapes)
+        return read_weights(message.content, self._shapes, copied=False)
 
 
 @dataclass(frozen=True, kw_only=True)
