@@ -63,7 +63,7 @@ def main() -> None:
     reversed_ = [name for name, gain in gains.items() if gain.high < 0]
     open_ = [name for name in gains if name not in held and name not in reversed_]
     said = [
-        f"{words}: {', '.join(names)}."
+        f"{words}: {'; '.join(names)}."
         for words, names in (
             ("Better than its control", held),
             ("Not settled", open_),
