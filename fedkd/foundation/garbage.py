@@ -13,7 +13,7 @@ _WITHIN: list[None] = []
 def old_objects_frozen() -> Iterator[None]:
     """Let the collector look only at what is made from here on; inside another such block, this does nothing.
 
-    Free memory goes back to the system first: dealing data to very many clients leaves much of it, which glibc would keep.
+    Whoever has frozen the old objects of a process already keeps them frozen, after the block too. Free memory goes back to the system first: dealing data to very many clients leaves much of it, which glibc would keep.
     """
     if _WITHIN:
         yield
@@ -23,8 +23,13 @@ def old_objects_frozen() -> Iterator[None]:
         gc.collect()
         with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library has no such call
             ctypes.CDLL(None).malloc_trim(0)
-        gc.freeze()
-        yield
+        frozen = gc.get_freeze_count() > 0
+        if not frozen:
+            gc.freeze()
+        try:
+            yield
+        finally:
+            if not frozen:
+                gc.unfreeze()
     finally:
-        gc.unfreeze()
         _WITHIN.pop()

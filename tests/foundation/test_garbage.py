@@ -30,3 +30,11 @@ def test_they_are_looked_at_again_after_an_error() -> None:
     with pytest.raises(KeyError), old_objects_frozen():
         raise KeyError
     assert gc.get_freeze_count() == 0
+
+
+@pytest.mark.usefixtures("_outside")
+def test_who_has_frozen_them_before_keeps_them_frozen() -> None:
+    gc.freeze()
+    with old_objects_frozen():
+        assert gc.get_freeze_count() > 1000
+    assert gc.get_freeze_count() > 1000

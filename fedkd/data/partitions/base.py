@@ -85,7 +85,7 @@ class Partitioner(Part, ABC):
         return targets.astype(np.int64) if classes else np.zeros(len(targets), dtype=np.int64)
 
     def shift(self, clients: int, streams: Streams) -> Change | None:
-        """Return what is done to the inputs or labels of each client, None for nothing; its heads are seen to elsewhere."""
+        """Return what is done to the inputs or labels of each client, None for nothing; `change` adds the heads that it does not know."""
         del clients, streams
         return None
 
