@@ -2,9 +2,10 @@
 
 Shen et al., "Amalgamating Knowledge towards Comprehensive Classification" (AAAI 2019). Digits without labels, specialists of five classes
 each or of two; seeds paired. Controls: means of the specialists' answers without masks, and the same student on the true labels. What
-logits are centred by is chosen on validation data.
+logits are centred by, and how much the specialists' merged features count beside their answers, is chosen on validation data.
 """
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -32,7 +33,9 @@ ARMS = {
     "mean of logits": ["method.fusion=mean_logits", "method.weighting=uniform"],
     "labels": ["proxy.labelled=true", "method.distiller.label_weight=1"],
 }
-UNION, CENTRED = "union, masked", ("false", "true")
+UNION, LAYERS = "union, masked", "union and layers"
+CENTRED, STRENGTHS = ("false", "true"), (0.1, 1.0, 10.0)
+SETTINGS = list(itertools.product(CENTRED, STRENGTHS))
 COMMON = ["method=enhancement", "data=digits", "runtime=inline", "threads=1"]
 CHOICE, REPORT = "student/validation/accuracy", "student/test/accuracy"
 BEST, FUSED = "clients_mean/test/accuracy", "ensemble_uniform/test/accuracy"
@@ -48,6 +51,11 @@ def main() -> None:
         masked = study.run(
             {f"{UNION}, {split}": []}, common=common, grid=[f"method.fusion.centred={one}" for one in CENTRED]
         )
+        merged = study.run(
+            {f"{LAYERS}, {split}": ["method=amalgamation"]},
+            common=common,
+            grid=[layers(centred, strength) for centred, strength in SETTINGS],
+        )
         best = choose(masked, f"{UNION}, {split}", CHOICE)
         alone = Interval.of(list(best[BEST]))
         rows.append(
@@ -61,9 +69,15 @@ def main() -> None:
             rows.append([split, f"student, {arm}", found[arm].percent(), gain.points()])
             if arm != "labels":
                 said.append(f"{split}, masks against the {arm}: {gain.points()} points")
+        both = choose(merged, f"{LAYERS}, {split}", CHOICE)
+        found[LAYERS], gain = Interval.of(list(both[REPORT])), Interval.of(list(best[REPORT] - both[REPORT]))
+        centred, strength = SETTINGS[int(both["point"].iloc[0])]
+        name = f"student, {LAYERS} (centred: {centred}, weight {strength:g})"
+        rows.append([split, name, found[LAYERS].percent(), gain.points()])
+        said.append(f"{split}, answers alone against answers and layers: {gain.points()} points")
         centred = CENTRED[int(best["point"].iloc[0])]
         rows.append([split, f"student, {UNION} (centred: {centred})", found[UNION].percent(), ""])
-        scores[split] = {"a specialist": alone, **{arm: found[arm] for arm in (*ARMS, UNION)}}
+        scores[split] = {"a specialist": alone, **{arm: found[arm] for arm in (*ARMS, LAYERS, UNION)}}
         special += specialists(split, classes, [Path(folder) for folder in best["folder"]])
     study.picture(picture(scores))
     study.show(
@@ -79,6 +93,12 @@ def main() -> None:
             )
         ],
     )
+
+
+def layers(centred: str, strength: float) -> str:
+    """Return the options of answers and layers: how logits are centred, and how much the layers count."""
+    terms = f"[{{name:kd,temperature:4.0}},{{name:amalgamation,weight:{strength}}}]"
+    return f"method.fusion.centred={centred} method.distiller.terms={terms}"
 
 
 def specialists(split: str, classes: list[list[int]], folders: list[Path]) -> list[list[str]]:
@@ -118,7 +138,7 @@ def picture(scores: Mapping[str, Mapping[str, Interval]]) -> Figure:
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     panels = figure.subplots(1, len(scores), sharex=True)
     for axes, (split, found) in zip(panels, scores.items(), strict=True):
-        bars(axes, found, ["grey", "C1", "C1", "black", "C0"])
+        bars(axes, found, ["grey", "C1", "C1", "black", "C2", "C0"])
         axes.tick_params(labelleft=axes is panels[0])
         axes.set_title(f"specialists: {split}")
         axes.set_xlabel("test accuracy over all classes, %")

@@ -7,9 +7,10 @@ By the kind of knowledge: responses (`kd, dkd, dist, jsd, mae, mse`), features (
 activation_boundary`), relations (`sp, cc, cckd, rkd_distance, rkd_angle, darkrank, irg, lsp`), information (`vid, crd, mimkd, info_nce, pkt`), rankings
 (`rd, rrd, cd, de`), numbers (`bounded_regression, attentive_imitation, outlier_rejection`, and with variances `gaussian_nll, gaussian_kl`) and embeddings
 (`supervised_contrastive, cosine, cosine_relations`). What a loss learns itself is a module: `Regressor`, `VID`, `CRD`, `MIMKD`, `GCRD`, `HKD`, `Paraphraser`,
-`Translator`, `Experts`.
+`Translator`, `Experts`, `Amalgamation`.
 """
 
+from fedkd.losses.amalgamation import Amalgamation
 from fedkd.losses.contrast import CRD
 from fedkd.losses.critics import MIMKD
 from fedkd.losses.embeddings import cosine, cosine_relations, supervised_contrastive
@@ -37,5 +38,5 @@ __all__ = [
     "rd", "rrd", "rrd_items", "cd", "cd_items", "de",
     "bounded_regression", "attentive_imitation", "outlier_rejection", "gaussian", "gaussian_nll", "gaussian_kl",
     "supervised_contrastive", "cosine", "cosine_relations",
-    "Regressor", "VID", "CRD", "MIMKD", "GCRD", "HKD", "Paraphraser", "Translator", "Experts", "Reduction",
+    "Regressor", "VID", "CRD", "MIMKD", "GCRD", "HKD", "Paraphraser", "Translator", "Experts", "Amalgamation", "Reduction",
 ]  # fmt: skip

@@ -40,6 +40,7 @@ TEACHERS = (
     "voted_triplets",
     "similarity",
     "enhancement",
+    "amalgamation",
 )
 GENERATIONS = ("ban", "takd", "expansion")
 

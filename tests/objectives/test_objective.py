@@ -118,8 +118,9 @@ def test_every_loss_of_the_package_is_a_term() -> None:
         "supervised_contrastive", "cosine", "cosine_relations", "info_nce",
     }  # fmt: skip
     functions = {name for name in losses.__all__ if name[0].islower()} - others
-    # The gate of `amtml` learns through the teachers' side, from which no loss lets a gradient flow; `aekd`, `tmkd` and `voted_triplets` see several teachers.
-    of_several = {"amtml", "aekd", "tmkd", "voted_triplets"}
+    # The gate of `amtml` learns through the teachers' side, from which no loss lets a gradient flow; `aekd`, `amalgamation`, `tmkd` and
+    # `voted_triplets` see several teachers.
+    of_several = {"amtml", "aekd", "amalgamation", "tmkd", "voted_triplets"}
     # `g_crd` and `hkd` have `info_nce` behind what they learn.
     assert set(TERMS.names()) == functions | {"divergence", "supervised", "g_crd", "hkd"} | of_several
     assert TERMS.create({"name": "divergence", "measure": "mae"}, key="terms").measure == "mae"

@@ -10,7 +10,7 @@ is sure that nothing belongs to it, and would vote against those who know. For c
 is the score of the one who knows, and weights make no difference. A class that nobody has seen has the probability 0.
 
 Not in the paper: several teachers of one class, by their weights; `centred`, as each teacher's softmax leaves the height of its
-logits open. The paper also merges the teachers' layers, which here is a term of the distiller.
+logits open. The paper also merges the teachers' layers, which here is a term of the distiller (`amalgamation`).
 """
 
 from dataclasses import dataclass
