@@ -69,3 +69,20 @@ accuracies.round(3)
 
 # %%
 accuracies.plot.barh(xlabel="test accuracy over all classes").invert_yaxis()
+
+# %% [markdown]
+# ## Specialists of different tasks
+#
+# Three teachers grade the cut, the colour and the clarity of diamonds, one each. The student has a head for each task, and learns each from the one who knows it.
+
+# %%
+tasks = RUNS / "tasks"
+if not (tasks / "summary.json").exists():
+    fedkd.run("method=enhancement_tasks", "data.samples=1000", "runtime=inline", output=str(tasks))
+final = RunFolder.open(tasks).read_json("summary.json")["final"]
+# Heads that a specialist never learned have no weight: of each task, the ensemble is its specialist.
+who = {"its specialist": "ensemble_weighted", "student": "student"}
+grades = ["cut", "color", "clarity"]
+pd.DataFrame(
+    {name: [final[f"{scope}/test/accuracy_{grade}"] for grade in grades] for name, scope in who.items()}, grades
+).round(3)

@@ -3,7 +3,9 @@
 Multiple Features: 1,400 digits in several views, ten of each class with a label. The teacher reads pixels and learns those labels; the
 student reads morphology, Zernike moments or Fourier coefficients, and learns what the teacher says of all 1,400. Controls: the same student on
 the same labels alone, with the number of passes that is best on validation data; the teacher's answers as hard labels; and the pairs mixed up, so
-that the student learns what was said of other digits.
+that the student learns what was said of other digits. Beside answers, one student learns the teacher's features (Garcia et al., "Modality
+Distillation with Multiple Stream Networks for Action Recognition", ECCV 2018, where the student's stream is to hallucinate those of the missing
+modality), without their last step, in which a stream of the student's own modality votes too.
 
 Clients of different views: two of each view, with some 60 labelled digits each and 400 public ones without labels, train alone, or teach each other
 (`cross_modal_fedmd`), or do so with mixed-up pairs.
@@ -27,6 +29,9 @@ ALONE = [
 PASSES = [f"method.client.fit.epochs={epochs}" for epochs in (40, 200)]
 CONTROLS = {
     "taught": [],
+    "taught answers and features": [
+        "method.distiller.terms=[{name:kd,temperature:2.0},{name:hint}]",
+    ],
     "taught by hard labels": ["method.distiller.hard=true"],
     "taught with mixed-up pairs": ["proxy.shuffled_views=true"],
 }

@@ -189,14 +189,14 @@ def main() -> None:
     study.show(
         f"Students of diamonds' prices, {len(study.seeds)} paired seeds: test R^2 in % of the teachers' mean and of a student that learns labels alone "
         "[95 % interval], and the difference to that student in points; bold where the interval leaves out 0",
-        ["labels", "teachers", "teachers' mean", "student: labels alone", *list(WAYS)[1:]],
+        ["labels", "which teachers", "teachers' mean", "student: labels alone", *list(WAYS)[1:]],
         rows,
         _verdict(gains),
         further=[
             Sheet(
                 "Students that say how sure they are: negative log-likelihood of a test price (nats, logarithm of dollars), share within the central 90 % "
                 "interval, miscalibration; and of the fused teachers. Test prices are true ones, labels need not be",
-                ["labels", "teachers", "student", "NLL", "coverage of 90 %", "miscalibration", "teachers' NLL", "teachers' coverage"],
+                ["labels", "which teachers", "student", "NLL", "coverage of 90 %", "miscalibration", "teachers' NLL", "teachers' coverage"],
                 sure,
             )
         ],

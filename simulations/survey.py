@@ -96,7 +96,7 @@ def result(study: str, row: str, column: str) -> str:
     """Return a cell of a study's table: of the first row in which a cell is, or begins with, `row`.
 
     Raises:
-        LookupError: there is no such study, row or column.
+        LookupError: there is no such study, row or column, or two columns have that name.
     """
     path = RESULTS / f"{study}.md"
     if not path.is_file():
@@ -111,6 +111,8 @@ def result(study: str, row: str, column: str) -> str:
         if not head:
             head = cells
         elif column in head:
+            if list(head).count(column) > 1:
+                raise LookupError(f"{path.name} has several columns {column!r}; give each a name of its own")
             said = cells[list(head).index(column)]
             if row in cells:
                 return said
