@@ -1,4 +1,4 @@
-"""The one loop that trains a network: clients' stages and the server's distillation both run it.
+"""The one loop that trains a network, and the one step: clients' stages and the server's distillation run the loop, generators the step.
 
 >>> fit(network, lambda rows: loss_of(rows), size=100, plan=Fit(epochs=2), generator=streams.torch("train"))
 """
@@ -91,6 +91,22 @@ class Fit(Part):
         return steps if self.max_steps is None else min(steps, self.max_steps)
 
 
+def follow(optimizer: torch.optim.Optimizer, loss: Float[Tensor, ""], clip_norm: float | None) -> None:
+    """Take one step down the gradient of a loss, whatever else the loss depends on.
+
+    Args:
+        optimizer: holds the weights that move; no other weights get a gradient.
+        loss: what is minimised.
+        clip_norm: largest norm of the gradient of all these weights; none leaves it as it is.
+    """
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward(inputs=weights)  # type: ignore[no-untyped-call]
+    if clip_norm is not None:
+        nn.utils.clip_grad_norm_(weights, clip_norm)
+    optimizer.step()
+
+
 def fit(
     network: nn.Module,
     loss: BatchLoss,
@@ -130,12 +146,8 @@ def fit(
         for rows in torch.split(torch.randperm(size, generator=generator), plan.batch_size):
             if step == total:
                 break
-            optimizer.zero_grad(set_to_none=True)
             value = loss(rows)
-            value.backward()  # type: ignore[no-untyped-call]
-            if plan.optimizer.clip_norm is not None:
-                nn.utils.clip_grad_norm_(network.parameters(), plan.optimizer.clip_norm)
-            optimizer.step()
+            follow(optimizer, value, plan.optimizer.clip_norm)
             if decay is not None:
                 decay.step()
             if after_step is not None:

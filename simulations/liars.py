@@ -36,7 +36,7 @@ class Liars(Dirichlet):
     def check(self, data: DataSet, pool: int, clients: int) -> None:
         """Refuse data that have not as many classes as `Lie` counts to."""
         super().check(data, pool, clients)
-        if data.task != "classification" or data.num_outputs != CLASSES:
+        if not data.targets.one_class or data.num_outputs != CLASSES:
             raise IllegalCombination(
                 f"partition=simulations.liars:Liars swaps ten classes, data={data.name()} has none or others; take data=fashion_mnist"
             )

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fedkd.foundation.errors import IllegalCombination, InvalidOption
 from fedkd.foundation.parts import build
-from fedkd.training import Fit, Optimizer, fit
+from fedkd.training import Fit, Optimizer, fit, follow
 
 
 class Watched:
@@ -149,6 +149,19 @@ def test_clipping_bounds_the_length_of_a_step_and_leaves_its_direction() -> None
     long, short = weights(free.network) - start, weights(clipped.network) - start
     assert float(short.norm()) == pytest.approx(0.01, rel=1e-3)
     assert torch.allclose(short / short.norm(), long / long.norm(), atol=1e-4)
+
+
+def test_a_step_gives_a_gradient_to_the_weights_of_its_optimizer_alone() -> None:
+    """A generator learns through a student, which stays as it was; the norm that is clipped is the generator's."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        maker, student = nn.Linear(2, 3), nn.Linear(3, 1)
+    before, still = weights(maker), weights(student)
+    loss = 100 * student(maker(torch.ones(4, 2))).square().mean()
+    follow(torch.optim.SGD(maker.parameters(), lr=1.0), loss, 0.01)
+    assert float((weights(maker) - before).norm()) == pytest.approx(0.01, rel=1e-3)
+    assert torch.equal(weights(student), still)
+    assert all(weight.grad is None for weight in student.parameters())
 
 
 def test_the_cosine_ends_at_a_learning_rate_near_zero() -> None:

@@ -57,6 +57,7 @@ def check(experiment: "Experiment") -> None:
             "rounds", settings.rounds, f"at least {least}, one for the student and for each that comes before"
         )
     _check_runtime(experiment)
+    _check_kind(experiment)
     federated.check(experiment.data, experiment.partition, experiment.proxy, settings.clients)
     check_parts(experiment)
     _check_task(experiment)
@@ -219,17 +220,22 @@ def _check_weighting(experiment: "Experiment") -> None:
         )
 
 
-def _check_task(experiment: "Experiment") -> None:
-    method, kind = experiment.method, experiment.data.task
-    data = experiment.resolved["data"]["name"]
+def _check_kind(experiment: "Experiment") -> None:
+    kind, data = experiment.data.task, experiment.resolved["data"]["name"]
     if kind not in TASKS:
         raise IllegalCombination(f"data={data} is for {kind}, and runs know {' and '.join(TASKS)}")
-    task = TASKS[kind]
+
+
+def _check_task(experiment: "Experiment") -> None:
+    method, kind = experiment.method, experiment.data.task
+    data, task = experiment.resolved["data"]["name"], TASKS[kind]
     slots = ("strategy", "client", "knowledge", "weighting", "fusion")
     parts = {slot: part for slot in slots if (part := getattr(method, slot)) is not None}
     for slot, part in parts.items():
         by_class = part.by_class or (slot == "weighting" and "labels" in part.needs)
-        if (part.needs_classes and not task.probabilistic) or (by_class and not task.one_class):
+        if (part.needs_classes and not task.probabilistic) or (
+            by_class and not experiment.data.targets.one_class
+        ):
             raise IllegalCombination(
                 f"method.{slot}={experiment.named(slot)} is about classes, data={data} is a {kind}; "
                 "fedavg, fedprox, fedmd, feddf, local and pooled work on every task"

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import torch
 
 from fedkd.assembly.networks import student_signature
-from fedkd.clients.codistillation import CoDistillation
 from fedkd.distillation.lessons import Lessons
 from fedkd.foundation.errors import FedkdError, IllegalCombination, InvalidOption, nearest
 from fedkd.foundation.seeding import Streams
@@ -31,9 +30,8 @@ def check_terms(experiment: "Experiment") -> None:
     if distiller is not None and not distiller.hard:
         pairs = list(_pairs(experiment))
         _check(experiment, distiller.objective(), "method.distiller.terms", pairs)
-    if isinstance(client, CoDistillation):
-        pairs = [(model, model) for model in experiment.model.architectures().values()]
-        _check(experiment, client.objective(), "method.client.terms", pairs)
+    alike = [(model, model) for model in experiment.model.architectures().values()]
+    _check(experiment, client.objective(), "method.client.terms", alike)
 
 
 def _check_sequences(experiment: "Experiment") -> None:
@@ -81,7 +79,7 @@ def _check(
 
 def _check_needs(experiment: "Experiment", term: Term, key: str) -> None:
     data, task = experiment.resolved["data"]["name"], experiment.data.task
-    probabilistic, one_class = TASKS[task].probabilistic, TASKS[task].one_class
+    probabilistic, one_class = TASKS[task].probabilistic, experiment.data.targets.one_class
     if (term.needs_classes and not probabilistic) or (term.by_class and not one_class):
         raise IllegalCombination(
             f"{key} is about classes, data={data} is a {task}; take divergence, bounded_regression, or a term on layers"

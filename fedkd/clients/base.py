@@ -19,6 +19,7 @@ from fedkd.foundation.parts import Part
 from fedkd.knowledge import Package
 from fedkd.models._judged import Discriminator
 from fedkd.models.base import Outputs
+from fedkd.objectives import Objective
 from fedkd.tasks import Task
 from fedkd.training import Fit
 
@@ -180,6 +181,10 @@ class ClientStrategy(Part, ABC):
 
     vectorises: ClassVar[bool] = True
     """Whether many clients may be trained at once; no for a loss that decides by values (`if loss > 1`)."""
+
+    def objective(self) -> Objective:
+        """Return the terms that it learns by; by default there are none, and its losses are its own."""
+        return Objective(())
 
     @samplewise
     def train_loss(self, step: Step) -> Float[Tensor, ""]:

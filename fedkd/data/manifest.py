@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from fedkd.data.datasets.base import REGRESSIONS, DataInfo, Indices
+from fedkd.data.datasets.base import DataInfo, Indices
 from fedkd.data.partitions.base import Dealt
 from fedkd.data.samples import Samples
 from fedkd.foundation.parts import Part, dump
@@ -81,13 +81,13 @@ def described(options: Mapping[str, Any]) -> dict[str, Any]:
 def _targets(info: DataInfo, train: Samples, dealt: Dealt, sizes: Indices) -> dict[str, Any]:
     owners = np.repeat(np.arange(len(sizes)), sizes)
     targets = train.targets.numpy()[dealt.training.flat]
-    if info.heads or info.task in {"generation", "ranking"}:
-        return {}
-    if info.task not in REGRESSIONS:
+    if info.targets.sort:
         labels = info.num_labels
         counts = np.bincount(owners * labels + targets, minlength=len(sizes) * labels)
         names = list(info.class_names) or [str(number) for number in range(labels)]
         return {"class_names": names, "counts": counts.reshape(len(sizes), labels).tolist()}
+    if not info.targets.numbers:
+        return {}
     sums = np.bincount(owners, weights=targets[:, 0].astype(np.float64), minlength=len(sizes))
     means = sums / np.maximum(sizes, 1) * info.target_std + info.target_mean
     return {"target_means": [float(mean) if size else None for mean, size in zip(means, sizes, strict=True)]}

@@ -13,7 +13,7 @@ from fedkd.foundation.parts import Part
 from fedkd.models._generator import SampleGenerator, Values
 from fedkd.models.base import run_network
 from fedkd.strategies.base import ServerSide
-from fedkd.training import Optimizer
+from fedkd.training import Optimizer, follow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,14 +108,14 @@ class Game(ABC):
             self.student.eval()
             for _ in range(rhythm.generator_steps):
                 batch = Batch(noise, labels, self.generator(noise, labels))
-                step(self.generator, maker, self.makers_loss(batch), rhythm.optimizer.clip_norm)
+                follow(maker, self.makers_loss(batch), rhythm.optimizer.clip_norm)
             with torch.no_grad():
                 batch = Batch(noise, labels, self.generator(noise, labels))
                 answers = self.answers(batch)
             self.student.train()
             for _ in range(rhythm.student_steps):
                 loss = self.learners_loss(*self.lesson(batch, answers, draw))
-                step(self.student, learner, loss, rhythm.student.clip_norm)
+                follow(learner, loss, rhythm.student.clip_norm)
 
     def lesson(
         self, batch: Batch, answers: Float[Tensor, "... n classes"], draw: torch.Generator
@@ -132,16 +132,3 @@ class Game(ABC):
 def views_of(network: nn.Module, made: Tensor) -> Mapping[str, Tensor]:
     """Return samples under the name of the view that a network reads."""
     return {getattr(network, "view", None) or "sample": made}
-
-
-def step(
-    network: nn.Module, optimizer: torch.optim.Optimizer, loss: Float[Tensor, ""], clip_norm: float | None
-) -> None:
-    """Follow the gradient of a loss once, for the weights of one network alone."""
-    optimizer.zero_grad()
-    weights = [weight for weight in network.parameters() if weight.requires_grad]
-    for weight, gradient in zip(weights, torch.autograd.grad(loss, weights), strict=True):
-        weight.grad = gradient
-    if clip_norm is not None:
-        nn.utils.clip_grad_norm_(weights, clip_norm)
-    optimizer.step()

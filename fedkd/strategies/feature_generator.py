@@ -29,7 +29,7 @@ from fedkd.strategies._federated import Sampling
 from fedkd.strategies._labelled import LabelledFedAvg, draw_labels, shares_of
 from fedkd.strategies.averaging import Averaging
 from fedkd.strategies.base import ServerSide
-from fedkd.training import Optimizer
+from fedkd.training import Optimizer, follow
 
 Teachers = Literal["mean_logits", "by_label"]
 Heads = Mapping[str, Float[Tensor, "clients ..."]]
@@ -111,10 +111,8 @@ class FedGen(LabelledFedAvg):
             noise = torch.randn(self.batch_size, self.sizes.noise, generator=draw)
             features = self.generator(noise, labels)
             loss = taught(features, labels, heads, counts, self.teachers)
-            optimizer.zero_grad()
             whole = loss + self.diversity * alikeness(noise, features)
-            whole.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
+            follow(optimizer, whole, self.optimizer.clip_norm)
 
 
 def taught(

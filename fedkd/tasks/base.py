@@ -40,9 +40,6 @@ class Task(ABC):
     probabilistic: ClassVar[bool]
     """Whether an output is a distribution over its last axis, so that probabilities can be shared and named."""
 
-    one_class: ClassVar[bool] = False
-    """Whether a target is one class a sample, by which samples can be sorted and counted."""
-
     continues: ClassVar[bool] = False
     """Whether a sample is a sequence whose targets are the symbols that follow, so that a network can go on from its beginning."""
 

@@ -16,7 +16,6 @@ class Classification(Distributions):
     score: ClassVar[str] = "accuracy"
     metric_names: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1", "loss", "ece")
     larger_is_better: ClassVar[frozenset[str]] = frozenset({"accuracy", "macro_f1"})
-    one_class: ClassVar[bool] = True
 
     def supervised(
         self, outputs: Float[Tensor, "n classes"], targets: Int[Tensor, " n"]

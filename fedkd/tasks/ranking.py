@@ -22,7 +22,6 @@ class Ranking(Classification):
     score: ClassVar[str] = "ndcg_10"
     metric_names: ClassVar[tuple[str, ...]] = ("ndcg_10", "hr_10", "mrr", "loss")
     larger_is_better: ClassVar[frozenset[str]] = frozenset({"ndcg_10", "hr_10", "mrr"})
-    one_class: ClassVar[bool] = False
 
     def measured(
         self, outputs: Float[Tensor, "clients n items"], targets: Int[Tensor, " n"]

@@ -21,7 +21,8 @@ def sizes_are_known_beforehand(data: DataSet) -> None:
 
 def samples_are_what_the_class_states(data: DataSet) -> None:
     """Inputs have the stated views and shapes, in float32 and finite; targets are classes or items, a class of each head, or numbers [n, outputs]."""
-    for name, part in _parts(data.load(Streams(0))).items():
+    loaded = data.load(Streams(0))
+    for name, part in _parts(loaded).items():
         shapes = {view: tuple(x.shape[1:]) for view, x in part.inputs.items()}
         require(
             shapes == dict(data.views), f"{name} has the views {shapes}, the class states {dict(data.views)}"
@@ -35,32 +36,25 @@ def samples_are_what_the_class_states(data: DataSet) -> None:
                     x.dtype == torch.float32 and x.isfinite().all(), f"view {view!r} is not finite float32"
                 )
         require(
-            bool(data.heads) == (data.task == "multitask_classification"),
+            bool(data.heads) == data.targets.of_heads,
             f"heads are of a multitask_classification; the class states {len(data.heads)}, and is a {data.task}",
+        )
+        wanted = (len(part), *loaded.info.target_shape)
+        require(
+            tuple(part.targets.shape) == wanted,
+            f"targets of {name} have shape {tuple(part.targets.shape)}, a {data.task} has {wanted}",
         )
         if data.heads:
             classes = torch.tensor([len(names) for names in data.heads.values()])
-            right = part.targets.shape == (len(part), len(classes)) and (part.targets < classes).all()
-            require(
-                right and (part.targets >= -1).all(), f"{name} has no class, or -1, for each of its heads"
-            )
+            right = (part.targets < classes).all() and (part.targets >= -1).all()
+            require(right, f"{name} has no class, or -1, for each of its heads")
             require(int(classes.max()) == data.num_outputs, "num_outputs is not the most classes of a head")
-        elif data.task in {"classification", "recognition", "ranking"}:
-            right = (part.targets >= 0).all() and (part.targets < data.num_labels).all()
-            require(right, f"{name} has a target that is none of {data.num_labels} classes or items")
-        elif data.task == "generation":
-            right = (part.targets >= -1).all() and (part.targets < data.num_outputs).all()
-            read = next(iter(part.inputs.values())).shape
-            require(
-                right and part.targets.shape == read, f"{name} has no symbol or -1 for each that it reads"
-            )
-        else:
-            wanted = (len(part), data.target_width)
-            require(
-                tuple(part.targets.shape) == wanted,
-                f"targets of {name} have shape {tuple(part.targets.shape)}",
-            )
+        elif data.targets.numbers:
             require(part.targets.isfinite().all(), f"{name} has a target that is not finite")
+        else:
+            least = -1 if data.targets.of_places else 0
+            right = (part.targets >= least).all() and (part.targets < data.num_labels).all()
+            require(right, f"{name} has a target that is none of {data.num_labels} {data.targets.are}")
 
 
 def no_sample_is_in_two_parts(data: DataSet) -> None:

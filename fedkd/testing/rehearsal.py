@@ -71,7 +71,7 @@ def everything_said(side: ClientSide) -> dict[str, Package | None]:
         "logits": Package("logits", {"values": logits}, ids=about.ids),
         "weights": Package("weights", {name: 0.9 * each for name, each in network.state_dict().items()}),
     }
-    if data.info.task == "classification":
+    if data.info.targets.one_class:
         means = torch.randn(outputs, outputs, generator=generator)
         counts = torch.arange(outputs)  # nobody has said anything about class 0
         said["probabilities"] = Package("probabilities", {"values": logits.softmax(dim=-1)}, ids=about.ids)

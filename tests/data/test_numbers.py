@@ -85,5 +85,5 @@ def test_shifted_numbers_are_one_deviation_too_large_for_the_share_of_each_clien
 def test_classes_cannot_be_shifted() -> None:
     from fedkd.data.datasets.digits import Digits
 
-    with pytest.raises(IllegalCombination, match="wrong=shifted is about numbers, data=digits"):
+    with pytest.raises(IllegalCombination, match="wrong=shifted is about numbers, data=digits has classes"):
         Shared(noise=0.5, wrong="shifted").check(Digits(), 1000, 2)

@@ -96,6 +96,10 @@ def test_a_set_larger_than_its_classes_have_samples_is_refused_with_their_number
         ("digits", {"classes": 11}, "proxy.classes.*11.*at most 10"),
         ("diabetes", {"classes": 2}, "has numbers"),
         ("diabetes", {"label_noise": 0.1}, "has numbers"),
+        ("grammar", {"classes": 3}, "are about one class a sample, and data=grammar has symbols"),
+        ("movielens", {"classes": 3}, "has items"),
+        ("orl_faces", {"label_noise": 0.1}, "has identities"),
+        ("diamonds_grades", {"classes": 3}, "has classes of several heads"),
         ("digits", {"label_noise": 0.1, "labelled": False}, "no effect with proxy.labelled=false"),
     ],
 )

@@ -101,6 +101,20 @@ def test_diversity_keeps_features_apart(grid_saying: GridSaying, play: Any) -> N
     assert spreads[1] > 2 * spreads[0]
 
 
+def test_the_generators_gradient_is_clipped_where_its_optimiser_says_so(
+    grid_saying: GridSaying, play: Any
+) -> None:
+    lengths = []
+    for clip_norm in (None, 0.001):
+        made = server(steps=1, optimizer=Optimizer(lr=1.0, clip_norm=clip_norm))
+        before = torch.cat([weight.detach().flatten().clone() for weight in made.generator.parameters()])
+        play(made, grid_saying(lambda *_: reply(weights(1.0), [1, 1, 1]), 2), start()).round()
+        after = torch.cat([weight.detach().flatten() for weight in made.generator.parameters()])
+        lengths.append(float((after - before).norm()))
+    assert lengths[1] == pytest.approx(0.001, rel=1e-2)
+    assert lengths[0] > 10 * lengths[1]
+
+
 def test_after_a_restart_the_same_goes_down(grid_saying: GridSaying, play: Any) -> None:
     grid = grid_saying(lambda *_: reply(weights(1.0), [1, 2, 1]), 2)
     game = play(server(steps=5), grid, start()).round()

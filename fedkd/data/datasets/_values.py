@@ -2,25 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fedkd.data.samples import Samples
+from fedkd.data.targets import TARGETS, Targets, Task
 
-Task = Literal[
-    "classification",
-    "multitask_classification",
-    "recognition",
-    "regression",
-    "gaussian_regression",
-    "generation",
-    "ranking",
-]
-"""What a target is; in a `gaussian_regression` it is a number too, and networks say a mean and a log variance of it."""
-
-REGRESSIONS: frozenset[Task] = frozenset({"regression", "gaussian_regression"})
 Numbers = npt.NDArray[Any]
 Indices = npt.NDArray[np.int64]
 
@@ -66,9 +55,23 @@ class DataInfo:
         return self.identities or self.num_outputs
 
     @property
+    def targets(self) -> Targets:
+        """What targets are."""
+        return TARGETS[self.task]
+
+    @property
     def target_width(self) -> int:
         """How many numbers a target has, where targets are numbers."""
-        return numbers_of(self.task, self.num_outputs)
+        return self.num_outputs // self.targets.outputs
+
+    @property
+    def target_shape(self) -> tuple[int, ...]:
+        """Shape of the target of one sample."""
+        if self.targets.numbers:
+            return (self.target_width,)
+        if self.targets.of_places:
+            return next(iter(self.views.values()))
+        return (len(self.heads),) if self.targets.of_heads else ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,8 +119,3 @@ class Sizes:
     train: int
     validation: int
     test: int
-
-
-def numbers_of(task: Task, num_outputs: int) -> int:
-    """Return how many numbers a target has, for this many outputs of a network."""
-    return num_outputs // 2 if task == "gaussian_regression" else num_outputs

@@ -15,26 +15,15 @@ import torch
 from torch import Tensor
 
 from fedkd.data.archive import Archive
-from fedkd.data.datasets._values import (
-    REGRESSIONS,
-    DataInfo,
-    Indices,
-    Loaded,
-    Numbers,
-    Raw,
-    Sizes,
-    Split,
-    Task,
-    numbers_of,
-)
+from fedkd.data.datasets._values import DataInfo, Indices, Loaded, Numbers, Raw, Sizes, Split
 from fedkd.data.samples import Samples
+from fedkd.data.targets import TARGETS, Targets, Task
 from fedkd.foundation.errors import InvalidOption
 from fedkd.foundation.options import Count, OpenFraction
 from fedkd.foundation.parts import Part
 from fedkd.foundation.seeding import Streams
 
 __all__ = [
-    "REGRESSIONS",
     "DataInfo",
     "DataSet",
     "Indices",
@@ -126,9 +115,14 @@ class DataSet(Part, ABC):
         return cls.__module__.rpartition(".")[2]
 
     @property
+    def targets(self) -> Targets:
+        """What targets are."""
+        return TARGETS[self.task]
+
+    @property
     def target_width(self) -> int:
         """How many numbers a target has, where targets are numbers."""
-        return numbers_of(self.task, self.num_outputs)
+        return self.num_outputs // self.targets.outputs
 
     @classmethod
     def archives(cls) -> tuple[Archive, ...]:
@@ -226,12 +220,12 @@ class DataSet(Part, ABC):
             if name not in self.symbols
         }
         mean, std = 0.0, 1.0
-        if self.task in REGRESSIONS:
+        if self.targets.numbers:
             known = raw.targets[rows.train].astype(np.float64)
             mean, std = float(known.mean()), float(known.std()) or 1.0
 
         def part(at: Indices) -> Samples:
-            if self.task in REGRESSIONS:
+            if self.targets.numbers:
                 targets = torch.from_numpy((raw.targets[at] - mean) / std).float().unsqueeze(1)
             else:
                 targets = torch.from_numpy(raw.targets[at].astype(np.int64))

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from fedkd.data.datasets.base import REGRESSIONS, DataInfo, DataSet, Indices
+from fedkd.data.datasets.base import DataInfo, DataSet, Indices
 from fedkd.data.partitions._repair import Pairs, borrow, move
 from fedkd.data.positions import Positions
 from fedkd.data.relabelling import Hiding
@@ -22,8 +22,6 @@ from fedkd.foundation.errors import IllegalCombination, InvalidOption
 from fedkd.foundation.options import Count, Index, OpenFraction
 from fedkd.foundation.parts import Part
 from fedkd.foundation.seeding import Streams
-
-_CLASSES = frozenset({"classification", "recognition"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,9 +73,9 @@ class Partitioner(Part, ABC):
 
     def seen(self, info: DataInfo, train: Samples) -> npt.NDArray[Any]:
         """Return what the partitioner sees of each sample of the pool: its class, its number, or 0 where its target is neither."""
-        if info.task in _CLASSES:
+        if info.targets.sort:
             return train.targets.numpy()
-        return train.targets[:, 0].numpy() if info.task in REGRESSIONS else np.zeros(len(train), np.int64)
+        return train.targets[:, 0].numpy() if info.targets.numbers else np.zeros(len(train), np.int64)
 
     def group(self, targets: npt.NDArray[Any]) -> Indices:
         """Return the groups in which a partitioner thinks: the classes, or 0 for every sample with a numeric target."""
@@ -168,10 +166,10 @@ class GroupPartitioner(Partitioner):
     def check(self, data: DataSet, pool: int, clients: int) -> None:
         """Refuse data whose targets are neither classes nor numbers."""
         super().check(data, pool, clients)
-        if data.task not in _CLASSES | REGRESSIONS:
+        if not (data.targets.sort or data.targets.numbers):
             raise IllegalCombination(
-                f"partition={type(self).__module__.rpartition('.')[2]} tells samples apart by their targets, and those of "
-                f"data={data.name()} ({data.task}) are neither classes nor numbers; take partition=natural, iid or quantity"
+                f"partition={type(self).__module__.rpartition('.')[2]} tells samples apart by their targets, and "
+                f"data={data.name()} has {data.targets.are}, which are neither classes nor numbers; take partition=natural, iid or quantity"
             )
 
     def group(self, targets: npt.NDArray[Any]) -> Indices:
@@ -183,7 +181,7 @@ class GroupPartitioner(Partitioner):
 
     def groups(self, data: DataSet) -> int:
         """Return the number of classes or groups of a data set."""
-        return data.num_labels if data.task in _CLASSES else self.bins
+        return data.num_labels if data.targets.sort else self.bins
 
 
 def _hold_out(pairs: Pairs, clients: int, share: float, generator: np.random.Generator) -> Dealt:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedkd.data.datasets.base import REGRESSIONS, DataSet, Indices
+from fedkd.data.datasets.base import DataSet, Indices
 from fedkd.data.partitions.base import GroupPartitioner
 from fedkd.foundation.errors import InvalidOption
 from fedkd.foundation.options import Count
@@ -33,7 +33,7 @@ class Classes(GroupPartitioner):
         if self.clusters is not None and self.clusters > clients:
             raise InvalidOption("partition.clusters", self.clusters, f"at most the {clients} clients")
         if self.classes_per_client > (known := self.groups(data)):
-            what = f"the classes of {data.name()}" if data.task not in REGRESSIONS else "partition.bins"
+            what = "partition.bins" if data.targets.numbers else f"the classes of {data.name()}"
             raise InvalidOption(
                 "partition.classes_per_client", self.classes_per_client, f"at most {known}, {what}"
             )

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fedkd.data.datasets.base import REGRESSIONS, DataSet, Indices
+from fedkd.data.datasets.base import DataSet, Indices
 from fedkd.data.partitions.base import GroupPartitioner
 from fedkd.data.relabelling import Relabelling, Wrong
 from fedkd.data.shift import Change
@@ -61,11 +61,11 @@ class Shared(GroupPartitioner):
                 )
         if self.noise == ():
             raise InvalidOption("partition.noise", [], "one share, or a list with at least one")
-        meant = {"next_class": frozenset({"classification"}), "shifted": REGRESSIONS}.get(self.wrong)
-        if self._noisy and meant is not None and data.task not in meant:
+        meant = {"next_class": data.targets.one_class, "shifted": data.targets.numbers}
+        if self._noisy and not meant.get(self.wrong, True):
             about = "numbers" if self.wrong == "shifted" else "classes"
             raise IllegalCombination(
-                f"partition.wrong={self.wrong} is about {about}, data={data.name()} is a {data.task}; take partition.wrong=shuffled"
+                f"partition.wrong={self.wrong} is about {about}, data={data.name()} has {data.targets.are}; take partition.wrong=shuffled"
             )
 
     def owners(self, groups: Indices, clients: int, generator: np.random.Generator) -> Indices:

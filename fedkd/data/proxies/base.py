@@ -70,10 +70,5 @@ class Proxy(Part, ABC):
 
 def unknown_targets(info: DataInfo, count: int) -> Tensor:
     """Return targets that say nothing: -1 for classes and items [N], symbols [N, T] and heads [N, heads], NaN for numbers [N, numbers]."""
-    if info.heads:
-        return torch.full((count, len(info.heads)), -1, dtype=torch.long)
-    if info.task == "generation":
-        return torch.full((count, *next(iter(info.views.values()))), -1, dtype=torch.long)
-    if info.task in {"classification", "recognition", "ranking"}:
-        return torch.full((count,), -1, dtype=torch.long)
-    return torch.full((count, info.target_width), float("nan"))
+    shape = (count, *info.target_shape)
+    return torch.full(shape, float("nan")) if info.targets.numbers else torch.full(shape, -1)

@@ -55,9 +55,9 @@ class Heldout(Proxy):
             raise IllegalCombination(
                 f"proxy.target=true needs data with a target domain, and data={data.name()} has none; leave it out, or take data=digit_domains"
             )
-        if data.task != "classification" and (self.classes is not None or self.label_noise):
+        if not data.targets.one_class and (self.classes is not None or self.label_noise):
             raise IllegalCombination(
-                f"proxy.classes and proxy.label_noise are about classes, and data={data.name()} has numbers; leave them out"
+                f"proxy.classes and proxy.label_noise are about one class a sample, and data={data.name()} has {data.targets.are}; leave them out"
             )
         if self.classes is not None and self.classes > data.num_outputs:
             raise InvalidOption(
