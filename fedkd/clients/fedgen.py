@@ -83,7 +83,7 @@ class FedGen(ClientStrategy):
         if self.kl_weight:
             each = math.ceil(self.samples / len(counts))
             own = _made(generator, torch.arange(len(counts)).repeat_interleave(each), draw)
-            memory["of_class"] = own.unflatten(0, (-1, each))
+            memory["of_class"] = own.view(len(counts), each, -1)
         return memory
 
 
