@@ -5,9 +5,14 @@ They are learned (KT-pFL: Zhang et al., 2021), or follow from who says the same 
 >>> personal(torch.full((2, 2), 0.5), probabilities)  # both are taught by the mean
 """
 
+from typing import Literal
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+Projection = Literal["simplex", "softmax"]
+"""How rows become distributions again after a step: the nearest one, or the softmax of five times the row."""
 
 
 def personal(
@@ -23,21 +28,23 @@ def learned(
     *,
     lr: float,
     rho: float,
+    projection: Projection = "simplex",
 ) -> Float[Tensor, "clients clients"]:
     """Return the coefficients after one step down the gradient of each client's own objective.
 
     The objective of client k is `mean_n KL(sum_m c_km p_m || p_k) + rho |c_k - 1/K|^2`: it listens to those who say what it says,
-    the less selectively the larger rho. After the step each row is put back to the nearest distribution.
+    the less selectively the larger rho. After the step each row is made a distribution again.
 
     Args:
         coefficients: each row sums to 1.
         probabilities: what each client says about the same samples.
         lr: length of the step.
         rho: pull towards listening to all alike.
+        projection: how rows become distributions again.
 
     Source: Zhang et al., "Parameterized Knowledge Transfer for Personalized Federated Learning" (NeurIPS 2021), the update of the
-    knowledge coefficient matrix. The projection is not in the paper; the authors' code takes a softmax of five times the row instead,
-    which moves it towards uniform even where the gradient is 0.
+    knowledge coefficient matrix. No projection is in the paper. The softmax is that of the authors' code; it moves rows even where the
+    gradient is 0: small differences around 1/K become 5/K of what they were, so that they fade with more than 5 clients.
     """
     said = probabilities.double().clamp_min(torch.finfo(torch.float64).tiny)
     rows = coefficients.detach().double().requires_grad_()
@@ -46,7 +53,8 @@ def learned(
         divergence = (mixture * (mixture.log() - said.log())).sum(dim=-1).mean(dim=-1)
         pull = (rows - 1.0 / rows.shape[1]).square().sum(dim=-1)
         [gradient] = torch.autograd.grad((divergence + rho * pull).sum(), [rows])
-    return onto_simplex(rows.detach() - lr * gradient)
+    moved = rows.detach() - lr * gradient
+    return onto_simplex(moved) if projection == "simplex" else (5.0 * moved).softmax(dim=-1)
 
 
 def distances(probabilities: Float[Tensor, "clients n classes"]) -> Float[Tensor, "clients clients"]:

@@ -37,6 +37,11 @@ class Method:
         return None if self.knowledge is None else self.knowledge.split_layer
 
     @property
+    def own_classes(self) -> bool:
+        """Whether clients speak of the classes that they have alone."""
+        return self.knowledge is not None and self.knowledge.own_classes
+
+    @property
     def mixes(self) -> bool:
         """Whether clients may have different architectures: their networks do not meet, or do so by group."""
         return self.strategy.mixed_models or self.client.carries_student

@@ -29,7 +29,8 @@ class Estimate:
 
     Payload is the exact size of the knowledge by its codec's formula; a serialised message adds some hundred bytes. It is
     exact where all clients of a round answer and, with several architectures, all take part in each round. With a codec whose
-    size depends on what is said, or a method that asks about fewer samples as it goes on, it is the most that can be.
+    size depends on what is said, a method that asks about fewer samples as it goes on, or clients that speak of their own classes alone,
+    it is the most that can be.
 
     Args:
         networks: numbers that each architecture of the clients learns, and the operations of a forward pass, by its name.
@@ -90,6 +91,7 @@ def estimate_of(experiment: Experiment) -> Estimate:
         up=up,
         down=down,
         exact=not averaged
+        and not method.own_classes
         and method.strategy.asks_alike
         and all(codec.fixed_size for codec in method.codecs),
         averaged=averaged,

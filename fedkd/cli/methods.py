@@ -67,7 +67,8 @@ def facts_of(recipe: Recipe) -> Facts:
     return Facts(
         up=up,
         down=down,
-        bytes_up=_bytes(method, formulas.up) + ("; in round 1 alone" if method.strategy.rests else ""),
+        bytes_up=_bytes(method, formulas.up, partly=method.own_classes)
+        + ("; in round 1 alone" if method.strategy.rests else ""),
         bytes_down=_by_round(_bytes(method, formulas.first), _bytes(method, formulas.later)),
         public=_public(method),
         mixed=_mixed(method),
@@ -175,10 +176,10 @@ def _with_inner(part: object) -> Iterator[object]:
         part = getattr(part, "of", None)
 
 
-def _bytes(method: Method, formula: str | None) -> str:
+def _bytes(method: Method, formula: str | None, *, partly: bool = False) -> str:
     if formula is None:
         return "depends"
-    sized = method.strategy.asks_alike and all(codec.fixed_size for codec in method.codecs)
+    sized = not partly and method.strategy.asks_alike and all(codec.fixed_size for codec in method.codecs)
     most = "" if sized or formula == "0" else "at most "
     return f"{most}{formula.replace('K ', '') if method.pool else formula}"
 

@@ -90,7 +90,7 @@ def generator_from(weights: Mapping[str, Tensor], classes: int) -> FeatureGenera
 
 
 def head_logits(
-    weights: Mapping[str, Tensor], features: Float[Tensor, "n width"]
-) -> Float[Tensor, "n outputs"]:
+    weights: Mapping[str, Tensor], features: Float[Tensor, "*n width"]
+) -> Float[Tensor, "*n outputs"]:
     """Return what the last layer of a network says about features; it is the linear layer `head` of fedkd's models."""
     return F.linear(features, weights["head.weight"], weights["head.bias"])

@@ -8,6 +8,9 @@ the generator G minimises
 The counts of labels, which clients send with their weights, say how often a class is drawn. The second term, which keeps features of
 different noise apart, is that of the authors' code; so is `teachers: by_label`, where the cross-entropies of the clients are averaged,
 each weighted by its share of the samples of the label, in place of their logits.
+
+Not here: clients that share a part of their networks alone, such as the last layer, as the authors' code can (`partial`), and whose other
+layers may then differ: it would be another round, without a student. Whole networks are averaged, so that all are of one architecture.
 """
 
 from collections.abc import Mapping

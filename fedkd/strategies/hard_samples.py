@@ -15,7 +15,7 @@ by turns: for each batch of noise and labels some steps of G, then some of w. Bo
 As in the authors' code: |.| are means over numbers, squared and absolute; the generator lives on from round to round, its optimiser does not.
 `discrepancy: logits` is L_md of that code for the generator, the mean absolute difference of logits; the average learns by KL in
 both. Differs from the code: the generator takes one step for all clients in place of one for each, and the average's loss is not divided by
-the number of classes. Differs from the paper: the generator has one hidden layer.
+the number of classes (up to clipping, `student.lr` divided by it does the same). Differs from the paper: the generator has one hidden layer.
 """
 
 from collections.abc import Mapping

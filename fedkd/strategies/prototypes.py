@@ -76,8 +76,8 @@ class FedProto(Federated):
             counts = answer.said.counts
             assert counts is not None
             shares = (counts if self.mean == "samples" else (counts > 0)).double()
-            # What a class without samples would have said is not looked at.
-            said = torch.where(counts[:, None] > 0, answer.said.values.double(), 0.0)
+            said = torch.zeros(self.num_classes, self.width, dtype=torch.float64)
+            said[counts > 0] = answer.said.values.double()
             total.add((said * shares[:, None]).reshape(-1).numpy())
             weight.add(shares.numpy())
             metrics.add(answer.content)
@@ -100,9 +100,9 @@ class FedProto(Federated):
 
     def _read(self, message: Message) -> Package:
         package = from_records(message.content)
-        package.require("prototypes", (self.num_classes, self.width))
         if package.counts is None or package.counts.shape != (self.num_classes,):
-            raise BadPackage(f"sent prototypes without a count for each of {self.num_classes} classes")
+            raise BadPackage(f"sent {package.kind} without a count for each of {self.num_classes} classes")
+        package.require("prototypes", (int((package.counts > 0).sum()), self.width))
         return package
 
 

@@ -22,8 +22,9 @@ def clients_with_hardly_any_data_can_speak(kind: Kind) -> None:
         for client in (ONE, SEVEN, FEW_CLASSES, USUAL):
             package, usual = _extract(kind, data, client), _extract(kind, data, USUAL)
             package.require_finite()
-            # Of a client's own samples there are more or fewer.
-            rows = 1 if package.ids is not None and not kind.needs_proxy else 0
+            # Of a client's own samples or classes there are more or fewer.
+            own = kind.own_classes or (package.ids is not None and not kind.needs_proxy)
+            rows = 1 if own else 0
             forms = [
                 {name: tuple(array.shape)[rows:] for name, array in said.arrays.items()}
                 for said in (package, usual)

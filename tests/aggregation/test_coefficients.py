@@ -43,6 +43,20 @@ def test_a_pull_alone_goes_towards_all_alike() -> None:
     torch.testing.assert_close(rows, torch.tensor([[0.9, 0.1], [0.5, 0.5]], dtype=torch.float64))
 
 
+def test_the_authors_projection_is_a_softmax_of_five_times_the_row_which_levels_many_clients() -> None:
+    said = rows_of([0.5, 0.5], [0.5, 0.5])
+    rows = learned(torch.tensor([[1.0, 0.0], [0.5, 0.5]]), said, lr=0.1, rho=1.0, projection="softmax")
+    # The pull alone gives (0.9, 0.1), as above.
+    expected = 1 / (1 + math.exp(-5 * 0.8))
+    torch.testing.assert_close(
+        rows, torch.tensor([[expected, 1 - expected], [0.5, 0.5]], dtype=torch.float64)
+    )
+    alike, apart = torch.full((10, 10), 0.1), 1e-4 * (2 * torch.eye(10)[0] - 2 * torch.eye(10)[1])
+    said = torch.full((10, 1, 2), 0.5)
+    rows = learned(alike + apart, said, lr=0.1, rho=0.0, projection="softmax") - alike
+    torch.testing.assert_close(rows, (0.5 * apart).expand(10, 10).double(), atol=1e-6, rtol=0)
+
+
 def test_clients_come_to_listen_to_those_who_say_what_they_say() -> None:
     said = rows_of([0.8, 0.1, 0.1], [0.75, 0.15, 0.1], [0.1, 0.1, 0.8], [0.1, 0.2, 0.7])
     rows = torch.full((4, 4), 0.25)

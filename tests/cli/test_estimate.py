@@ -28,7 +28,6 @@ def _without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
         ("method=feddf", "model=mixed", "proxy.labelled=false"),
         ("method=fedavg", "model=logistic", "clients_per_round=2"),
         ("method=fedntd", "model=logistic"),
-        ("method=fedproto", "model=mlp", "method.codec=float16", "clients_per_round=2"),
         ("method=fml", "model=mixed", "student=mlp", "student.hidden=[8]", "clients_per_round=2"),
         ("method=kt_pfl", "model=mixed", "clients_per_round=2", "method.strategy.samples_per_round=10"),
         ("method=fedcad", "model=logistic", "clients_per_round=2"),
@@ -61,12 +60,17 @@ def test_bytes_are_those_of_the_ledger(overrides: tuple[str, ...], tmp_path: obj
 
 
 @pytest.mark.parametrize(
-    ("method", "up", "down"), [("cfd", 1 + 5 + 20, 40 * 10 * 4), ("fedgems", 40 * 10 * 4, 40 * 10 * 4)]
+    ("method", "up", "down"),
+    [
+        ("cfd", 1 + 5 + 20, 40 * 10 * 4),
+        ("fedgems", 40 * 10 * 4, 40 * 10 * 4),
+        ("fedproto", 10 * 64 * 4, 10 * 64 * 4),
+    ],
 )
 def test_where_bytes_depend_on_what_is_said_the_estimate_is_the_most_that_can_be(
     method: str, up: int, down: int, tmp_path: object
 ) -> None:
-    given = (f"method={method}", *SMALL, f"output={tmp_path}/run", "evaluate_every=3")
+    given = (f"method={method}", *SMALL, "partition=classes", f"output={tmp_path}/run", "evaluate_every=3")
     estimate = estimate_of(Experiment.from_config(compose(given)))
     summary = fedkd.run(*given).summary
     assert not estimate.exact

@@ -1,6 +1,7 @@
 """FedGen's client: its last layer learns from generated features."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -31,13 +32,55 @@ def situation(client: int = 0) -> Situation:
 def test_the_loss_has_a_term_for_the_last_layer_on_generated_features() -> None:
     # The head gives features (1, 0) and (0, 1) the logits (log 3, 0) and (0, 0) of classes 0 and 1.
     head = {"head.weight": torch.tensor([[math.log(3.0), 0.0], [0.0, 0.0]]), "head.bias": torch.zeros(2)}
-    memory = {"features": torch.eye(2), "labels": torch.tensor([0, 1])}
+    memory = {"features": torch.eye(2), "labels": torch.tensor([0, 1]), "faded": torch.tensor(1.0)}
     said = Outputs(torch.zeros(1, 2), torch.zeros(1, 2))
     step = Step(said, torch.tensor([1]), None, head, memory, Classification())
     expected = math.log(2) + 0.5 * (math.log(4 / 3) + math.log(2)) / 2
     assert float(FedGen(weight=0.5).train_loss(step)) == pytest.approx(expected, abs=1e-6)
     without = Step(said, torch.tensor([1]), None, head, {}, Classification())
     assert torch.equal(FedGen().train_loss(without), Supervised().train_loss(without))
+
+
+def test_the_authors_form_fades_and_has_a_divergence_from_what_the_head_says_of_the_own_class() -> None:
+    # Of class 1 the head says (3/4, 1/4) of one feature and (1/4, 3/4) of the other: their mean is even. The sample says (2/3, 1/3).
+    head = {
+        "head.weight": torch.tensor([[math.log(3.0), 0.0], [0.0, math.log(3.0)]]),
+        "head.bias": torch.zeros(2),
+    }
+    logits = torch.tensor([[math.log(2.0), 0.0]], requires_grad=True)
+    head["head.weight"].requires_grad_()
+    memory = {
+        "features": torch.zeros(1, 2),
+        "labels": torch.tensor([0]),
+        "faded": torch.tensor(0.98**2),
+        "of_class": torch.stack([torch.ones(2, 2), torch.eye(2)]),
+    }
+    step = Step(Outputs(logits, torch.zeros(1, 2)), torch.tensor([1]), None, head, memory, Classification())
+    divergence = 0.5 * math.log(0.5 / (2 / 3)) + 0.5 * math.log(0.5 / (1 / 3))
+    loss = FedGen(weight=0.0, kl_weight=10.0).train_loss(step)
+    assert float(loss.detach()) == pytest.approx(math.log(3) + 0.98**2 * 10 * divergence, abs=1e-5)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert not bool(head["head.weight"].grad.any())
+    # The gradient of the mean of the two divergences is the same: p - t, by the mean of t.
+    expected = torch.tensor([[2 / 3, 1 / 3 - 1]]) + 0.98**2 * 10 * torch.tensor([[2 / 3 - 0.5, 1 / 3 - 0.5]])
+    torch.testing.assert_close(logits.grad, expected)
+
+
+def test_features_of_each_class_and_the_round_are_remembered_for_the_authors_form() -> None:
+    usual, memory = (
+        FedGen(samples=8, **options).remember(replace(situation(), round=3))
+        for options in ({}, {"fade": 0.5, "kl_weight": 1.0})
+    )
+    assert float(usual["faded"]) == 1.0
+    assert float(memory["faded"]) == 0.25
+    assert torch.equal(usual["features"], memory["features"])
+    assert usual.keys() == {"features", "labels", "faded"}
+    draw = situation().draw
+    torch.multinomial(COUNTS.double(), 8, replacement=True, generator=draw), torch.randn(8, 4, generator=draw)
+    noise = torch.randn(9, 4, generator=draw).unflatten(0, (3, 3))
+    for label in range(3):
+        made = generator()(noise[label], torch.full((3,), label)).detach()
+        torch.testing.assert_close(memory["of_class"][label], made)
 
 
 def test_features_are_the_generators_and_their_classes_follow_the_counts() -> None:

@@ -62,13 +62,17 @@ EXITS: dict[str, Model] = {
 GENTLE = replace(PLAN, optimizer=Optimizer(lr=0.003))
 
 
+FULLER = {"fedgen": {"fade": 0.5, "kl_weight": 1.0}}
+"""Options with which a strategy has terms that it has not by default."""
+
+
 def strategies(plan: Fit = PLAN) -> dict[str, ClientStrategy]:
     """Every built-in strategy with short plans, found by its name so that none is forgotten."""
     made = {}
     for name in CLIENTS.names():
         cls = CLIENTS.find(name, key="name")
         plans = {field: plan for field in ("fit", "digest", "pretrain") if field in cls.__dataclass_fields__}
-        made[name] = cls(**plans)
+        made[name] = cls(**plans, **FULLER.get(name, {}))
     return made
 
 

@@ -72,11 +72,11 @@ def test_class_means_are_means_over_the_samples_of_each_label_with_their_counts(
     assert package.values.isfinite().all()
 
 
-def test_prototypes_are_the_mean_features_of_each_class_with_their_counts() -> None:
+def test_prototypes_are_the_mean_features_of_each_class_that_there_is_with_the_counts_of_all() -> None:
     package = Prototypes().extract(Linear(), None)
     assert package.counts is not None
     assert package.counts.tolist() == [2, 0, 2]
-    assert package.values.tolist() == [[0.5, 0.0], [0.0, 0.0], [0.0, 3.0]]
+    assert package.values.tolist() == [[0.5, 0.0], [0.0, 3.0]]
 
 
 def test_features_are_what_the_layer_says_of_each_own_sample_with_logits_labels_and_ids() -> None:

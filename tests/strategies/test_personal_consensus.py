@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import torch
 from flwr.app import MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from torch import Tensor
 
-from fedkd.aggregation.coefficients import learned
+from fedkd.aggregation.coefficients import Projection, learned
 from fedkd.data.samples import Samples
 from fedkd.knowledge import Package, from_records, to_records
 from fedkd.knowledge.codecs.float32 import Float32
@@ -42,10 +43,14 @@ def reply(values: Tensor, ids: Tensor = PROXY.ids) -> RecordDict:
     return RecordDict({**to_records(package, Float32()), "metrics": MetricRecord({"num-examples": 5})})
 
 
-def test_every_client_is_sent_its_own_mixture_of_what_all_said(grid_saying: GridSaying, play: Any) -> None:
-    game = play(server(), grid_saying(lambda client, _: reply(SAID[client]), 3)).round()
+@pytest.mark.parametrize("projection", ["simplex", "softmax"])
+def test_every_client_is_sent_its_own_mixture_of_what_all_said(
+    projection: Projection, grid_saying: GridSaying, play: Any
+) -> None:
+    rule = PersonalConsensus(rho=0.1, projection=projection).chosen
+    game = play(server(rule=rule), grid_saying(lambda client, _: reply(SAID[client]), 3)).round()
     assert set(game.down[0]) == {"config"}
-    rows = learned(torch.full((3, 3), 1 / 3), SAID, lr=0.1, rho=0.1)
+    rows = learned(torch.full((3, 3), 1 / 3), SAID, lr=0.1, rho=0.1, projection=projection)
     torch.testing.assert_close(game.strategy.coefficients, rows)
     game.round()
     for client in range(3):

@@ -14,10 +14,11 @@ from fedkd.strategies.prototypes import FedProto
 
 GridSaying = Callable[..., Grid]
 SAID: Mapping[int, tuple[list[list[float]], list[int]]] = {
-    0: ([[1.0, 0.0], [9.0, 9.0], [9.0, 9.0]], [3, 0, 0]),
-    1: ([[5.0, 4.0], [2.0, 2.0], [9.0, 9.0]], [1, 2, 0]),
+    0: ([[1.0, 0.0]], [3, 0, 0]),
+    1: ([[5.0, 4.0], [2.0, 2.0]], [1, 2, 0]),
+    2: ([[5.0, 2.0]], [0, 1, 0]),
 }
-"""Prototypes and counts of two clients; what stands at a count of 0 means nothing, and nobody has class 2."""
+"""Prototypes and counts of three clients, each of the classes that it has; nobody has class 2."""
 
 
 def reply(values: list[list[float]], counts: list[int]) -> RecordDict:
@@ -26,15 +27,17 @@ def reply(values: list[list[float]], counts: list[int]) -> RecordDict:
     return RecordDict({**to_records(package, Float32()), "metrics": metrics})
 
 
-@pytest.mark.parametrize(("mean", "first"), [("samples", [2.0, 1.0]), ("clients", [3.0, 2.0])])
+@pytest.mark.parametrize(
+    ("mean", "expected"), [("samples", [[2.0, 1.0], [3.0, 2.0]]), ("clients", [[3.0, 2.0], [3.5, 2.0]])]
+)
 def test_a_prototype_is_the_mean_over_samples_or_over_those_clients_that_have_the_class(
-    mean: Literal["samples", "clients"], first: list[float], grid_saying: GridSaying, play: Any
+    mean: Literal["samples", "clients"], expected: list[list[float]], grid_saying: GridSaying, play: Any
 ) -> None:
-    grid = grid_saying(lambda client, _: reply(*SAID[client]), 2)
+    grid = grid_saying(lambda client, _: reply(*SAID[client]), 3)
     game = play(FedProto(num_classes=3, width=2, mean=mean), grid).round()
     assert set(game.down[0]) == {"config"}
     package = from_records(game.round().down[0])
-    assert package.values.tolist() == [first, [2.0, 2.0], [0.0, 0.0]]
+    assert package.values.tolist() == [*expected, [0.0, 0.0]]
     assert package.counts is not None
     assert package.counts.tolist() == [1, 1, 0]
 
@@ -42,10 +45,10 @@ def test_a_prototype_is_the_mean_over_samples_or_over_those_clients_that_have_th
 def test_a_class_of_which_nobody_speaks_any_more_keeps_its_prototype_also_after_a_restart(
     grid_saying: GridSaying, play: Any
 ) -> None:
-    silent = ([[6.0, 6.0], [0.0, 0.0], [0.0, 0.0]], [1, 0, 0])
+    silent = ([[6.0, 6.0]], [1, 0, 0])
     grid = grid_saying(
         lambda client, content: reply(*(SAID[client] if content["config"]["server-round"] == 1 else silent)),
-        2,
+        3,
     )
     game = play(FedProto(num_classes=3, width=2), grid).round().round()
     again = FedProto(num_classes=3, width=2)
@@ -53,10 +56,10 @@ def test_a_class_of_which_nobody_speaks_any_more_keeps_its_prototype_also_after_
     other = play(again, grid)
     other.rounds = 2
     for one in (game.round(), other.round()):
-        assert from_records(one.down[0]).values.tolist() == [[6.0, 6.0], [2.0, 2.0], [0.0, 0.0]]
+        assert from_records(one.down[0]).values.tolist() == [[6.0, 6.0], [3.0, 2.0], [0.0, 0.0]]
 
 
-def test_prototypes_of_another_width_and_without_counts_are_refused(
+def test_prototypes_of_another_width_without_counts_or_of_more_classes_than_are_counted_are_refused(
     grid_saying: GridSaying, play: Any
 ) -> None:
     def say(client: int, _: RecordDict) -> RecordDict:
@@ -67,9 +70,10 @@ def test_prototypes_of_another_width_and_without_counts_are_refused(
             return RecordDict(
                 {**to_records(package, Float32()), "metrics": MetricRecord({"num-examples": 1})}
             )
-        return reply(*SAID[1])
+        return reply(*SAID[1]) if client == 2 else reply([[0.0, 0.0]] * 3, [1, 0, 0])
 
-    game = play(FedProto(num_classes=3, width=2), grid_saying(say, 3)).round()
-    assert [failure.client for failure in game.strategy.failures] == [0, 1]
+    game = play(FedProto(num_classes=3, width=2), grid_saying(say, 4)).round()
+    assert [failure.client for failure in game.strategy.failures] == [0, 1, 3]
     assert "shape [3, 3], expected [3, 2]" in game.strategy.failures[0].reason
     assert "without a count" in game.strategy.failures[1].reason
+    assert "shape [3, 2], expected [1, 2]" in game.strategy.failures[2].reason

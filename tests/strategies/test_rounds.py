@@ -34,6 +34,8 @@ from fedkd.data.federated import FederatedData
 from fedkd.distillation import Distiller
 from fedkd.engine import ClientSide
 from fedkd.engine.client import initial_network
+from fedkd.engine.engines.sequential import Sequential
+from fedkd.engine.engines.vectorised import Vectorised
 from fedkd.foundation.seeding import Streams
 from fedkd.knowledge.codecs.float32 import Float32
 from fedkd.knowledge.kinds.base import Kind
@@ -249,7 +251,6 @@ def test_fd_of_weight_zero_is_training_alone_over_whole_rounds(
         ("fedftg", 4 * 650, 4 * 650),
         ("fml", 4 * 650, 4 * 650),
         ("fedkd", 4 * 650, 4 * 650),
-        ("fedproto", 4 * 10 * 32, 4 * 10 * 32),
         ("fedmd", 4 * 40 * 10, 4 * 40 * 10),
         ("dsfl", 4 * 40 * 10, 4 * 40 * 10),
         ("fedbe", 4 * 650, 4 * 650),
@@ -269,6 +270,23 @@ def test_what_crosses_in_a_round_has_the_size_of_the_papers_formula(
     )
     assert {payload_of(content) for content in game.up.values()} == {up}
     assert {payload_of(content) for content in game.down.values()} == {down}
+
+
+def test_a_client_sends_prototypes_of_the_classes_that_it_has_and_is_sent_all(
+    client_side: Maker, digits: FederatedData, grid_of: GridMaker, play: Any
+) -> None:
+    targets = digits.train.targets
+    some = [np.flatnonzero(np.isin(targets, [3, 7])), np.flatnonzero(targets == 0), *digits.assignments[2:]]
+    side = replace(clients_of("fedproto", client_side), data=replace(digits, assignments=tuple(some)))
+    sizes = []
+    for engine in (Sequential(), Vectorised()):
+        strategy = server_of("fedproto", digits, sampling=Sampling(num_clients=4))
+        game = play(strategy, grid_of(replace(side, engine=engine))).round().round()
+        assert strategy.failures == []
+        sizes.append([payload_of(game.up[client]) for client in range(4)])
+        assert {payload_of(content) for content in game.down.values()} == {4 * 10 * 32}
+    assert sizes[0] == sizes[1] == [4 * 32 * len(targets[rows].unique()) for rows in some]
+    assert sizes[0][:2] == [4 * 32 * 2, 4 * 32 * 1]
 
 
 def test_a_client_without_samples_neither_counts_nor_fails(

@@ -90,6 +90,9 @@ class Kind(Part, ABC):
     equal_features: ClassVar[bool] = False
     """Whether the networks of all clients must have features of one width."""
 
+    own_classes: ClassVar[bool] = False
+    """Whether a client says nothing, and not a row of zeros, about classes that it does not have; then its size is the most that it can be."""
+
     axes: ClassVar[tuple[Axis, Axis] | None] = None
     """What the rows and the columns of its values are; none for weights, and where it does not say, so that no bytes are foretold."""
 
