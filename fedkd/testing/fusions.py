@@ -51,7 +51,11 @@ def a_teacher_of_weight_0_does_not_matter(fusion: Fusion) -> None:
     weights[1] = 0.0
     weights /= weights.sum(dim=0)
     said = _said(fusion, outputs, weights)
-    garbage = {"says": -30.0 * outputs.flip(-1), "leaves as NaN": torch.nan, "leaves as infinity": torch.inf}
+    garbage = {
+        "says": -30.0 * outputs.flip(-1),
+        "leaves as NaN": torch.tensor(torch.nan),
+        "leaves as infinity": torch.tensor(torch.inf),
+    }
     for name, other in garbage.items():
         others = torch.where(weights[..., None] > 0, outputs, other)
         same = _close(said, _said(fusion, others, weights))

@@ -126,6 +126,8 @@ class ProbabilityMean(MeanFusion):
 class ClasswiseFusion(Fusion):
     """A fusion that asks which classes each teacher has seen, as clients say it with a weighting that sends class counts."""
 
+    by_class: ClassVar[bool] = True
+
     @abstractmethod
     def fuse_known(
         self,
