@@ -1,6 +1,7 @@
 """Text: what federated distillation gains on Shakespeare by speaker, and whether whole continuations teach more than single symbols.
 
-First part, Shakespeare: four roles, each a client, and the King James Bible as public text; a small GRU, the same local training for all.
+First part, Shakespeare: four roles, each a client, and the King James Bible as public text; a small GRU, the same local training for all, and some of it with
+a small transformer once more.
 Claims: averaging and distilling beat training alone; FedDF's students gain on FedAvg's; FedMD's clients gain by the exchange, against the same
 clients that have read the public text and exchange nothing. Measured in bits per character on roles that nobody trained on too.
 
@@ -18,9 +19,10 @@ from simulations.study import Interval, Sheet, Study, seeds_from_command_line
 
 TEXT = [
     "data=shakespeare", "data.validation=0.002", "data.test_samples=200", "partition=natural", "partition.minimum=60", "clients=4", "rounds=3",
-    "model=gru", "model.embedding=24", "model.hidden=48", "evaluate_every=3", "runtime=inline", "threads=1",
+    "evaluate_every=3", "runtime=inline", "threads=1",
     "method.client.fit={epochs: 3, batch_size: 16, optimizer: {name: adam, lr: 0.01}}",
 ]  # fmt: skip
+GRU, TRANSFORMER = ["model=gru", "model.embedding=24", "model.hidden=48"], ["model=transformer"]
 PUBLIC = ["proxy=dataset", "proxy.dataset=kjv", "proxy.size=120", "proxy.labelled=true"]
 READ = "method.client.pretrain={epochs: 3, batch_size: 16, optimizer: {name: adam, lr: 0.01}}"
 DIGEST = "method.client.digest={epochs: 1, batch_size: 16, optimizer: {name: adam, lr: 0.003}}"
@@ -33,6 +35,9 @@ METHODS = {
     "FedMD, no exchange": ["method=fedmd", *PUBLIC, READ, "method.client.digest.epochs=0", DISTIL],
     "pooled": ["method=pooled", "proxy=none"],
 }
+OTHERS = ("alone", "FedAvg", "FedMD")
+"""The arms that are run with a transformer, too."""
+
 BITS = "test/bits_per_character"
 WHO = {"alone": "clients_mean", "FedMD": "clients_mean", "FedMD, no exchange": "clients_mean"}
 """Whose text is judged: the student's, or that of the clients where there is none for them to use."""
@@ -57,13 +62,17 @@ def main() -> None:
     """Run both parts, print their tables and draw them."""
     study = Study("generation", seeds_from_command_line(__doc__))
     strings = study.run(TARGETS, common=STRINGS)
-    texts = study.run(METHODS, common=TEXT)
-    bits = {name: column(texts, name, f"{WHO.get(name, 'student')}/{BITS}") for name in METHODS}
-    own = {
-        name: column(texts, name, "clients_mean/own/bits_per_character")
-        for name in METHODS
-        if name != "pooled"
-    }
+    other = {f"{name}, transformer": METHODS[name] for name in OTHERS}
+    texts = pd.concat(
+        [
+            study.run(METHODS, common=[*TEXT, *GRU]),
+            study.run(other, common=[*TEXT, *TRANSFORMER]),
+        ],
+        ignore_index=True,
+    )
+    arms = {**{name: name for name in METHODS}, **dict(zip(other, OTHERS, strict=True))}
+    bits = {arm: column(texts, arm, f"{WHO.get(name, 'student')}/{BITS}") for arm, name in arms.items()}
+    own = {arm: column(texts, arm, "clients_mean/own/bits_per_character") for arm in arms if arm != "pooled"}
     exact = {name: column(strings, name, EXACT) for name in TARGETS}
     teacher = Interval.of(list(column(strings, "word level", "clients_mean/test/exact_match")))
     gains = {
@@ -72,12 +81,15 @@ def main() -> None:
         "FedMD against no exchange": bits["FedMD"] - bits["FedMD, no exchange"],
         "FedMD against alone": bits["FedMD"] - bits["alone"],
         "FedAvg against pooled": bits["FedAvg"] - bits["pooled"],
+        "FedAvg against alone, transformer": bits["FedAvg, transformer"] - bits["alone, transformer"],
+        "FedMD against alone, transformer": bits["FedMD, transformer"] - bits["alone, transformer"],
+        "transformer against GRU, FedAvg": bits["FedAvg, transformer"] - bits["FedAvg"],
     }
     study.picture(_picture(bits, exact, teacher))
     study.show(
         f"Shakespeare, four roles, public text from the King James Bible; {len(study.seeds)} paired seeds, bits per character [95 % interval]",
         ["method", "common test data", "clients' own held-out text"],
-        [[name, _bits(bits[name]), _bits(own[name]) if name in own else ""] for name in METHODS],
+        [[name, _bits(bits[name]), _bits(own[name]) if name in own else ""] for name in arms],
         _verdict(gains, exact),
         further=[
             Sheet(

@@ -42,7 +42,7 @@ class Teachers:
     """Everything that is known of some teachers; what is not known is None.
 
     Attributes:
-        outputs: what each says about each sample, in log space; without meaning where it is not present.
+        outputs: what each says about each sample, in log space; whatever is given where it is not present, 0 is kept.
         sizes: how many training samples each has seen.
         present: whether a teacher spoke about a sample.
         labels: the true class of each sample.
@@ -60,6 +60,10 @@ class Teachers:
     scores: Float[Tensor, " teachers"] | None = None
     chance: float = 0.0
     sent: Mapping[str, Shaped[Tensor, "teachers ..."]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not bool(self.present.all()):
+            object.__setattr__(self, "outputs", spoken(self.outputs, self.present))
 
     def each(self, values: Float[Tensor, " teachers"]) -> Float[Tensor, "teachers n"]:
         """Return one number of each teacher as its weight on every sample."""
@@ -90,11 +94,23 @@ def shares(
     """Return the weights of those who spoke divided by their sum; where that is 0, they count alike.
 
     Args:
-        weights: at least 0; only ratios matter.
+        weights: at least 0, or anything where a teacher did not speak; only ratios matter.
         present: who spoke about which sample; none is everyone about all. Where nobody did, all weights are 0.
     """
     spoke = torch.ones_like(weights) if present is None else present.to(weights.dtype)
-    weights = weights * spoke
+    weights = torch.where(spoke > 0, weights, 0.0)
     nobody = weights.sum(dim=0, keepdim=True) <= 0
     weights = torch.where(nobody, spoke, weights)
     return weights / weights.sum(dim=0, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)
+
+
+def spoken(
+    outputs: Float[Tensor, "*teachers n outputs"], counts: Shaped[Tensor, "*teachers n"]
+) -> Float[Tensor, "*teachers n outputs"]:
+    """Return what teachers say, and 0 where they do not count: what stands there may be NaN, which no weight of 0 takes away.
+
+    Args:
+        outputs: what each says about each sample.
+        counts: weights, or whether each spoke; 0 is neither.
+    """
+    return torch.where(counts[..., None] > 0, outputs, 0.0)

@@ -25,12 +25,14 @@ NEEDED: dict[Need, str] = {
     "clients": "what clients say about themselves",
 }
 """What a weighting may need, in words."""
-_WAYS_OUT: dict[Need, str] = {
-    "labels": "take proxy=heldout proxy.labelled=true, or another weighting",
-    "student": "take another weighting",
-    "validation": "take a method whose server holds the networks (feddf), or method.weighting.on=proxy or holdout",
-    "clients": "take another weighting, or fedmd, dsfl or feddf",
+_ON_EVERY_TASK = {
+    "strategy": "methods fedavg, fedprox, fedmd, feddf, local and pooled work on every task",
+    "client": "the clients of fedavg, fedprox, fedmd, feddf, local and pooled work on every task",
+    "knowledge": "take method.knowledge=logits",
+    "fusion": "take method.fusion=mean_logits",
+    "weighting": "take method.weighting=uniform",
 }
+"""What can stand in a slot whatever the task, in the order in which slots are looked at: a weighting may be there for a fusion's sake."""
 
 
 def check(experiment: "Experiment") -> None:
@@ -59,8 +61,8 @@ def check(experiment: "Experiment") -> None:
     _check_runtime(experiment)
     _check_kind(experiment)
     federated.check(experiment.data, experiment.partition, experiment.proxy, settings.clients)
+    check_task(experiment)
     check_parts(experiment)
-    _check_task(experiment)
     _check_proxy(experiment)
     check_networks(experiment)
     check_terms(experiment)
@@ -193,8 +195,11 @@ def _check_weighting(experiment: "Experiment") -> None:
     method, slot = experiment.method, f"method.weighting={experiment.named('weighting')}"
     strategy = experiment.named("strategy")
     for need in sorted(method.weighting.needs - method.strategy.offers):
+        ways = ["another weighting", "feddf, which has it"]
+        if need == "validation" and {"labels", "clients"} <= method.strategy.offers:
+            ways.insert(0, "method.weighting.on=proxy or holdout")
         raise IllegalCombination(
-            f"{slot} needs {NEEDED[need]}, which {strategy} does not have; {_WAYS_OUT[need]}"
+            f"{slot} needs {NEEDED[need]}, which {strategy} does not have; take {', or '.join(ways)}"
         )
     if "student" in method.weighting.needs and method.distiller is None:
         raise IllegalCombination(
@@ -202,7 +207,7 @@ def _check_weighting(experiment: "Experiment") -> None:
         )
     if "labels" in method.weighting.needs and not experiment.labels_on_proxy:
         raise IllegalCombination(
-            f"{slot} needs {NEEDED['labels']}, and this proxy set has none; {_WAYS_OUT['labels']}"
+            f"{slot} needs {NEEDED['labels']}, and this proxy set has none; take proxy=heldout proxy.labelled=true, or another weighting"
         )
     if (
         method.fusion is not None
@@ -214,9 +219,13 @@ def _check_weighting(experiment: "Experiment") -> None:
         )
 
     if isinstance(method.fusion, ClasswiseFusion) and CLASS_COUNTS not in method.weighting.sends:
+        asks = "clients" in method.strategy.offers
+        way = (
+            "method.weighting={name:class_counts,by:teachers}" if asks else "another method.fusion, or feddf"
+        )
         raise IllegalCombination(
-            f"method.fusion={experiment.named('fusion')} goes by the classes that each client has seen, which with {slot} nobody sends; "
-            "take method.weighting={name:class_counts,by:teachers}"
+            f"method.fusion={experiment.named('fusion')} goes by the classes that each client has seen, which with "
+            f"{slot if asks else f'method.strategy={strategy}'} nobody sends; take {way}"
         )
 
 
@@ -226,19 +235,23 @@ def _check_kind(experiment: "Experiment") -> None:
         raise IllegalCombination(f"data={data} is for {kind}, and runs know {' and '.join(TASKS)}")
 
 
-def _check_task(experiment: "Experiment") -> None:
+def check_task(experiment: "Experiment") -> None:
+    """Refuse parts of the method that do not work on the task of the data.
+
+    Raises:
+        IllegalCombination: with a way out.
+    """
     method, kind = experiment.method, experiment.data.task
     data, task = experiment.resolved["data"]["name"], TASKS[kind]
-    slots = ("strategy", "client", "knowledge", "weighting", "fusion")
-    parts = {slot: part for slot in slots if (part := getattr(method, slot)) is not None}
+    parts = {slot: part for slot in _ON_EVERY_TASK if (part := getattr(method, slot)) is not None}
     for slot, part in parts.items():
         by_class = part.by_class or (slot == "weighting" and "labels" in part.needs)
         if (part.needs_classes and not task.probabilistic) or (
             by_class and not experiment.data.targets.one_class
         ):
+            about = "samples of one class" if task.probabilistic else "classes"
             raise IllegalCombination(
-                f"method.{slot}={experiment.named(slot)} is about classes, data={data} is a {kind}; "
-                "fedavg, fedprox, fedmd, feddf, local and pooled work on every task"
+                f"method.{slot}={experiment.named(slot)} is about {about}, data={data} is a {kind}; {_ON_EVERY_TASK[slot]}"
             )
     if method.weighting.compares_classes and task.pads:
         raise IllegalCombination(
@@ -249,7 +262,7 @@ def _check_task(experiment: "Experiment") -> None:
     if method.fusion is not None and method.fusion.needs_embeddings and not task.embeds:
         raise IllegalCombination(
             f"{fusion} is about embeddings, which networks give in recognition, and data={data} is a {kind}; "
-            "take mean_logits, or data=orl_faces"
+            "take method.fusion=mean_logits, or data=orl_faces"
         )
     if method.fusion is not None and method.fusion.needs_gaussians and not task.gaussian:
         raise IllegalCombination(

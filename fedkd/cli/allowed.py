@@ -1,7 +1,7 @@
 """What goes with what: weightings, fusions, codecs and kinds of knowledge, asked of the checks that refuse a run.
 
 Nothing here knows a rule. Every combination of built-in parts is put into a method and shown to `check_parts`, which accepts it or
-says why not; what is always refused alike stands in one column.
+says why not, and with each kind of task to `check_task`, of which one must accept it; what is always refused alike stands in one column.
 """
 
 import dataclasses
@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from fedkd.aggregation import FUSIONS, WEIGHTINGS
-from fedkd.assembly.combinations import check_parts
+from fedkd.assembly.combinations import check_parts, check_task
 from fedkd.assembly.compose import compose
 from fedkd.assembly.experiment import Experiment
 from fedkd.cli.methods import Recipe
+from fedkd.data.datasets import DATASETS
 from fedkd.foundation.errors import IllegalCombination
 from fedkd.foundation.registry import Family
 from fedkd.knowledge import CODECS, KINDS
@@ -29,6 +30,17 @@ FAMILIES: dict[str, Family] = {
     "fusion": FUSIONS,
 }
 """The slots whose parts are exchanged."""
+
+_SETS: dict[str, dict[str, str]] = {
+    "classification": {"name": "digits"},
+    "generation": {"name": "grammar"},
+    "multitask_classification": {"name": "diamonds_grades"},
+    "ranking": {"name": "movielens"},
+    "recognition": {"name": "orl_faces"},
+    "regression": {"name": "diabetes"},
+    "gaussian_regression": {"name": "diabetes", "predicts": "gaussian"},
+}
+"""A data set of each kind of task; nothing is loaded."""
 
 
 @dataclass(frozen=True)
@@ -46,29 +58,63 @@ class Refusals:
 
     def __init__(self) -> None:
         self._base = Experiment.from_config(compose(["method=feddf", "proxy.labelled=true"]))
+        self._sets = {task: DATASETS.create(spec, key="data") for task, spec in _SETS.items()}
 
     def why(self, recipe: Recipe, **changed: str | None) -> str | None:
-        """Return why a recipe with other parts is refused, and the way out; nothing where it is not.
+        """Return why a recipe with other parts is refused on every task, and the way out; nothing where it is not.
 
         Args:
             recipe: the method.
             changed: names of other parts by their slots.
         """
+        experiment = self._with(recipe, changed)
+        try:
+            check_parts(experiment)
+        except IllegalCombination as error:
+            return str(error)
+        if not any(self._works(experiment, task) for task in _SETS):
+            return "no kind of task has all of these parts"
+        return None
+
+    def tasks(self, recipe: Recipe, **changed: str | None) -> tuple[str, ...]:
+        """Return the kinds of task on which a recipe with other parts works, whether or not these go together."""
+        experiment = self._with(recipe, changed)
+        return tuple(task for task in _SETS if self._works(experiment, task))
+
+    def _works(self, experiment: Experiment, task: str) -> bool:
+        resolved = {**experiment.resolved, "data": _SETS[task]}
+        try:
+            check_task(dataclasses.replace(experiment, data=self._sets[task], resolved=resolved))
+        except IllegalCombination:
+            return False
+        return True
+
+    def _with(self, recipe: Recipe, changed: Mapping[str, str | None]) -> Experiment:
         assert recipe.method is not None
         parts: dict[str, Any] = {
             slot: None if name is None else _part(slot, name) for slot, name in changed.items()
         }
         named = {slot: None if name is None else {"name": name} for slot, name in changed.items()}
-        experiment = dataclasses.replace(
+        return dataclasses.replace(
             self._base,
             method=dataclasses.replace(recipe.method, **parts),
             resolved={**self._base.resolved, "method": {**recipe.resolved, **named}},
         )
-        try:
-            check_parts(experiment)
-        except IllegalCombination as error:
-            return str(error)
-        return None
+
+
+def working(recipes: Iterable[Recipe]) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+    """Yield slots, the parts of it that work on the same kinds of task, and these kinds; all kinds come first.
+
+    Parts are put into a recipe that works on every task, feddf with the mean of logits.
+    """
+    refusals = Refusals()
+    recipe = next(recipe for recipe in recipes if recipe.name == "feddf")
+    for slot in ("knowledge", "weighting", "fusion"):
+        alike: dict[tuple[str, ...], list[str]] = {}
+        for name in FAMILIES[slot].built_in():
+            alike.setdefault(refusals.tasks(recipe, **{slot: name}), []).append(name)
+        for tasks in sorted(alike, key=len, reverse=True):
+            yield slot, tuple(alike[tasks]), tasks
 
 
 def fusing(recipes: Iterable[Recipe]) -> Iterator[Table]:

@@ -11,10 +11,11 @@ from fedkd.aggregation import WEIGHTINGS
 from fedkd.aggregation.teachers import Need
 from fedkd.assembly.combinations import NEEDED
 from fedkd.assembly.compose import PRESET, recipes_dir
-from fedkd.cli.allowed import Table, coding, fusing, fusing_nothing, in_short
+from fedkd.cli.allowed import Table, coding, fusing, fusing_nothing, in_short, working
 from fedkd.cli.formulas import SYMBOLS
 from fedkd.cli.methods import Recipe, facts_of, file_of, paper_of, parts_of, words_of_part
 from fedkd.foundation.parts import summary_of
+from fedkd.tasks import TASKS
 
 COMMAND = "fedkd list methods --markdown"
 """What prints the page."""
@@ -33,8 +34,8 @@ _CROSSES = (
     "labelled where its true labels are learned or weighed by. A *student* is a network of the server's own."
 )
 _GOES = (
-    "Every combination of built-in parts, with their default options, was shown to the checks that refuse a run. What a weighting *needs* must be "
-    "there besides:"
+    "Every combination of built-in parts, with their default options, was shown to the checks that refuse a run. *Yes* is yes on at least one kind of task: "
+    "on those on which every part works. What a weighting *needs* must be there besides:"
 )
 
 
@@ -54,6 +55,8 @@ def page_of(recipes: Iterable[Recipe]) -> str:
         *(_section(recipe) for recipe in sound),
         "## What goes with what",
         f"{_GOES} {' · '.join(needs)}.",
+        "### Kinds of task",
+        "\n".join(_rows(("slot", "parts", "work on"), _tasks(sound))),
         *(_fusing(table) for table in fusing(sound)),
         "### Strategies that fuse nothing",
         "\n".join(_rows(("strategy", "why not"), _refusals(sound))),
@@ -117,6 +120,12 @@ def _fusing(table: Table) -> str:
         rows.append([f"`{row}`", ", ".join(sorted(needs)) or "-", *marks, in_short(cells) or "-"])
     headings = ("weighting", "needs", *table.columns, "why not")
     return f"### {table.title}\n\n" + "\n".join(_rows(headings, rows))
+
+
+def _tasks(recipes: list[Recipe]) -> Iterator[list[str]]:
+    for slot, parts, tasks in working(recipes):
+        where = "every task" if len(tasks) == len(TASKS) else ", ".join(tasks)
+        yield [slot, ", ".join(f"`{part}`" for part in parts), where]
 
 
 def _refusals(recipes: list[Recipe]) -> Iterator[list[str]]:

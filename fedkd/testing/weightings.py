@@ -64,21 +64,26 @@ def identical_teachers_weigh_the_same(weighting: Weighting) -> None:
 
 
 def absent_teachers_count_for_nothing(weighting: Weighting) -> None:
-    """Where a teacher said nothing, what stands in its place does not change the weights of those who spoke."""
+    """Where a teacher said nothing, what stands in its place, an answer or NaN, changes no weight; one who never spoke is as good as away."""
     present = torch.ones(TEACHERS, SAMPLES, dtype=torch.bool)
     present[1, ::2] = present[3] = False
     teachers = replace(_teachers(weighting), present=present)
-    garbage = torch.where(present[..., None], teachers.outputs, 50.0 * teachers.outputs.flip(-1))
-    sent = dict(teachers.sent)
-    for name, form in weighting.sends.items():
-        if form in BY_ROW:
-            sent[name] = torch.where(present, sent[name], 1.0)
-    others = replace(teachers, outputs=garbage, sent=sent)
     weights = _weigh(weighting, teachers)
     _require_shares(weights, TEACHERS)
+    for garbage, number in ((50.0 * teachers.outputs.flip(-1), 1.0), (torch.nan, torch.nan)):
+        sent = {
+            name: torch.where(present, said, number) if weighting.sends[name] in BY_ROW else said
+            for name, said in teachers.sent.items()
+        }
+        outputs = torch.where(present[..., None], teachers.outputs, garbage)
+        require(
+            _close(weights, _weigh(weighting, replace(teachers, outputs=outputs, sent=sent))),
+            "what stands in the place of an absent teacher changes the weights",
+        )
+    there = present.any(dim=1).nonzero().flatten()
     require(
-        _close(weights, _weigh(weighting, others)),
-        "what stands in the place of an absent teacher changes the weights",
+        _close(weights[there], _weigh(weighting, _taken(teachers, there))),
+        "the others weigh something else beside a teacher that said nothing",
     )
 
 

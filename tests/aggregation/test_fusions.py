@@ -8,6 +8,7 @@ from torch import Tensor
 from fedkd.aggregation import FUSIONS
 from fedkd.aggregation.fusions.base import Fusion
 from fedkd.aggregation.fusions.era import ERA
+from fedkd.aggregation.fusions.mean_log_probabilities import MeanLogProbabilities
 from fedkd.aggregation.fusions.mean_logits import MeanLogits
 from fedkd.aggregation.fusions.mean_probabilities import MeanProbabilities
 from fedkd.aggregation.fusions.power import Power
@@ -127,6 +128,23 @@ def test_a_teacher_of_weight_zero_says_nothing(fusion: Fusion) -> None:
     silent = torch.cat([outputs, torch.full_like(outputs[:1], 50.0)])
     counted = torch.cat([weights, torch.zeros_like(weights[:1])])
     assert torch.allclose(fusion.fuse(silent, counted), fusion.fuse(outputs, weights))
+
+
+@pytest.mark.parametrize(
+    "fusion",
+    [fusion for fusion in EVERY_FUSION if fusion.needs_classes or isinstance(fusion, MeanLogits)],
+    ids=lambda fusion: type(fusion).__name__,
+)
+def test_a_class_that_a_teacher_rules_out_leaves_a_target(fusion: Fusion) -> None:
+    outputs, weights = answers()
+    outputs[2, :, 1] = -torch.inf
+    assert F.softmax(fusion.fuse(outputs, weights), dim=-1).isfinite().all()
+
+
+def test_teachers_that_rule_out_all_classes_between_them_leave_a_mean_of_log_probabilities() -> None:
+    outputs = torch.tensor([[[0.0, -torch.inf]], [[-torch.inf, 0.0]]])
+    fused = MeanLogProbabilities().fuse(outputs, torch.tensor([[0.75], [0.25]]))
+    assert fused.tolist() == [[-177.0, -531.0]]
 
 
 @pytest.mark.parametrize("fusion", EVERY_FUSION, ids=lambda fusion: type(fusion).__name__)

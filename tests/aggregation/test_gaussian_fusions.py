@@ -11,6 +11,7 @@ from fedkd.aggregation.fusions.base import Fusion
 from fedkd.aggregation.fusions.mixture import Mixture
 from fedkd.aggregation.fusions.precision import Precision
 from fedkd.aggregation.fusions.product import Product
+from fedkd.losses.gaussian import LOG_VARIANCE
 
 ALL = (Precision(), Product(), Mixture())
 
@@ -38,6 +39,15 @@ def test_five_identical_teachers_are_one_of_their_own_variance_or_five_measureme
     fusion: Fusion, variance: float
 ) -> None:
     assert fused(fusion, *[(3.0, 0.5)] * 5) == pytest.approx((3.0, variance), rel=1e-12)
+
+
+@pytest.mark.parametrize("fusion", ALL)
+def test_a_teacher_without_any_doubt_counts_as_one_of_the_least_variance(fusion: Fusion) -> None:
+    certain, least = (
+        fusion.fuse(torch.tensor([[[1.0, log_variance]], [[3.0, 0.0]]]), torch.full((2, 1), 0.5))
+        for log_variance in (-math.inf, -LOG_VARIANCE)
+    )
+    assert torch.equal(certain, least)
 
 
 @pytest.mark.parametrize("fusion", [Precision(), Product()])

@@ -16,6 +16,8 @@ from fedkd.aggregation.fusions.mean_probabilities import MeanProbabilities
 from fedkd.aggregation.fusions.median import Median
 from fedkd.aggregation.fusions.quantile_filter import QuantileFilter
 from fedkd.aggregation.fusions.trimmed_mean import TrimmedMean
+from fedkd.testing.contract import run_clauses
+from fedkd.testing.fusions import CONTRACT
 
 ROBUST: list[RobustFusion] = [
     part
@@ -79,6 +81,13 @@ def test_the_geometric_median_of_a_line_is_its_median_and_of_a_square_its_middle
     assert torch.allclose(fused, torch.ones(1, 2), atol=1e-3)
     square = torch.tensor([[[0.0, 0.0]], [[0.0, 2.0]], [[2.0, 0.0]], [[2.0, 2.0]]])
     assert torch.allclose(GeometricMedian(of="outputs").fuse(square, alike(4)), torch.ones(1, 2))
+
+
+def test_the_geometric_median_leaves_an_answer_that_it_starts_on() -> None:
+    # The median of each number is 0, where one of five stands; d/dt of sqrt(2) t + 4 sqrt(t^2 + (1 - t)^2) is 0 at this t.
+    points = torch.tensor([[[0.0, 0.0]], [[0.0, 1.0]], [[0.0, 1.0]], [[1.0, 0.0]], [[1.0, 0.0]]])
+    beyond = GeometricMedian(of="outputs").fuse(points.double(), alike(5))
+    assert beyond[0].tolist() == pytest.approx([(1.0 - 15.0**-0.5) / 2.0] * 2, abs=1e-5)
 
 
 def test_no_point_has_a_smaller_summed_distance_than_the_geometric_median() -> None:
@@ -148,6 +157,11 @@ def test_the_order_of_teachers_does_not_matter(fusion: RobustFusion, order: list
     shares = torch.rand(6, 4, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
     shares /= shares.sum(dim=0)
     assert torch.allclose(fusion.fuse(said[order], shares[order]), fusion.fuse(said, shares), atol=1e-7)
+
+
+@pytest.mark.parametrize("fusion", OF_OUTPUTS, ids=named)
+def test_of_outputs_they_keep_their_contract(fusion: RobustFusion) -> None:
+    assert [check for check in run_clauses(fusion, CONTRACT.clauses) if not check.passed] == []
 
 
 @pytest.mark.parametrize("fusion", OF_OUTPUTS, ids=named)

@@ -115,6 +115,22 @@ def test_a_noisy_vote_records_what_it_has_cost_in_every_round(tmp_path: Path) ->
         ),
         (("method=feddf", "method.fusion=median", "data=diabetes"), "method.fusion=median is about classes"),
         (("method=fedavg", "method.weighting=entropy"), "has no effect"),
+        (("method=fedbe", "method.fusion=union"), "take another method.fusion, or feddf"),
+        (("method=fedbe", "method.weighting=confidence"), "take another weighting, or feddf"),
+        (
+            (
+                "method=feddf",
+                "data=grammar",
+                "partition=iid",
+                "proxy.labelled=true",
+                "method.weighting=confidence",
+            ),
+            "take method.weighting=uniform",
+        ),
+        (
+            ("method=feddf", "data=grammar", "partition=iid", "method.fusion=union"),
+            "take method.fusion=mean_logits",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

@@ -82,11 +82,14 @@ def test_whole_continuations_are_learned_from_one_teacher_and_from_an_ensemble(
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (("method=fd",), "about classes, data=grammar is a generation"),
-        (("method=fedproto",), "about classes, data=grammar is a generation"),
-        (("method=fedgen",), "about classes, data=grammar is a generation"),
-        (("method=fedgems",), "about classes, data=grammar is a generation"),
-        (("method=feddf", "method.weighting=class_counts"), "about classes, data=grammar is a generation"),
+        (("method=fd",), "about samples of one class, data=grammar is a generation"),
+        (("method=fedproto",), "about samples of one class, data=grammar is a generation"),
+        (("method=fedgen",), "about samples of one class, data=grammar is a generation"),
+        (("method=fedgems",), "about samples of one class, data=grammar is a generation"),
+        (
+            ("method=feddf", "method.weighting=class_counts"),
+            "about samples of one class, data=grammar is a generation",
+        ),
         (
             ("method=feddf", "model=mlp", "model.hidden=[8]"),
             "model=mlp reads numbers.*take model=gru or model=transformer",

@@ -99,10 +99,13 @@ def test_the_bytes_of_heads_are_known_beforehand(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (("method=fd",), "about classes, data=diamonds_grades is a multitask_classification"),
-        (("method=fedproto",), "about classes, data=diamonds_grades is a multitask_classification"),
-        (("method=kdcl",), "about classes, data=diamonds_grades is a multitask_classification"),
-        (("method=enhancement", "partition.classes=[]"), "about classes, data=diamonds_grades"),
+        (("method=fd",), "about samples of one class, data=diamonds_grades is a multitask_classification"),
+        (
+            ("method=fedproto",),
+            "about samples of one class, data=diamonds_grades is a multitask_classification",
+        ),
+        (("method=kdcl",), "about samples of one class, data=diamonds_grades is a multitask_classification"),
+        (("method=enhancement", "partition.classes=[]"), "about samples of one class, data=diamonds_grades"),
         (("method=feddf", "method.weighting=variance"), "scores of all classes.*weighting=entropy"),
         (("method=feddf", "partition=dirichlet"), "neither classes nor numbers"),
         (("method=feddf", "model=gru"), "model=gru reads symbols"),

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from fedkd.assembly.compose import recipes
+from fedkd.cli.allowed import working
 from fedkd.cli.main import main
 from fedkd.cli.methods import Recipe, facts_of, paper_of, parts_of, read_methods, words_of_part
 from fedkd.cli.methods_page import page_of
+from fedkd.tasks import TASKS
 
 RECIPES = read_methods()
 PAGE = Path(__file__).parents[2] / "docs" / "methods.md"
@@ -49,6 +51,15 @@ def test_what_is_labelled_and_mixed_is_what_the_parts_say() -> None:
     assert mixed == {"fedavg": "no", "feddf": "by group", "fd": "yes", "fml": "yes", "pooled": "one client"}
     assert facts["fedaux"].down == "`weights`"
     assert facts["fedgkd"].down == "`weights` and what the strategy adds"
+
+
+def test_parts_are_said_to_work_on_the_tasks_that_they_are_about() -> None:
+    found = {(slot, part): tasks for slot, parts, tasks in working(RECIPES.values()) for part in parts}
+    assert set(found["fusion", "mean_logits"]) == set(TASKS)
+    assert found["fusion", "precision"] == ("gaussian_regression",)
+    assert found["fusion", "mean_relations"] == ("recognition",)
+    assert found["weighting", "class_counts"] == found["fusion", "union"] == ("classification",)
+    assert "multitask_classification" not in found["weighting", "variance"]
 
 
 def test_a_recipe_of_ones_own_gets_a_section_and_a_broken_one_hides_no_other(tmp_path: Path) -> None:

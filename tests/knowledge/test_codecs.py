@@ -199,6 +199,20 @@ def test_bytes_that_no_sender_has_written_are_refused(spec: Any) -> None:
                 made(spec).decode(sent, (4, 10))
 
 
+@pytest.mark.parametrize(
+    "spec",
+    [*COMPOSED, {"name": "entropy", "of": "float32", "coder": "lzma"}, *CODECS.names()],
+    ids=str,
+)
+def test_a_byte_more_or_less_is_refused(spec: Any) -> None:
+    codec = made(spec)
+    for rows in (0, 1, 7, 300):
+        sent = codec.encode(distributions(rows, 10)).tobytes()
+        for wrong in (sent + b"x", *([sent[:-1]] if sent else [])):
+            with pytest.raises(ValueError, match=r"sent|split"):
+                codec.decode(np.frombuffer(wrong, np.uint8), (rows, 10))
+
+
 def test_a_long_message_cannot_hide_in_a_short_one() -> None:
     bomb = Entropy(of=Int8()).encode(torch.zeros(5000, 10))
     assert bomb.nbytes < 1000

@@ -159,6 +159,7 @@ BAD_FUSIONS: list[tuple[Clause, Fuse]] = [
     (fusions.one_target_for_each_sample, for_each_teacher),
     (fusions.the_order_of_teachers_does_not_matter, first_teachers_count_more),
     (fusions.a_teacher_of_weight_0_does_not_matter, equally),
+    (fusions.a_teacher_of_weight_0_does_not_matter, through_probabilities),
     (fusions.all_weight_on_one_teacher_gives_its_answer, equally),
     (fusions.teachers_that_agree_are_believed, least_sure_wins),
     (fusions.extreme_outputs_stay_finite, through_probabilities),

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fedkd.aggregation.fusions.base import Fusion, log_probability
+from fedkd.aggregation.teachers import spoken
 
 ROUNDING = 1e-6
 """Shares of the weight that differ by less are the same, since weights come in float32."""
@@ -50,10 +51,10 @@ class RobustFusion(Fusion):
         self, outputs: Float[Tensor, "teachers n outputs"], weights: Float[Tensor, "teachers n"]
     ) -> Float[Tensor, "n outputs"]:
         """Return the centre, or the logarithm of the one of probabilities, which its softmax normalises."""
-        weights = weights.double()
+        weights, said = weights.double(), spoken(outputs, weights).double()
         if self.of == "outputs":
-            return self.centre(outputs.double(), weights).to(outputs.dtype)
-        centre = self.centre(F.softmax(outputs.double(), dim=-1), weights)
+            return self.centre(said, weights).to(outputs.dtype)
+        centre = self.centre(F.softmax(said, dim=-1), weights)
         return log_probability(centre).to(outputs.dtype)
 
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from fedkd.aggregation.teachers import spoken
 from fedkd.foundation.parts import Part
 from fedkd.foundation.seeding import Streams
 
@@ -79,7 +80,8 @@ class Fusion(Part, ABC):
         """Return scores whose softmax is the fused distribution (for numbers: the fused numbers).
 
         Args:
-            outputs: raw outputs or log-probabilities of each teacher on each sample.
+            outputs: raw outputs or log-probabilities of each teacher on each sample; anything, NaN too, where its weight is 0
+                (`fedkd.aggregation.teachers.spoken` puts 0 there).
             weights: sum to 1 over the teachers; 0 where a teacher said nothing.
         """
 
@@ -109,7 +111,7 @@ class MeanFusion(Fusion):
         """Return what `finish` makes of the weighted mean of the teachers' summands."""
         total = torch.zeros(outputs.shape[1:], dtype=torch.float64)
         for said, weight in zip(outputs.double(), weights.double(), strict=True):
-            total += weight[:, None] * self.summand(said)
+            total += weight[:, None] * self.summand(spoken(said, weight))
         return self.finish(total).to(outputs.dtype)
 
 
@@ -123,6 +125,8 @@ class ProbabilityMean(MeanFusion):
 
 class ClasswiseFusion(Fusion):
     """A fusion that asks which classes each teacher has seen, as clients say it with a weighting that sends class counts."""
+
+    by_class: ClassVar[bool] = True
 
     @abstractmethod
     def fuse_known(
@@ -158,6 +162,10 @@ class RandomFusion(Fusion):
     ) -> Float[Tensor, "n outputs"]:
         """Return the target with the numbers of a stream that is the same each time."""
         return self.draw(outputs, weights, Streams(0).torch("fusion"))
+
+
+FLOOR = -708.0
+"""What stands for the logarithm of 0: nearly that of the smallest normal number of float64."""
 
 
 def log_probability(

@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fedkd.aggregation.fusions.base import Fusion
+from fedkd.aggregation.teachers import spoken
 from fedkd.losses.embeddings import cosines, from_cosines
 from fedkd.losses.reductions import nonzero
 
@@ -40,7 +41,7 @@ class MeanRelations(Fusion):
         """
         samples = outputs.shape[1]
         total, shared = (torch.zeros(samples, samples, dtype=torch.float64) for _ in range(2))
-        for said, weight in zip(outputs.double(), weights.double().sqrt(), strict=True):
+        for said, weight in zip(spoken(outputs, weights).double(), weights.double().sqrt(), strict=True):
             counts = torch.outer(weight, weight)
             total += counts * cosines(said)
             shared += counts

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from fedkd.aggregation.fusions.base import ClasswiseFusion
+from fedkd.aggregation.fusions.base import FLOOR, ClasswiseFusion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +47,7 @@ class Union(ClasswiseFusion):
         scores = torch.where(counts > 0, counts * said, 0.0).sum(dim=0) / whole.clamp_min(_LEAST)
         spoken = (whole > 0) | ~(whole > 0).any(dim=-1, keepdim=True)
         logs = F.log_softmax(scores.masked_fill(~spoken, -torch.inf), dim=-1)
-        return logs.clamp_min(_FLOOR).to(outputs.dtype)
+        return logs.clamp_min(FLOOR).to(outputs.dtype)
 
 
 _LEAST = torch.finfo(torch.float64).tiny
-_FLOOR = -708.0

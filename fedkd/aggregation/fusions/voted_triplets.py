@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from fedkd.aggregation.fusions.base import Fusion, Relations, log_probability
+from fedkd.aggregation.teachers import spoken
 from fedkd.foundation.options import NonNegative
 
 
@@ -35,7 +36,7 @@ class VotedTriplets(Fusion):
         self, outputs: Float[Tensor, "teachers n classes"], weights: Float[Tensor, "teachers n"]
     ) -> Float[Tensor, "n classes"]:
         """Return `log sum_k w_k p_k`."""
-        mean = torch.einsum("kn,kno->no", weights.double(), F.softmax(outputs.double(), dim=-1))
+        mean = torch.einsum("kn,kno->no", weights.double(), _probabilities(outputs, weights))
         return log_probability(mean).to(outputs.dtype)
 
     def relations(
@@ -71,8 +72,14 @@ def votes(
 
     A teacher votes only where it has spoken about all three, with the smallest of its three weights.
     """
-    said = F.softmax(outputs.double(), dim=-1)
+    said = _probabilities(outputs, weights)
     to_first = (said - said[:, first]).square().sum(dim=-1)
     to_second = (said - said[:, second]).square().sum(dim=-1)
     weight = torch.minimum(weights, torch.minimum(weights[:, first], weights[:, second])).double()
     return (weight * torch.sign(to_second - to_first)).sum(dim=0)
+
+
+def _probabilities(
+    outputs: Float[Tensor, "teachers n classes"], weights: Float[Tensor, "teachers n"]
+) -> Float[Tensor, "teachers n classes"]:
+    return F.softmax(spoken(outputs, weights).double(), dim=-1)

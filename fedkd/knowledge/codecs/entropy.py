@@ -68,14 +68,20 @@ class Entropy(Around):
         return min((_deflated(plain, strategy) for strategy in _STRATEGIES), key=len)
 
     def _restore(self, coded: bytes, most: int) -> bytes:
-        """Return the plain bytes, of which there may be so many."""
+        """Return the plain bytes, of which there may be so many; of more, one too many, which the inner codec refuses."""
+        decoder = (
+            lzma.LZMADecompressor(format=lzma.FORMAT_RAW, filters=_FILTERS)
+            if self.coder == "lzma"
+            else zlib.decompressobj(wbits=-zlib.MAX_WBITS)
+        )
         try:
-            if self.coder == "lzma":
-                decoder = lzma.LZMADecompressor(format=lzma.FORMAT_RAW, filters=_FILTERS)
-                return decoder.decompress(coded, max_length=most + 1)
-            return zlib.decompressobj(wbits=-zlib.MAX_WBITS).decompress(coded, most + 1)
+            plain = decoder.decompress(coded, most + 1)
         except (zlib.error, lzma.LZMAError) as error:
             raise ValueError(f"sent bytes that no {self.coder} coder has written ({error})") from error
+        if len(plain) <= most and (decoder.unused_data or not decoder.eof):
+            what = "goes on behind its end" if decoder.eof else "has no end"
+            raise ValueError(f"sent bytes that no {self.coder} coder has written (the message {what})")
+        return plain
 
 
 def _deflated(plain: bytes, strategy: int) -> bytes:
