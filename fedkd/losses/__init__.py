@@ -8,6 +8,8 @@ activation_boundary`), relations (`sp, cc, cckd, rkd_distance, rkd_angle, darkra
 (`rd, rrd, cd, de`), numbers (`bounded_regression, attentive_imitation, outlier_rejection`, and with variances `gaussian_nll, gaussian_kl`) and embeddings
 (`supervised_contrastive, cosine, cosine_relations`). What a loss learns itself is a module: `Regressor`, `VID`, `CRD`, `MIMKD`, `GCRD`, `HKD`, `Paraphraser`,
 `Translator`, `Experts`, `Amalgamation`.
+
+Every function raises `IllegalCombination` for shapes that do not go together, and `InvalidOption` for an option out of range. Of no sample the mean is 0.
 """
 
 from fedkd.losses.amalgamation import Amalgamation

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from fedkd.losses.checks import agree, positive
 from fedkd.losses.reductions import Reduction, reduce, unit
 
 
@@ -37,6 +38,8 @@ def supervised_contrastive(
 
     Source: Khosla et al., "Supervised Contrastive Learning" (NeurIPS 2020), equation 2.
     """
+    agree("supervised_contrastive", embeddings.shape[:1], identities.shape, what="batches")
+    positive("temperature", temperature)
     positives = partners(identities)
     similar = cosines(embeddings) / temperature
     itself = torch.eye(len(identities), dtype=torch.bool, device=embeddings.device)
@@ -59,6 +62,7 @@ def cosine(
         teacher: embeddings of the same width.
         reduction: mean over the batch, sum, or one value a sample.
     """
+    agree("cosine", student.shape, teacher.shape)
     return reduce(1.0 - (unit(student) * unit(teacher.detach())).sum(dim=1), reduction)
 
 
@@ -81,6 +85,7 @@ def cosine_relations(
     Source: Peng et al., "Correlation Congruence for Knowledge Distillation" (ICCV 2019), equation 9, with the plain inner product of
     vectors of length 1 as the kernel, and without the samples' products with themselves, which are 1 for all networks.
     """
+    agree("cosine_relations", student.shape[:1], teacher.shape[:1], what="batches")
     apart = (cosines(student) - cosines(teacher.detach())).square()
     others = ~torch.eye(len(apart), dtype=torch.bool, device=apart.device)
     return reduce(torch.where(others, apart, 0.0).sum(dim=1) / max(len(apart) - 1, 1), reduction)

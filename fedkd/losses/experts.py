@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from fedkd.losses.checks import agree, positive
 from fedkd.losses.reductions import Reduction, reduce
 
 
@@ -26,13 +27,22 @@ def de(
     Args:
         rebuilt: E, what each expert makes of the student's features.
         chances: a, scores of the experts for each sample, made of what the teacher has learned.
-        teacher: t, the teacher's features; no gradient.
+        teacher: t, the teacher's features; no gradient. Finite as long as squared errors are.
         noise: g, numbers of Gumbel's distribution, so that at a low temperature one expert is drawn by its chance; none is none.
         temperature: the lower, the more one expert has all the weight.
         reduction: mean over the batch, sum, or one value a sample.
 
     Source: Kang et al., "DE-RRD: A Knowledge Distillation Framework for Recommender System" (CIKM 2020), equations 1 to 4.
     """
+    agree(
+        "de",
+        rebuilt.shape[:2],
+        chances.shape,
+        chances.shape if noise is None else noise.shape,
+        what="experts",
+    )
+    agree("de", rebuilt.shape[::2], teacher.shape)
+    positive("temperature", temperature)
     drawn = F.log_softmax(chances, dim=1)
     drawn = drawn if noise is None else drawn + noise
     share = torch.softmax(drawn / temperature, dim=1)

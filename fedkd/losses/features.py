@@ -6,7 +6,7 @@ tensor(...)
 A network has several such layers; a loss is about one of each, and losses are added up. Teachers receive no gradient.
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fedkd.foundation.errors import IllegalCombination
-from fedkd.losses.reductions import Reduction, reduce, unit
+from fedkd.losses.checks import agree, one_of
+from fedkd.losses.reductions import Reduction, reduce, scaled, unit
+
+Pooling = Literal["average", "max"]
+"""How maps become smaller."""
 
 
 def hint(
@@ -59,6 +63,7 @@ def at(
 
     Source: Zagoruyko & Komodakis, "Paying More Attention to Attention" (ICLR 2017), equation 2.
     """
+    one_of("form", form, ("squares", "norm"))
     gap = _gap_of_attention("at", student, teacher, power)
     if form == "norm":
         return reduce(torch.linalg.vector_norm(gap, dim=1), reduction)
@@ -90,20 +95,24 @@ def fsp(
     student: tuple[Float[Tensor, "batch ..."], Float[Tensor, "batch ..."]],
     teacher: tuple[Float[Tensor, "batch ..."], Float[Tensor, "batch ..."]],
     *,
+    pooling: Pooling = "average",
     reduction: Reduction = "mean",
 ) -> Float[Tensor, "*batch"]:
     """Flow of the solution procedure: mean squared error of `G = F1 F2^T / (height width)` between two layers.
 
     Args:
-        student: maps of an earlier and of a later layer; the larger ones are average-pooled (max-pooled in the paper).
+        student: maps of an earlier and of a later layer; the larger ones are pooled. Finite as long as the fourth power of features is.
         teacher: the same of the teacher, with the same numbers of channels; no gradient.
+        pooling: by `average`, as RepDistiller does, or by `max`, as the paper does.
         reduction: mean over the batch, sum, or one value a sample.
 
     Source: Yim et al., "A Gift from Knowledge Distillation" (CVPR 2017), equations 1 and 2.
     """
+    one_of("pooling", pooling, get_args(Pooling))
+    agree("fsp", student[0].shape[:1], teacher[0].shape[:1], what="batches")
 
     def flow(pair: tuple[Tensor, Tensor]) -> Tensor:
-        first, second = (maps.flatten(2) for maps in _pooled("fsp", *pair, detach=False))
+        first, second = (maps.flatten(2) for maps in _pooled("fsp", *pair, detach=False, pooling=pooling))
         return first @ second.mT / first.shape[-1]
 
     learned, known = flow(student), flow(teacher).detach()
@@ -132,10 +141,12 @@ def factor_transfer(
 
     Source: Kim, Park & Kwak, "Paraphrasing Complex Network: Network Compression via Factor Transfer" (NeurIPS 2018), equation 4.
     """
+    one_of("form", form, ("maps", "factors"))
     if form == "maps":
         gap = _gap_of_attention("factor_transfer", student, teacher, 2.0)
     elif student.shape == teacher.shape:
-        gap = unit(student.flatten(1)) - unit(teacher.detach().flatten(1))
+        learned, known = (unit(scaled(x.flatten(1))) for x in (student, teacher.detach()))
+        gap = learned - known
     else:
         raise IllegalCombination(
             f"factor_transfer compares factors of one shape; these are {list(student.shape)} and {list(teacher.shape)}; take form=maps, or a "
@@ -174,23 +185,31 @@ def activation_boundary(
 
 
 def _gap_of_attention(name: str, student: Tensor, teacher: Tensor, power: float) -> Float[Tensor, "batch _"]:
-    learned, known = (
-        unit(maps.abs().pow(power).mean(dim=1).flatten(1)) for maps in _pooled(name, student, teacher)
-    )
+    def attention(maps: Tensor) -> Tensor:
+        maps = scaled(maps)
+        sizes = maps if power % 2 == 0 else maps.abs()  # an even power has no sign
+        return unit(sizes.pow(power).mean(dim=1).flatten(1))
+
+    learned, known = map(attention, _pooled(name, student, teacher))
     return learned - known
 
 
-def _pooled(name: str, student: Tensor, teacher: Tensor, *, detach: bool = True) -> tuple[Tensor, Tensor]:
+def _pooled(
+    name: str, student: Tensor, teacher: Tensor, *, detach: bool = True, pooling: Pooling = "average"
+) -> tuple[Tensor, Tensor]:
     """Return both maps at the smaller of both sizes."""
     for maps in (student, teacher):
         if maps.dim() != 4:
             raise IllegalCombination(
                 f"{name} needs feature maps [batch, channels, height, width], a layer gives {list(maps.shape)}; tap a convolutional layer"
             )
+    agree(name, student.shape[:1], teacher.shape[:1], what="batches")
     height, width = (min(sides) for sides in zip(student.shape[2:], teacher.shape[2:], strict=True))
     known = teacher.detach() if detach else teacher
-    return _at_size(student, (height, width)), _at_size(known, (height, width))
+    return _at_size(student, (height, width), pooling), _at_size(known, (height, width), pooling)
 
 
-def _at_size(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    return maps if maps.shape[2:] == size else F.adaptive_avg_pool2d(maps, size)
+def _at_size(maps: Tensor, size: tuple[int, int], pooling: Pooling) -> Tensor:
+    if maps.shape[2:] == size:
+        return maps
+    return F.adaptive_avg_pool2d(maps, size) if pooling == "average" else F.adaptive_max_pool2d(maps, size)

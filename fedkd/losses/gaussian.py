@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from fedkd.foundation.errors import IllegalCombination
+from fedkd.losses.checks import agree
 from fedkd.losses.reductions import Reduction, reduce
 
 LOG_VARIANCE = 10.0
@@ -22,7 +24,15 @@ LOG_VARIANCE = 10.0
 def gaussian(
     outputs: Float[Tensor, "*shape twice"],
 ) -> tuple[Float[Tensor, "*shape numbers"], Float[Tensor, "*shape numbers"]]:
-    """Return the means and the log variances that outputs stand for, the latter within `LOG_VARIANCE`."""
+    """Return the means and the log variances that outputs stand for, the latter within `LOG_VARIANCE`.
+
+    Raises:
+        IllegalCombination: one of them is missing.
+    """
+    if outputs.shape[-1] % 2:
+        raise IllegalCombination(
+            f"outputs are means and as many log variances; {outputs.shape[-1]} numbers are not"
+        )
     mean, log_variance = outputs.chunk(2, dim=-1)
     return mean, log_variance.clamp(-LOG_VARIANCE, LOG_VARIANCE)
 
@@ -43,6 +53,7 @@ def gaussian_nll(
     Source: Nix & Weigend, "Estimating the mean and variance of the target probability distribution" (ICNN 1994), equation 3.
     """
     mean, log_variance = gaussian(outputs)
+    agree("gaussian_nll", mean.shape, targets.shape)
     each = math.log(2 * math.pi) + log_variance + (targets - mean).square() * (-log_variance).exp()
     return reduce(each.sum(dim=-1) / 2, reduction)
 
@@ -60,6 +71,7 @@ def gaussian_kl(
         teacher: means and log variances; no gradient.
         reduction: mean over the batch, sum, or one value a sample.
     """
+    agree("gaussian_kl", student.shape, teacher.shape)
     mean, log_variance = gaussian(student)
     known, known_log_variance = gaussian(teacher.detach())
     ratio = known_log_variance - log_variance

@@ -15,7 +15,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fedkd.foundation.errors import IllegalCombination
-from fedkd.losses.reductions import Reduction, nonzero, reduce
+from fedkd.losses.checks import agree, positive
+from fedkd.losses.reductions import Reduction, largest, nonzero, reduce, scaled
 from fedkd.losses.relations import distances_of
 
 
@@ -58,8 +59,9 @@ def irg(
             f"irg needs as many layers of the student as of the teacher, and one at least; there are {len(student_layers)} and "
             f"{len(teacher_layers)}"
         )
-    learned = [_pooled(layer) for layer in student_layers]
-    known = [_pooled(layer.detach()) for layer in teacher_layers]
+    agree("irg", student_logits.shape, teacher_logits.shape)
+    agree("irg", *(x.shape[:1] for x in (student_logits, *student_layers, *teacher_layers)), what="batches")
+    learned, known = _pooled(student_layers), _pooled([layer.detach() for layer in teacher_layers])
     loss = vertices * (student_logits - teacher_logits.detach()).square().mean(dim=1)
     errors = [
         (_edges(mine) - _edges(theirs)).square().mean(dim=1)
@@ -95,12 +97,17 @@ def lsp(
     Source: Yang et al., "Distilling Knowledge from Graph Convolutional Networks" (CVPR 2020), equations 2 to 6; kernel and scale are
     those of the authors' code.
     """
+    agree("lsp", student.shape[:1], teacher.shape[:1], what="batches")
+    positive("scale", scale)
     if neighbours is None:
         neighbours = ~torch.eye(len(student), dtype=torch.bool, device=student.device)
-    linked = neighbours if neighbours.dtype == torch.bool else neighbours >= 0
+    nodes = len(student)
+    dense = neighbours.dtype == torch.bool
+    agree("lsp", (nodes, nodes) if dense else (nodes,), neighbours.shape[: 2 if dense else 1], what="nodes")
+    linked = neighbours if dense else neighbours >= 0
 
     def structure(x: Tensor) -> Tensor:
-        if neighbours.dtype == torch.bool:
+        if dense:
             apart = torch.cdist(x, x, p=1.0)
         else:
             apart = (x[neighbours.clamp_min(0)] - x[:, None]).abs().sum(dim=2)
@@ -126,13 +133,15 @@ def neighbour_rows(links: Int[Tensor, "nodes listed"]) -> Int[Tensor, "nodes mos
     return torch.where((own[row] == others) & (others != own[:, None]), row, -1)
 
 
-def _pooled(layer: Tensor) -> Float[Tensor, "batch width"]:
-    return layer.flatten(2).mean(dim=2) if layer.dim() > 2 else layer
+def _pooled(layers: Sequence[Tensor]) -> Sequence[Float[Tensor, "batch _"]]:
+    """Return the layers of a network as vectors, all at one scale."""
+    vectors = [layer.flatten(2).mean(dim=2) if layer.dim() > 2 else layer for layer in layers]
+    return torch.split(scaled(torch.cat(vectors, dim=1)), [layer.shape[1] for layer in vectors], dim=1)
 
 
 def _edges(x: Float[Tensor, "batch width"]) -> Float[Tensor, "batch batch"]:
     squares = distances_of(x).square()
-    return squares / nonzero(squares.max())
+    return squares / nonzero(largest(squares))
 
 
 def _transitions(
@@ -156,4 +165,4 @@ def _transition(
     earlier: Float[Tensor, "batch width"], later: Float[Tensor, "batch width"]
 ) -> Float[Tensor, " batch"]:
     squares = (later - earlier).square().sum(dim=1)
-    return squares / nonzero(squares.max())
+    return squares / nonzero(largest(squares))

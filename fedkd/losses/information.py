@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from fedkd.losses.checks import agree, positive
 from fedkd.losses.embeddings import partners
 from fedkd.losses.reductions import Reduction, nonzero, reduce, unit
 
@@ -38,6 +39,8 @@ def vid(
 
     Source: Ahn et al., "Variational Information Distillation for Knowledge Transfer" (CVPR 2019), equation 5.
     """
+    agree("vid", mean.shape, teacher.shape)
+    agree("vid", mean.shape[1:2], variance.shape, what="channels")
     spread = variance.reshape(-1, *[1] * (mean.dim() - 2))
     nats = 0.5 * ((mean - teacher.detach()).square() / spread + spread.log())
     return reduce(nats.flatten(1).mean(dim=1), reduction)
@@ -74,6 +77,9 @@ def crd(
     Source: Tian, Krishnan & Isola, "Contrastive Representation Distillation" (ICLR 2020), equations 9 to 11 and 18; `1e-7` and the fixed Z
     as in the authors' code.
     """
+    agree("crd", student.shape, teacher.shape, student_memory.shape[::2], teacher_memory.shape[::2])
+    agree("crd", student_memory.shape, teacher_memory.shape)
+    positive("temperature", temperature)
     loss = _contrast(scores(student_memory, teacher, temperature) - student_log_z, samples)
     loss = loss + _contrast(scores(teacher_memory, student, temperature) - teacher_log_z, samples)
     return reduce(loss, reduction)
@@ -112,6 +118,7 @@ def mimkd(
     Source: Shrivastava, Qi & Ordonez, "Estimating and Maximizing Mutual Information for Knowledge Distillation" (CVPR Workshops 2023); the bound
     is that of Hjelm et al., "Learning Deep Representations by Mutual Information Estimation and Maximization" (ICLR 2019), equation 4.
     """
+    agree("mimkd", scores.shape[:1], scores.shape[1:2], what="batches")
     batch = len(scores)
     if batch < 2:
         return reduce(0.0 * scores.flatten(1).sum(dim=1), reduction)
@@ -149,9 +156,12 @@ def info_nce(
     Source: van den Oord, Li & Vinyals, "Representation Learning with Contrastive Predictive Coding" (2018), equation 4, between two
     networks as in Joshi et al., "On Representation Knowledge Distillation for Graph Neural Networks" (IEEE TNNLS 2022).
     """
+    agree("info_nce", student.shape, teacher.shape)
+    positive("temperature", temperature)
     scores = unit(student) @ unit(teacher).mT / temperature
     own = scores.diagonal()
     if labels is not None:
+        agree("info_nce", student.shape[:1], labels.shape, what="batches")
         scores = scores.masked_fill(partners(labels), torch.finfo(scores.dtype).min)
     return reduce(scores.logsumexp(dim=1) - own, reduction)
 
@@ -174,6 +184,7 @@ def pkt(
 
     Source: Passalis & Tefas, "Learning Deep Representations with Probabilistic Knowledge Transfer" (ECCV 2018), equations 5 to 8.
     """
+    agree("pkt", student.shape[:1], teacher.shape[:1], what="batches")
 
     def neighbourhood(x: Tensor) -> Tensor:
         length = torch.linalg.vector_norm(x, dim=1, keepdim=True)

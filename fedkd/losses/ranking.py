@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from fedkd.foundation.errors import InvalidOption
+from fedkd.losses.checks import agree, positive
 from fedkd.losses.reductions import Reduction, reduce
 
 
@@ -43,6 +44,10 @@ def rd(
 
     Source: Tang & Wang, "Ranking Distillation" (KDD 2018), equations 7 to 10.
     """
+    agree("rd", student.shape, teacher.shape)
+    positive("decay", decay)
+    if top < 1:
+        raise InvalidOption("top", top, "1 item or more")
     top = min(top, student.shape[1])
     chosen = teacher.detach().topk(top, dim=1).indices
     place = torch.arange(top, device=student.device, dtype=student.dtype)
@@ -71,6 +76,7 @@ def rrd(
 
     Source: Kang et al., "DE-RRD: A Knowledge Distillation Framework for Recommender System" (CIKM 2020), equations 9 and 10.
     """
+    agree("rrd", interesting.shape[:1], uninteresting.shape[:1], what="users")
     later = interesting.flip(1).logcumsumexp(dim=1).flip(1)
     below = uninteresting.logsumexp(dim=1, keepdim=True).expand_as(later)
     return reduce((torch.logaddexp(later, below) - interesting).sum(dim=1), reduction)
@@ -93,6 +99,7 @@ def rrd_items(
     Raises:
         InvalidOption: there are fewer items than are asked for.
     """
+    positive("temperature", temperature)
     users, items = teacher.shape
     if interesting + uninteresting > items:
         raise InvalidOption(
@@ -137,6 +144,8 @@ def cd(
 
     Source: Lee et al., "Collaborative Distillation for Top-N Recommendation" (ICDM 2019).
     """
+    agree("cd", student.shape, teacher.shape)
+    positive("temperature", temperature)
     softened = torch.sigmoid((teacher.detach() + bias) / temperature)
     each = F.binary_cross_entropy_with_logits(student, softened, reduction="none")
     return reduce(each.sum(dim=1), reduction)
@@ -159,6 +168,7 @@ def cd_items(
     Raises:
         InvalidOption: there are fewer items than are asked for.
     """
+    positive("decay", decay)
     if count > scores.shape[1]:
         raise InvalidOption("items", count, f"at most all {scores.shape[1]} items")
     places = _drawn(-torch.arange(scores.shape[1]) / decay, tuple(scores.shape), count, generator)

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from fedkd.losses.reductions import Reduction, reduce
+from fedkd.losses.checks import agree
+from fedkd.losses.reductions import Reduction, largest, reduce
 
 
 def bounded_regression(
@@ -37,6 +38,7 @@ def bounded_regression(
 
     Source: Chen et al., "Learning Efficient Object Detection Models with Knowledge Distillation" (NeurIPS 2017), equations 4 and 5.
     """
+    agree("bounded_regression", student.shape, teacher.shape, targets.shape)
     error = (student - targets).square().sum(dim=1)
     bound = (teacher.detach() - targets).square().sum(dim=1)
     bounded = torch.where(error + margin > bound, error, 0.0)
@@ -55,7 +57,7 @@ def attentive_imitation(
 ) -> Float[Tensor, "*batch"]:
     """Attentive imitation: `alpha ||s - y||^2 + (1 - alpha) phi ||s - t||^2`, `phi = 1 - ||t - y||^2 / eta`.
 
-    The teacher is imitated as far as it can be trusted: not at all where it errs most.
+    The teacher is imitated as far as it can be trusted: not at all where it errs most. Finite as long as squared errors are.
 
     Args:
         student: predictions; receives the gradient.
@@ -69,8 +71,9 @@ def attentive_imitation(
     being far from the teacher without bound.
     Source: Saputra et al., "Distilling Knowledge From a Deep Pose Regressor Network" (ICCV 2019), equations 7 to 9.
     """
+    agree("attentive_imitation", student.shape, teacher.shape, targets.shape)
     error = (teacher.detach() - targets).square().sum(dim=1)
-    spread = error.max() - error.min() if eta is None else torch.as_tensor(eta).to(error)
+    spread = largest(error) + largest(-error) if eta is None else torch.as_tensor(eta).to(error)
     # Where all errors are alike, the teacher is trusted if it makes none.
     phi = (1 - error / spread.clamp_min(torch.finfo(error.dtype).tiny)).clamp_min(0.0)
     true, imitation = (student - targets).square(), (student - teacher.detach()).square()
@@ -105,6 +108,7 @@ def outlier_rejection(
     Source: Takamoto, Morishita & Imaoka, "An Efficient Method of Training Small Models for Regression Problems with Knowledge
     Distillation" (MIPR 2020).
     """
+    agree("outlier_rejection", student.shape, teacher.shape, targets.shape)
     error = torch.linalg.vector_norm(teacher.detach() - targets, dim=1)
     if scale is None:
         # The lower of two in the middle; of no error there is none.

@@ -17,8 +17,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fedkd.foundation.errors import InvalidOption
+from fedkd.losses.checks import agree, one_of, positive
 from fedkd.losses.ranking import log_likelihood
-from fedkd.losses.reductions import Reduction, nonzero, reduce, unit
+from fedkd.losses.reductions import Reduction, nonzero, reduce, scaled, unit
 
 LONGEST = 6
 """Samples of the longest list whose orders `darkrank` goes through one by one: 720 orders for each sample of a batch."""
@@ -36,7 +37,7 @@ def sp(
 
     Source: Tung & Mori, "Similarity-Preserving Knowledge Distillation" (ICCV 2019), equation 4.
     """
-    learned, known = (unit(x @ x.mT) for x in _flat(student, teacher))
+    learned, known = (unit(x @ x.mT) for x in map(scaled, _flat("sp", student, teacher)))
     return reduce((learned - known).square().mean(dim=1), reduction)
 
 
@@ -57,7 +58,8 @@ def cc(
 
     Source: after Peng et al., "Correlation Congruence for Knowledge Distillation" (ICCV 2019).
     """
-    learned, known = _flat(student, teacher)
+    learned, known = _flat("cc", student, teacher)
+    agree("cc", learned.shape, known.shape)
     gap = (learned - known).abs()
     return reduce((gap[:-1] * gap[1:]).sum(dim=1), reduction)
 
@@ -83,6 +85,7 @@ def cckd(
 
     Source: Peng et al., "Correlation Congruence for Knowledge Distillation" (ICCV 2019), equations 7 to 9.
     """
+    positive("gamma", gamma)
 
     def correlations(x: Tensor) -> Tensor:
         cosines = unit(x)
@@ -90,7 +93,7 @@ def cckd(
         terms = [(2 * gamma) ** power / math.factorial(power) * cosines**power for power in range(order + 1)]
         return math.exp(-2 * gamma) * torch.stack(terms).sum(dim=0)
 
-    learned, known = (correlations(x) for x in _flat(student, teacher))
+    learned, known = (correlations(x) for x in _flat("cckd", student, teacher))
     return reduce((learned - known).square().mean(dim=1), reduction)
 
 
@@ -108,11 +111,11 @@ def rkd_distance(
     """
 
     def relative(x: Tensor) -> Tensor:
-        distances = distances_of(x)
+        distances = distances_of(scaled(x))
         apart = (distances > 0).sum().clamp_min(1)
         return distances / nonzero(distances.sum() / apart)
 
-    learned, known = (relative(x) for x in _flat(student, teacher))
+    learned, known = (relative(x) for x in _flat("rkd_distance", student, teacher))
     return reduce(F.smooth_l1_loss(learned, known, reduction="none").mean(dim=1), reduction)
 
 
@@ -131,6 +134,7 @@ def rkd_angle(
 
     def cosines(x: Tensor) -> Tensor:
         # (f_b - f_a) . (f_c - f_a) from inner products, about the mean, so that a shift of all costs no digits.
+        x = scaled(x)
         x = x - x.mean(dim=0)
         inner = x @ x.mT
         own = inner.diagonal()
@@ -140,7 +144,7 @@ def rkd_angle(
         lengths = torch.where(distances == 0, 0.0, 1 / nonzero(distances))
         return products * lengths[:, :, None] * lengths[:, None, :]
 
-    learned, known = (cosines(x) for x in _flat(student, teacher))
+    learned, known = (cosines(x) for x in _flat("rkd_angle", student, teacher))
     return reduce(F.smooth_l1_loss(learned, known, reduction="none").mean(dim=(1, 2)), reduction)
 
 
@@ -178,6 +182,9 @@ def darkrank(
     and the two transfers that follow it; the hard form is that of Xia et al., "Listwise Approach to Learning to Rank: Theory and Algorithm"
     (ICML 2008), the soft one that of Cao et al., "Learning to Rank: From Pairwise Approach to Listwise Approach" (ICML 2007).
     """
+    one_of("form", form, ("hard", "soft"))
+    positive("alpha", alpha)
+    positive("beta", beta)
     soft = form == "soft"
     most = LONGEST if soft else math.inf
     if length is not None and not 1 <= length <= most:
@@ -188,7 +195,7 @@ def darkrank(
     many = max(batch - 1, 0)
     others = torch.arange(many, device=student.device).expand(batch, many)
     others = others + (others >= torch.arange(batch, device=student.device)[:, None])
-    near, known = (distances_of(unit(x)).gather(1, others) for x in _flat(student, teacher))
+    near, known = (distances_of(unit(x)).gather(1, others) for x in _flat("darkrank", student, teacher))
     order = known.sort(dim=1, stable=True).indices[:, :nearest]
 
     def scores(apart: Tensor) -> Tensor:
@@ -211,5 +218,8 @@ def distances_of(x: Float[Tensor, "batch width"]) -> Float[Tensor, "batch batch"
     return distances
 
 
-def _flat(student: Tensor, teacher: Tensor) -> tuple[Float[Tensor, "batch _"], Float[Tensor, "batch _"]]:
+def _flat(
+    name: str, student: Tensor, teacher: Tensor
+) -> tuple[Float[Tensor, "batch _"], Float[Tensor, "batch _"]]:
+    agree(name, student.shape[:1], teacher.shape[:1], what="batches")
     return student.flatten(1), teacher.detach().flatten(1)

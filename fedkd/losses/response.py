@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from fedkd.foundation.errors import IllegalCombination, InvalidOption
+from fedkd.losses.checks import agree, one_hot, positive
 from fedkd.losses.reductions import Reduction, nonzero, reduce
 
 
@@ -26,14 +27,17 @@ def kd(
 
     Args:
         student_logits: receives the gradient `T (p_S - p_T)` per sample.
-        teacher_logits: log-probabilities serve as well, since their softmax is the probabilities; no gradient.
+        teacher_logits: log-probabilities serve as well, since their softmax is the probabilities, and -inf for a probability of 0; no
+            gradient.
         temperature: T > 0.
         reduction: mean over the batch, sum, or one value a sample.
 
     Source: Hinton, Vinyals & Dean, "Distilling the Knowledge in a Neural Network" (2015), section 2.
     """
+    agree("kd", student_logits.shape, teacher_logits.shape)
+    positive("temperature", temperature)
     student = F.log_softmax(student_logits / temperature, dim=-1)
-    teacher = F.log_softmax(teacher_logits.detach() / temperature, dim=-1)
+    teacher = F.log_softmax(tempered(teacher_logits, temperature), dim=-1)
     return reduce(_kl(teacher, student) * temperature**2, reduction)
 
 
@@ -54,7 +58,8 @@ def dkd(
 
     Args:
         student_logits: at least three classes.
-        teacher_logits: logits or log-probabilities; no gradient.
+        teacher_logits: logits or log-probabilities, -inf among them; no gradient. Where all other classes have a probability of 0, they
+            count as alike.
         targets: the true classes, or those that the teacher names where there are no labels.
         alpha: weight of the target class.
         beta: weight of the other classes.
@@ -62,16 +67,19 @@ def dkd(
         reduction: mean over the batch, sum, or one value a sample.
 
     Raises:
-        IllegalCombination: fewer than three classes, of which NCKD has nothing to say.
+        IllegalCombination: fewer than three classes, of which NCKD has nothing to say; or a label that is none of them.
 
     Source: Zhao et al., "Decoupled Knowledge Distillation" (CVPR 2022), equation 7.
     """
+    agree("dkd", student_logits.shape, teacher_logits.shape)
+    agree("dkd", student_logits.shape[:1], targets.shape, what="batches")
+    positive("temperature", temperature)
     classes = student_logits.shape[-1]
     if classes < 3:
         raise IllegalCombination(f"dkd needs at least 3 classes, there are {classes}; take kd")
-    own = torch.arange(classes, device=targets.device) == targets[:, None]
+    own = one_hot("dkd", targets, classes)
     student = _decoupled(student_logits / temperature, own)
-    teacher = _decoupled(teacher_logits.detach() / temperature, own)
+    teacher = _decoupled(tempered(teacher_logits, temperature), own)
     target, others = (_kl(known, learned) for known, learned in zip(teacher, student, strict=True))
     return reduce((alpha * target + beta * others) * temperature**2, reduction)
 
@@ -91,7 +99,7 @@ def jsd(
 
     Args:
         student_logits: receives the gradient.
-        teacher_logits: logits or log-probabilities; no gradient.
+        teacher_logits: logits or log-probabilities, -inf among them, of which `KL(S || T)` is beyond all bounds; no gradient.
         beta: from 0 to 1.
         temperature: T > 0; the value is not multiplied by its square.
         reduction: mean over the batch, sum, or one value a sample.
@@ -103,8 +111,10 @@ def jsd(
     """
     if not 0 <= beta <= 1:
         raise InvalidOption("beta", beta, "a number from 0 to 1")
+    agree("jsd", student_logits.shape, teacher_logits.shape)
+    positive("temperature", temperature)
     student = F.log_softmax(student_logits / temperature, dim=-1)
-    teacher = F.log_softmax(teacher_logits.detach() / temperature, dim=-1)
+    teacher = F.log_softmax(tempered(teacher_logits, temperature), dim=-1)
     if beta in {0, 1}:
         return reduce(_kl(student, teacher) if beta else _kl(teacher, student), reduction)
     mixture = torch.logaddexp(teacher + math.log(beta), student + math.log1p(-beta))
@@ -135,6 +145,8 @@ def dist(
 
     Source: Huang et al., "Knowledge Distillation from A Stronger Teacher" (NeurIPS 2022), equations 7 to 10.
     """
+    agree("dist", student_logits.shape, teacher_logits.shape)
+    positive("temperature", temperature)
     student = F.softmax(student_logits / temperature, dim=-1)
     teacher = F.softmax(teacher_logits.detach() / temperature, dim=-1)
     between_classes = 1 - _pearson(student, teacher)
@@ -149,6 +161,7 @@ def mae(
     reduction: Reduction = "mean",
 ) -> Float[Tensor, "*batch"]:
     """Mean absolute error over the outputs: how FedMD's clients match the consensus of logits (Li & Wang, 2019)."""
+    agree("mae", student.shape, teacher.shape)
     return reduce((student - teacher.detach()).abs().mean(dim=-1), reduction)
 
 
@@ -159,7 +172,16 @@ def mse(
     reduction: Reduction = "mean",
 ) -> Float[Tensor, "*batch"]:
     """Mean squared error over the outputs."""
+    agree("mse", student.shape, teacher.shape)
     return reduce((student - teacher.detach()).square().mean(dim=-1), reduction)
+
+
+def tempered(
+    teacher_logits: Float[Tensor, "batch classes"], temperature: float
+) -> Float[Tensor, "batch classes"]:
+    """Return `logits / T` without a gradient; -inf counts as half of the lowest float, whose exponential is 0 too, so that `0 log 0` is 0."""
+    logits = teacher_logits.detach() / temperature
+    return logits.clamp_min(torch.finfo(logits.dtype).min / 2)
 
 
 def _kl(

@@ -1,15 +1,18 @@
 """What holds of every loss: its golden value, its gradient, its reductions, `vmap`, and hostile inputs."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import jaxtyping
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.func import grad, vmap
 
 from fedkd import losses
+from fedkd.foundation.errors import FedkdError, IllegalCombination, InvalidOption
 from fedkd.losses import (
     activation_boundary,
     at,
@@ -112,16 +115,18 @@ def _dkd(student: Tensor, teacher: Tensor, *, reduction: str = "mean", **options
     return dkd(student, teacher, Y[: len(student)], reduction=reduction, **options)  # type: ignore[arg-type]
 
 
-def _not_true_kd(student: Tensor, teacher: Tensor, *, reduction: str = "mean") -> Tensor:
-    return not_true_kd(student, teacher, Y[: len(student)], reduction=reduction)  # type: ignore[arg-type]
+def _not_true_kd(student: Tensor, teacher: Tensor, *, reduction: str = "mean", **options: float) -> Tensor:
+    return not_true_kd(student, teacher, Y[: len(student)], reduction=reduction, **options)  # type: ignore[arg-type]
 
 
 def _gaussian_nll(student: Tensor, teacher: Tensor, *, reduction: str = "mean") -> Tensor:
     return gaussian_nll(student, teacher.detach()[:, :3], reduction=reduction)  # type: ignore[arg-type]
 
 
-def _supervised_contrastive(student: Tensor, teacher: Tensor, *, reduction: str = "mean") -> Tensor:
-    return supervised_contrastive(student, Y[: len(teacher)] // 2, reduction=reduction)  # type: ignore[arg-type]
+def _supervised_contrastive(
+    student: Tensor, teacher: Tensor, *, reduction: str = "mean", **options: float
+) -> Tensor:
+    return supervised_contrastive(student, Y[: len(teacher)] // 2, reduction=reduction, **options)  # type: ignore[arg-type]
 
 
 def _de(student: Tensor, teacher: Tensor, *, reduction: str = "mean") -> Tensor:
@@ -254,7 +259,18 @@ HOSTILE = {
         teacher[:1].expand_as(teacher),
     ),
     "tiny": lambda student, teacher: (1e-30 * student, teacher),
+    "large": lambda student, teacher: (1e10 * student, -1e10 * teacher),
+    "enormous": lambda student, teacher: (1e30 * student, -1e30 * teacher),
+    "no sample": lambda student, teacher: (student[:0], teacher[:0]),
 }
+BEYOND_FLOAT32 = {
+    "large": {"fsp"},
+    "enormous": {
+        "mse", "hint", "fsp", "activation_boundary", "cc", "irg", "vid", "mimkd", "de", "attentive_imitation", "outlier_rejection",
+        "gaussian_nll", "gaussian_kl",
+    },
+}  # fmt: skip
+"""Losses whose true value no float of 32 bits can hold: squares and higher powers of what they see."""
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
@@ -264,6 +280,9 @@ def test_hostile_inputs_give_finite_values_and_gradients(case: Case, kind: str, 
     student, teacher = HOSTILE[kind](case.student, case.teacher)
     student = student.to(dtype).clone().requires_grad_()
     value = case.loss(student, teacher.to(dtype))
+    if dtype == torch.float32 and any(CASES[name] is case for name in BEYOND_FLOAT32.get(kind, ())):
+        assert not value.isfinite()
+        return
     assert value.isfinite()
     (gradient,) = torch.autograd.grad(value, student, allow_unused=True, materialize_grads=True)
     assert gradient.isfinite().all()
@@ -278,7 +297,110 @@ def test_two_classes_are_enough(name: str) -> None:
     assert student.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("sure_of", [0, 1])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    "name", ["kd", "dkd", "tckd", "nckd", "dist", "jsd at 0", "jsd at 0.1", "jsd", "not_true_kd"]
+)
+def test_a_hard_teacher_gives_what_a_teacher_gives_that_is_nearly_as_hard(
+    name: str, dtype: torch.dtype, sure_of: int
+) -> None:
+    """It is certain of the true class, or of the one after it; all others have the log-probability -inf."""
+    loss, student = CASES[name].loss, ZS.to(dtype).clone().requires_grad_()
+    one_hot = torch.eye(5, dtype=dtype)[Y + sure_of]
+    value = loss(student, one_hot.log())
+    assert torch.allclose(value, loss(student, 1e4 * (one_hot - 1)))
+    (gradient,) = torch.autograd.grad(value, student)
+    assert gradient.isfinite().all()
+    if name == "kd":
+        expected = F.kl_div((student / 4).log_softmax(dim=1), one_hot, reduction="batchmean")
+        assert torch.allclose(value, 16 * expected)
+
+
+NO_SCALE = (
+    "at",
+    "at in the paper",
+    "factor_transfer",
+    "factor_transfer in the paper",
+    "sp",
+    "rkd_distance",
+    "rkd_angle",
+)
+
+
+@pytest.mark.parametrize("name", NO_SCALE)
+def test_losses_that_see_no_scale_see_none_at_all(name: str) -> None:
+    loss, student, teacher, *_ = CASES[name]
+    student, teacher = student.float().requires_grad_(), teacher.float()
+    small, large = loss(student, teacher), loss(1e30 * student, 1e30 * teacher)
+    assert torch.allclose(large, small)
+    for slope in torch.autograd.grad(large, student), torch.autograd.grad(small, student):
+        assert slope[0].isfinite().all()
+
+
 @every_loss
 def test_batches_of_other_sizes_are_refused_while_shapes_are_checked(case: Case) -> None:
     with pytest.raises(TypeError, match="Type-check"):
         case.loss(case.student[:3], case.teacher[:2])
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """Let annotations be, as they are outside of tests."""
+    jaxtyping.config.update("jaxtyping_disable", value=True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", value=False)
+
+
+ANY_WIDTH = {
+    "at", "at in the paper", "nst", "factor_transfer", "sp", "cckd", "rkd_distance", "rkd_angle", "darkrank", "darkrank, soft", "lsp", "pkt",
+    "rrd", "cosine_relations", "mimkd", "supervised_contrastive",
+}  # fmt: skip
+
+
+@every_loss
+@pytest.mark.usefixtures("unchecked")
+def test_what_would_be_repeated_to_fit_is_refused(case: Case) -> None:
+    student, teacher = case.student, case.teacher
+    pairs = [(student[:1], teacher), (student, teacher[:1])]
+    if not any(CASES[name] is case for name in ANY_WIDTH):
+        pairs += [(student, teacher[:, :1])]
+    for pair in pairs:
+        with pytest.raises(FedkdError):
+            case.loss(*pair)
+
+
+@every_loss
+@pytest.mark.usefixtures("unchecked")
+def test_a_reduction_that_does_not_exist_is_refused(case: Case) -> None:
+    with pytest.raises(InvalidOption, match="'nine', allowed is mean or sum or none; did you mean 'none'"):
+        case.loss(case.student, case.teacher, reduction="nine")
+
+
+@pytest.mark.parametrize(
+    ("loss", "option"),
+    [
+        *((loss, "temperature") for loss in (kd, jsd, dist, _dkd, _not_true_kd, _supervised_contrastive)),
+        *((loss, "temperature") for loss in (info_nce, cd)),
+        (rd, "decay"),
+        (lsp, "scale"),
+        (cckd, "gamma"),
+        (darkrank, "alpha"),
+        (darkrank, "beta"),
+    ],
+)
+def test_what_must_be_positive_is_refused_if_it_is_not(loss: Loss, option: str) -> None:
+    for number in (0.0, -1.0):
+        with pytest.raises(InvalidOption, match=f"{option}: got {number}, allowed is a number > 0"):
+            loss(ZS, ZT, **{option: number})
+
+
+@pytest.mark.parametrize("loss", [dkd, not_true_kd])
+@pytest.mark.parametrize("label", [-1, 5])
+def test_a_label_that_is_no_class_is_refused(loss: Loss, label: int) -> None:
+    targets = torch.tensor([0, 1, 2, label])
+    with pytest.raises(IllegalCombination, match=f"classes from 0 to 4; index {label} is out of bounds"):
+        loss(ZS, ZT, targets)
+    both = torch.stack((ZS, ZS))
+    with pytest.raises(IllegalCombination, match="classes from 0 to 4"):
+        vmap(grad(loss))(both, both, torch.stack((targets, targets)))

@@ -71,6 +71,14 @@ def test_fsp_pools_the_larger_layer_and_trains_both_of_the_student() -> None:
         assert layer.grad.abs().sum() > 0
 
 
+def test_fsp_pools_by_the_maximum_as_in_the_paper_if_it_is_told() -> None:
+    first, second, other = maps(2, 8), maps(3, seed=1), maps(3, seed=2)
+    pooled = torch.nn.functional.max_pool2d(first, 2)
+    value = fsp((first, second), (first, other), pooling="max")
+    assert torch.allclose(value, fsp((pooled, second), (pooled, other)))
+    assert not torch.allclose(value, fsp((first, second), (first, other)))
+
+
 def test_fsp_of_other_channels_is_refused() -> None:
     with pytest.raises(IllegalCombination, match=r"equal channels; these have \[3, 3\] and \[2, 3\]"):
         fsp((maps(), maps()), (maps(2), maps()))

@@ -44,6 +44,15 @@ def test_irg_pools_maps_and_takes_only_steps_that_stay_in_one_width() -> None:
     assert torch.allclose(step, irg(logits, logits, [*pooled[:2], wide], [*pooled[2:], wide], edges=0.0))
 
 
+def test_relations_and_steps_of_irg_see_no_scale_however_large() -> None:
+    logits = numbers(4, 3).float()
+    student, teacher = [
+        [numbers(4, 6, seed=seed).float(), numbers(4, 6, seed=seed + 1).float()] for seed in (1, 3)
+    ]
+    large = irg(logits, logits, [1e30 * layer for layer in student], [1e25 * layer for layer in teacher])
+    assert torch.allclose(large, irg(logits, logits, student, teacher))
+
+
 def test_irg_of_one_layer_has_no_steps() -> None:
     logits, student, teacher = numbers(4, 3), numbers(4, 6, seed=1), numbers(4, 6, seed=2)
     one = irg(logits, logits, [student], [teacher])

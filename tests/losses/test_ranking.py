@@ -35,6 +35,11 @@ def test_rd_of_more_places_than_items_takes_all_items() -> None:
     assert torch.allclose(rd(student, teacher, top=100), rd(student, teacher, top=12))
 
 
+def test_rd_of_no_place_is_refused() -> None:
+    with pytest.raises(InvalidOption, match="top: got 0, allowed is 1 item or more"):
+        rd(torch.rand(4, 12), torch.rand(4, 12), top=0)
+
+
 def test_rd_sees_only_the_order_of_the_teachers_scores() -> None:
     student, teacher = scores(), scores(seed=1)
     assert torch.equal(rd(student, teacher), rd(student, teacher.exp()))

@@ -1,6 +1,7 @@
 """Flow of the solution procedure: Yim et al. (CVPR 2017); `fedkd.losses.fsp`."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -19,6 +20,9 @@ class FSP(Term):
     teacher_layers: tuple[str, str] = ("features", "features")
     """The same of the teachers' networks."""
 
+    pooling: Literal["average", "max"] = "average"
+    """How the larger layer is brought to the size of the smaller: by its average, or by its maximum, as in the paper."""
+
     @property
     def of_student(self) -> tuple[str, ...]:
         """Both layers of the student."""
@@ -34,4 +38,4 @@ class FSP(Term):
         del learned
         mine = [lesson.student_layers[name] for name in self.student_layers]
         theirs = [lesson.of_teacher(name) for name in self.teacher_layers]
-        return losses.fsp((mine[0], mine[1]), (theirs[0], theirs[1]))
+        return losses.fsp((mine[0], mine[1]), (theirs[0], theirs[1]), pooling=self.pooling)
