@@ -14,6 +14,8 @@ import torch
 import torch.fx.experimental._config as shapes
 from torch import Tensor, fx
 
+from fedkd.engine.memory import out_of_memory
+
 _LOG = logging.getLogger(__name__)
 
 Play = Callable[..., Sequence[Tensor]]
@@ -58,9 +60,10 @@ def compiled(recording: fx.GraphModule, tensors: Sequence[Tensor], pools: Sequen
                 return made(*tensors)
 
             play(*tensors)
-    except torch.OutOfMemoryError:
-        raise
-    except Exception as error:  # noqa: BLE001  (whatever the compiler cannot do, the step can be run as it is)
+    except Exception as error:
+        if out_of_memory(error):
+            raise
+        # Whatever the compiler cannot do, the step can be run as it is.
         _LOG.warning("a step is run without compiling it, since: %s", " ".join(str(error).split())[:300])
         return recording.forward
     return play

@@ -6,7 +6,7 @@ engine says so. What goes wrong for one client is that client's failure alone.
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
@@ -17,6 +17,7 @@ from fedkd.engine.beginning import COPIES_UP, MODEL, Begun, Turn, alike, begin, 
 from fedkd.engine.client import ClientSide
 from fedkd.engine.evaluating import METRICS, NUM_EXAMPLES, evaluation_replies
 from fedkd.engine.mail import Mail, encode
+from fedkd.engine.memory import let_go, out_of_memory
 from fedkd.engine.stacked import predict_own, predict_stacked, stack
 from fedkd.engine.stages import Fitted, train_alone, train_group
 from fedkd.engine.vectorised import bears_vmap
@@ -32,6 +33,8 @@ Outcome = RecordDict | Exception
 
 Judged = tuple[Model, Mapping[str, Tensor]]
 """The model with which a client is judged, and its weights and buffers."""
+
+_One = TypeVar("_One")
 
 
 def train(side: ClientSide, client: int, content: RecordDict, state: RecordDict) -> RecordDict:
@@ -73,23 +76,32 @@ def _train_alike(side: ClientSide, group: list[Begun]) -> list[Outcome]:
         return [_train_one(side, one) for one in group]
     try:
         fitted = train_group(side, group)
-    except torch.OutOfMemoryError:
+    except Exception as error:  # noqa: BLE001  (not every network and loss can be vectorised, and one client may be at fault)
+        parts = _parts(group, error, "trained")
+    else:
+        return [_finish(side, one, result) for one, result in zip(group, fitted, strict=True)]
+    # Not in the block above, where the exception holds all that the whole cohort took.
+    return [outcome for part in parts for outcome in _train_alike(side, part)]
+
+
+def _parts(group: Sequence[_One], error: Exception, done: str) -> list[list[_One]]:
+    """Return in which parts clients go on that could not be handled at once: in halves if memory ran out, or else each alone."""
+    if out_of_memory(error):
         _LOG.warning(
             "%d clients at once need more memory than there is; they go on in two halves", len(group)
         )
         middle = len(group) // 2
-        return [*_train_alike(side, group[:middle]), *_train_alike(side, group[middle:])]
-    except Exception as error:  # noqa: BLE001  (not every network and loss can be vectorised, and one client may be at fault)
-        _LOG.warning("%d clients are trained one after the other, since at once: %s", len(group), error)
-        return [_train_one(side, one) for one in group]
-    return [_finish(side, one, result) for one, result in zip(group, fitted, strict=True)]
+        return [[*group[:middle]], [*group[middle:]]]
+    # Not the exception, which a handler that keeps its records would keep too.
+    _LOG.warning("%d clients are %s one after the other, since at once: %s", len(group), done, str(error))
+    return [[one] for one in group]
 
 
 def _train_one(side: ClientSide, one: Begun) -> Outcome:
     try:
         fitted = train_alone(side, one)
     except Exception as error:  # noqa: BLE001  (see train_together)
-        return error
+        return let_go(error)
     return _finish(side, one, fitted)
 
 
@@ -104,7 +116,7 @@ def _finish(side: ClientSide, one: Begun, fitted: Fitted) -> Outcome:
             records |= _say(side, one.turn, side.kind.extract(fitted.trained, ids))
         records |= _evidence(side, one, fitted)
     except Exception as error:  # noqa: BLE001  (kinds and codecs are the user's too)
-        return error
+        return let_go(error)
     if side.strategy.persistent or mail.options.get("keep", False):
         one.turn.state[MODEL] = encode(fitted.trained.state)
     size = len(side.data.assignments[one.client])
@@ -154,23 +166,37 @@ def evaluate_together(side: ClientSide, turns: Sequence[Turn]) -> list[Outcome]:
         together = side.engine.vectorises(architecture) and len(by_place) > 1
         pieces = [by_place] if together else [{place: own} for place, own in by_place.items()]
         for piece in pieces:
-            outcomes |= _evaluate_alike(side, splits, {place: turns[place] for place in piece}, piece)
+            outcomes |= _evaluate_alike(side, splits, turns, piece)
     return [outcomes[place] for place in range(len(turns))]
 
 
 def _evaluate_alike(
-    side: ClientSide,
-    splits: tuple[str, ...],
-    turns: Mapping[int, Turn],
-    judged: Mapping[int, Judged],
+    side: ClientSide, splits: tuple[str, ...], turns: Sequence[Turn], judged: Mapping[int, Judged]
 ) -> dict[int, Outcome]:
-    """Return the evaluations of clients of one architecture that are asked about the same splits."""
-    template = side.template(next(iter(judged.values()))[0])
-    here = [{name: tensor.to(side.device) for name, tensor in own.items()} for _, own in judged.values()]
+    """Return the evaluations of clients of one architecture that are asked about the same splits, each alone where at once one fails."""
+    clients = [turns[place].client for place in judged]
+    try:
+        return dict(zip(judged, _evaluations(side, splits, clients, [*judged.values()]), strict=True))
+    except Exception as error:  # noqa: BLE001  (see train_together)
+        if len(judged) == 1:
+            return dict.fromkeys(judged, let_go(error))
+        parts = _parts([*judged], error, "evaluated")
+    outcomes: dict[int, Outcome] = {}
+    for part in parts:
+        outcomes |= _evaluate_alike(side, splits, turns, {place: judged[place] for place in part})
+    return outcomes
+
+
+def _evaluations(
+    side: ClientSide, splits: tuple[str, ...], clients: Sequence[int], judged: Sequence[Judged]
+) -> list[RecordDict]:
+    """Return the evaluations of clients of one architecture, all at once."""
+    template = side.template(judged[0][0])
+    here = [{name: tensor.to(side.device) for name, tensor in own.items()} for _, own in judged]
     stacks = stack(here)
     everyone = {"validation": side.data.validation, "test": side.data.test}
     asked = {split: everyone[split] for split in splits}
-    owns = [side.data.client_holdout(turn.client) for turn in turns.values()]
+    owns = [side.data.client_holdout(client) for client in clients]
     own_answers = []
     # Networks of clients without held-out samples say nothing.
     own_outputs = predict_own(template, stacks, [side.resident(own).inputs for own in owns])
@@ -178,12 +204,12 @@ def _evaluate_alike(
         own_answers.append((outputs.cpu() if len(own) else torch.empty(0, 1), own.targets))
     said = {
         split: predict_stacked(
-            template, stacks, side.resident(samples).inputs, together=None if len(turns) > 1 else False
+            template, stacks, side.resident(samples).inputs, together=None if len(clients) > 1 else False
         ).cpu()
         for split, samples in asked.items()
     }
     targets = {split: samples.targets for split, samples in asked.items()}
-    return dict(zip(turns, evaluation_replies(side.task, said, targets, own_answers), strict=True))
+    return evaluation_replies(side.task, said, targets, own_answers)
 
 
 def _only(outcomes: list[Outcome]) -> RecordDict:

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import vmap
 
+from fedkd.engine.memory import out_of_memory
 from fedkd.models.base import batch_size_on, predict, run_network, run_with
 
 _ACTIVATIONS = 128 * 2**20
@@ -44,7 +45,7 @@ def predict_stacked(
         inputs: the samples' views, the same for all networks.
         batch_size: most samples at once; what suits the device if not given.
         together: whether to compute all networks at once; by `pays_together` if not given. A network that PyTorch cannot
-            vectorise is computed one by one all the same.
+            vectorise is computed one by one all the same; where memory runs out, networks are computed in two halves.
     """
     first = next(iter(inputs.values()))
     if together is None:
@@ -53,8 +54,20 @@ def predict_stacked(
         try:
             return _vectorised(network, weights, inputs, batch_size or batch_size_on(first.device))
         # Code that PyTorch cannot vectorise says so in no other way; a real mistake is raised again below.
-        except (RuntimeError, ValueError):
-            pass
+        except (RuntimeError, ValueError, MemoryError) as error:
+            halves = out_of_memory(error)
+        middle = len(next(iter(weights.values()))) // 2
+        if halves and middle:
+            parts = (
+                {name: weight[some] for name, weight in weights.items()}
+                for some in (slice(middle), slice(middle, None))
+            )
+            return torch.cat(
+                [
+                    predict_stacked(network, part, inputs, batch_size=batch_size, together=True)
+                    for part in parts
+                ]
+            )
     return torch.stack([predict(one, inputs, batch_size=batch_size) for one in _one_by_one(network, weights)])
 
 

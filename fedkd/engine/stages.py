@@ -1,5 +1,6 @@
 """Training clients through the stages of their round: one alone, or several at once."""
 
+import contextlib
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -92,12 +93,12 @@ def train_group(side: ClientSide, group: Sequence[Begun]) -> list[Fitted]:
 
 
 class _Answers:
-    """What the networks of a cohort say; about proxy samples they are asked all at once."""
+    """What the networks of a cohort say; about proxy samples they are asked all at once, and each alone where that fails."""
 
     def __init__(self, side: ClientSide, networks: Networks, stacks: Mapping[str, Tensor]) -> None:
         self._side, self._template, self._stacks = side, networks.template, stacks
         self._ids: Tensor | None = None
-        self._said = torch.empty(0)
+        self._said: Tensor | None = None
 
     def of(self, place: int, one: Begun) -> Trained:
         """Return what can be read off one client."""
@@ -107,9 +108,18 @@ class _Answers:
 
     def _on_proxy(self, place: int, ids: Int[Tensor, " n"]) -> Float[Tensor, "n ... outputs"]:
         if self._ids is None or not (ids is self._ids or torch.equal(ids, self._ids)):
-            samples = self._side.resident(self._side.proxy(ids))
-            self._ids, self._said = ids, predict_stacked(self._template, self._stacks, samples.inputs).cpu()
-        return self._said[place]
+            self._ids, self._said = ids, None
+            with contextlib.suppress(Exception):  # one network may be at fault, which will fail again below
+                self._said = self._predict(self._stacks, ids)
+        if self._said is not None:
+            return self._said[place]
+        return self._predict({name: stack[place, None] for name, stack in self._stacks.items()}, ids)[0]
+
+    def _predict(
+        self, stacks: Mapping[str, Tensor], ids: Int[Tensor, " n"]
+    ) -> Float[Tensor, "networks n ... outputs"]:
+        inputs = self._side.resident(self._side.proxy(ids)).inputs
+        return predict_stacked(self._template, stacks, inputs).cpu()
 
 
 def _generators(

@@ -85,6 +85,16 @@ def filled(record: Record, entries: Mapping[str, object]) -> Record:
     return record
 
 
+def copied(records: RecordDict) -> RecordDict:
+    """Return records that can be changed in place, lists of numbers and words in them too; arrays are shared, whose numbers are copied when they are read."""
+    own = RecordDict({name: record.copy() for name, record in records.items()})
+    for record in own.values():
+        if not isinstance(record, ArrayRecord):
+            entries = record.__dict__["_data"]
+            entries.update({key: [*value] for key, value in entries.items() if isinstance(value, list)})
+    return own
+
+
 def arrays_in(content: RecordDict, name: str) -> ArrayRecord | None:
     """Return the arrays that stand under a name, if they do; `content.array_records` copies all of them at every look."""
     record = content.get(name)

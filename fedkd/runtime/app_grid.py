@@ -15,6 +15,7 @@ from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
+from fedkd.knowledge.arrays import copied
 from fedkd.runtime.flower_internals import number
 from fedkd.runtime.grid import LocalGrid
 
@@ -120,7 +121,7 @@ class AppGrid(Grid):
                 number(reply, str(next(self._numbers)))
                 if reply.has_content():
                     # Strategies take replies apart; a record that the client also kept must stay whole.
-                    reply.content = RecordDict({name: one.copy() for name, one in reply.content.items()})
+                    reply.content = copied(reply.content)
                 replies[reply.metadata.reply_to_message_id] = reply
             messages = [one for one in messages if one is not first[one.metadata.dst_node_id]]
         return replies

@@ -8,7 +8,7 @@ from typing import Protocol
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from fedkd.knowledge.arrays import filled
+from fedkd.knowledge.arrays import copied, filled
 from fedkd.runtime.cohort_app import CohortApp
 from fedkd.runtime.flower_internals import RUN_ID
 from fedkd.runtime.values import Value
@@ -72,25 +72,34 @@ class Answer:
 def perform(
     app: ClientApp, calls: Sequence[Call], num_clients: int, run_config: Mapping[str, Value]
 ) -> list[Answer]:
-    """Run the client app for a cohort; where it raises, or gives no reply, the client keeps what it had."""
+    """Run the client app for a cohort; where it raises, or gives no reply, the client keeps what it had.
+
+    An app that raises about a whole cohort is asked about each client alone, so that only those fail with whom it cannot go on.
+    """
     if not isinstance(app, CohortApp):
         return [_perform_one(app, call, num_clients, run_config) for call in calls]
     # Such an app promises to leave contents alone, and replaces whole records of a state.
     contexts = [
         _context(call, filled(RecordDict(), call.state.content()), num_clients, run_config) for call in calls
     ]
-    outcomes = app.together(calls[0].kind, [call.content for call in calls], contexts)
-    return [
-        _answer(call, outcome, context)
-        for call, outcome, context in zip(calls, outcomes, contexts, strict=True)
-    ]
+    try:
+        outcomes = app.together(calls[0].kind, [call.content for call in calls], contexts)
+    except Exception as error:  # noqa: BLE001  (see _perform_one)
+        if len(calls) == 1:
+            return [_answer(calls[0], error, contexts[0])]
+    else:
+        return [
+            _answer(call, outcome, context)
+            for call, outcome, context in zip(calls, outcomes, contexts, strict=True)
+        ]
+    return [answer for call in calls for answer in perform(app, [call], num_clients, run_config)]
 
 
 def _perform_one(app: ClientApp, call: Call, num_clients: int, run_config: Mapping[str, Value]) -> Answer:
     """Run any client app; it gets copies of the records: what it changes in them reaches neither another client nor a second attempt."""
     message = copy.copy(call.message())
-    message.content = _copied(call.content)
-    context = _context(call, _copied(call.state.content()), num_clients, run_config)
+    message.content = copied(call.content)
+    context = _context(call, copied(call.state.content()), num_clients, run_config)
     try:
         reply = app(message, context)
     except Exception as error:  # noqa: BLE001  (the app is the user's: whatever it raises is that client's failure)
@@ -124,7 +133,3 @@ def _answer(call: Call, outcome: RecordDict | Error | Exception, context: Contex
     if state.keys() == before.keys() and all(state[name] is record for name, record in before.items()):
         return Answer(outcome, call.state)
     return Answer(outcome, Here(state) if state else None)
-
-
-def _copied(records: RecordDict) -> RecordDict:
-    return RecordDict({name: record.copy() for name, record in records.items()})

@@ -137,6 +137,52 @@ def test_a_client_that_cannot_be_evaluated_is_named_and_still_counts_as_a_teache
     assert evaluated(result.folder) == {1: {0, 1, 2, 3}, 2: {0, 1, 2}}
 
 
+MOODY = '''
+from dataclasses import dataclass
+
+from torch import nn
+
+from fedkd.models.base import Model
+
+
+class Moody(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(64, 10)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, x):
+        first, second = self.head.bias.detach()[:2]
+        if not self.training and float(first) > float(second):
+            raise RuntimeError("not to be judged")
+        return self.head(x.flatten(1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moodily(Model):
+    """A network that says nothing in evaluation mode if it prefers the first class to the second."""
+
+    def network(self, shape, num_outputs):
+        return Moody()
+'''
+
+
+def test_clients_whose_networks_cannot_be_evaluated_are_named_and_the_others_of_their_cohort_are(
+    small: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "moody_network.py").write_text(MOODY)
+    monkeypatch.syspath_prepend(tmp_path)
+    given = [one for one in small if not one.startswith("model")]
+    given += ["model=moody_network:Moodily", "method=local", "engine=vectorised", "partition=dirichlet"]
+    result = fedkd.run(*given, "rounds=1", "clients_per_round=null", output=tmp_path / "run")
+    log = (result.folder / "log.txt").read_text()
+    reason = "is not evaluated: RuntimeError: not to be judged"
+    failed = {client for client in range(4) if f"round 1: client {client} {reason}" in log}
+    assert failed
+    assert evaluated(result.folder) == {1: {0, 1, 2, 3} - failed}  # no key 1 if all had failed
+    assert failures(result.folder) == [0, 0]
+
+
 def test_when_all_clients_fail_the_run_ends_with_a_reason_and_can_be_resumed(
     sabotage: Sabotage,
     small: tuple[str, ...],

@@ -3,11 +3,13 @@
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
+import pytest
 import torch
 from flwr.app import ArrayRecord, ConfigRecord, RecordDict
+from torch import Tensor, nn
 
 from fedkd.clients.isolated import Isolated
 from fedkd.clients.supervised import Supervised
@@ -15,10 +17,14 @@ from fedkd.data.datasets.diabetes import Diabetes
 from fedkd.data.federated import FederatedData, federate
 from fedkd.data.partitions.iid import Iid
 from fedkd.data.proxies.heldout import Heldout
-from fedkd.engine import ClientSide, evaluate, train
+from fedkd.engine import ClientSide, Turn, evaluate, evaluate_together, train, train_together
+from fedkd.engine.engines.base import TrainingEngine
+from fedkd.engine.engines.sequential import Sequential
+from fedkd.engine.engines.vectorised import Vectorised
+from fedkd.engine.mail import Mail
 from fedkd.foundation.seeding import Streams
 from fedkd.knowledge.kinds.logits import Logits
-from fedkd.models.base import predict
+from fedkd.models.base import Model, predict
 from fedkd.models.logistic import Logistic
 from fedkd.runtime.flower_internals import deserialise, serialise
 from fedkd.tasks import Classification, Regression
@@ -96,6 +102,45 @@ def test_a_client_without_held_out_samples_says_nan_and_still_answers_about_the_
     assert reply.metric_records["metrics"]["num-examples"] == 0
     assert math.isnan(float(str(reply.metric_records["metrics"]["accuracy"])))
     assert reply.array_records["predictions"]["test"].numpy().shape == (len(digits.test), 10)
+
+
+class Moody(nn.Module):
+    """Says nothing in evaluation mode once its first bias is large."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(64, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training and float(self.head.bias.detach()[0]) > 5.0:
+            raise RuntimeError("not to be judged")
+        return self.head(x.flatten(1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moodily(Model):
+    """A recipe for the moody network."""
+
+    def network(self, shape: tuple[int, ...], num_outputs: int) -> nn.Module:
+        del shape, num_outputs
+        return Moody()
+
+
+@pytest.mark.parametrize("engine", [Sequential(), Vectorised()])
+def test_a_client_whose_network_cannot_be_judged_fails_alone_where_its_cohort_falls_back(
+    engine: TrainingEngine, client_side: Maker
+) -> None:
+    side = client_side(Supervised(fit=FIT), kind=Logits(), models=(Moodily(),) * 4, engine=engine)
+    weights = side.network(0).state_dict()
+    moody = {**weights, "head.bias": weights["head.bias"] + 9.0}
+    sent = [question("test", arrays=ArrayRecord(moody if client == 2 else weights)) for client in range(4)]
+    turns = [Turn(client, Mail(content), RecordDict()) for client, content in enumerate(sent)]
+    for outcomes in (
+        evaluate_together(side, turns),
+        train_together(side, turns),
+    ):  # or cannot be asked by the server
+        assert [isinstance(outcome, Exception) for outcome in outcomes] == [False, False, True, False]
+        assert str(outcomes[2]) == "not to be judged"
 
 
 def test_numbers_are_judged_in_the_own_units_of_the_data(client_side: Maker) -> None:

@@ -1,6 +1,6 @@
 """Networks whose weights are stacked say what each says alone."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -45,6 +45,23 @@ class Picky(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.head(x.flatten(1))
         return y if float(self.head.bias.detach().sum()) > 0 else -y
+
+
+class Hungry(nn.Module):
+    """A network of which no more than two have room at once, and which notes how many were tried."""
+
+    tried: ClassVar[list[int]] = []
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(64, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        inside = self.head.bias
+        if torch._C._functorch.is_functorch_wrapped_tensor(inside):
+            self.tried.append(len(torch._C._functorch.get_unwrapped(inside)))
+            torch.empty(2**60 if self.tried[-1] > 2 else 1)
+        return self.head(x.flatten(1))
 
 
 def networks(spec: Any, count: int = 4) -> list[nn.Module]:
@@ -121,3 +138,10 @@ def test_only_convolutions_of_many_samples_on_a_cpu_are_done_one_by_one() -> Non
     assert pays_together(lenet, 8, cpu)
     assert not pays_together(lenet, 9, cpu)
     assert pays_together(lenet, 10_000, gpu)
+
+
+def test_networks_that_have_no_room_at_once_are_asked_in_halves() -> None:
+    some, inputs = networks(Hungry, 5), images(20)
+    said = predict_stacked(some[0], stack([one.state_dict() for one in some]), inputs)
+    assert Hungry.tried == [5, 2, 3, 1, 2]
+    assert torch.allclose(said, torch.stack([predict(one, inputs) for one in some]), atol=1e-6)

@@ -1,7 +1,9 @@
 """The vectorised engine against its sequential twin: the same weights, whatever clients, plans, losses and networks."""
 
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -206,10 +208,16 @@ def test_clients_that_see_their_images_each_in_their_own_way_do_so_at_once_too(
 
 @dataclass(frozen=True, kw_only=True)
 class Deciding(Supervised):
-    """Decides by a value, which no vectorised engine can."""
+    """Decides by a value, which no vectorised engine can, and notes what a cohort held by then."""
+
+    held: ClassVar[list[weakref.ref[Tensor]]] = []
 
     def train_loss(self, step: Step) -> Tensor:
         loss = F.cross_entropy(step.outputs.logits, step.targets)
+        if torch._C._functorch.is_functorch_wrapped_tensor(loss):
+            self.held.append(weakref.ref(loss))
+        else:
+            assert all(one() is None for one in self.held)
         return loss * 2 if float(loss.detach()) > 1.0 else loss
 
 
@@ -219,23 +227,29 @@ def test_a_loss_that_cannot_be_vectorised_falls_back_to_one_client_after_the_oth
     side = client_side(Deciding(fit=PLAN), kind=Weights())
     at_once = two_rounds(replace(side, engine=Vectorised()), range(4), None)
     assert "4 clients are trained one after the other" in caplog.text
+    assert Deciding.held
     plain_ = two_rounds(side, range(4), None)
     assert max(apart(one, other) for one, other in zip(at_once[0], plain_[0], strict=True)) == 0.0
 
 
 class Hungry(nn.Module):
-    """Needs more memory than there is when more than two clients are trained at once."""
+    """Needs more memory than there is when more than two clients are at it at once, and notes what it held by then."""
+
+    held: ClassVar[list[weakref.ref[Tensor]]] = []
 
     def __init__(self) -> None:
         super().__init__()
         self.head = nn.Linear(64, 10)
 
     def forward(self, x: Tensor) -> Tensor:
-        inside = x
+        inside = self.head.bias
         while torch._C._functorch.is_functorch_wrapped_tensor(inside):
             inside = torch._C._functorch.get_unwrapped(inside)
-        if inside.ndim > x.ndim and len(inside) > 2:
-            raise torch.OutOfMemoryError("no room")
+        if inside.ndim == 2 and len(inside) > 2:
+            taken = torch.zeros(1)
+            self.held.append(weakref.ref(taken))
+            torch.empty(2**60)
+        assert all(one() is None for one in self.held)
         return self.head(x.flatten(1))
 
 
@@ -253,8 +267,11 @@ def test_a_cohort_that_does_not_fit_into_memory_falls_back_to_halves_and_gives_t
 ) -> None:
     side = client_side(Supervised(fit=PLAN), kind=Weights(), models=(Hungrily(),) * 4)
     at_once = two_rounds(replace(side, engine=Vectorised()), range(4), None)
-    assert "they go on in two halves" in caplog.text
+    assert (
+        caplog.text.count("4 clients at once need more memory than there is; they go on in two halves") == 2
+    )
     assert "one after the other" not in caplog.text
+    assert Hungry.held
     plain_ = two_rounds(side, range(4), None)
     assert max(apart(one, other) for one, other in zip(at_once[0], plain_[0], strict=True)) < 1e-4
 

@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,9 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricR
 from flwr.clientapp import ClientApp
 
 from fedkd.runtime.calls import FIRST_NODE
-from fedkd.runtime.grid import NO_ANSWER
+from fedkd.runtime.cohort_app import CohortApp
+from fedkd.runtime.grid import NO_ANSWER, LocalGrid
+from fedkd.runtime.inline import InlineGrid
 from fedkd.runtime.ray_grid import RayGrid
 
 pytestmark = pytest.mark.usefixtures("ray_instance")
@@ -44,6 +46,28 @@ def make_app() -> ClientApp:
     return app
 
 
+def make_cohort_app() -> CohortApp:
+    """Make an app that handles all clients at once, unless one of them objects."""
+
+    class Together(CohortApp):
+        def cohorts(self, run_config: object, clients: Sequence[int]) -> list[list[int]]:
+            del run_config
+            return [list(range(len(clients)))]
+
+        def together(
+            self, kind: str, contents: Sequence[RecordDict], contexts: Sequence[Context]
+        ) -> list[RecordDict | Exception]:
+            del kind
+            partitions = [int(context.node_config["partition-id"]) for context in contexts]
+            for context, content in zip(contexts, contents, strict=True):
+                context.state["seen"] = MetricRecord({"together": len(contents)})
+                if content["order"]["do"] == "object":
+                    raise ValueError("not me")
+            return [RecordDict({"answer": MetricRecord({"partition": one})}) for one in partitions]
+
+    return Together()
+
+
 @pytest.fixture(scope="module")
 def log() -> list[str]:
     return []
@@ -55,7 +79,7 @@ def grid(log: list[str], ray_instance: None) -> Iterator[RayGrid]:  # noqa: ARG0
         yield grid
 
 
-def orders(grid: RayGrid, log: list[str], given: dict[int, str]) -> list[Message]:
+def orders(grid: LocalGrid, log: list[str], given: dict[int, str]) -> list[Message]:
     """Forget what was before, and order what each client is to do."""
     grid.load_states({})
     log.clear()
@@ -156,3 +180,19 @@ def await_gone_but_one(pids: list[int]) -> None:
     while sum(Path(f"/proc/{pid}").exists() for pid in pids) != 1:
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize("runtime", ["inline", "ray"])
+def test_one_client_with_whom_a_cohort_cannot_be_handled_fails_alone_in_the_same_words(
+    runtime: str, log: list[str]
+) -> None:
+    app, given = make_cohort_app(), {**dict.fromkeys(range(4), "echo"), 2: "object"}
+    made = (
+        InlineGrid(app, 4, {}) if runtime == "inline" else RayGrid(app, 4, {}, num_actors=1, log=log.append)
+    )
+    with made as grid:
+        replies = list(grid.send_and_receive(orders(grid, log, given)))
+        assert said(replies) == [0, 1, "ValueError: not me", 3]
+        kept = grid.take_changed_states()
+    assert {client: state["seen"]["together"] for client, state in kept.items()} == {0: 1, 1: 1, 3: 1}
+    assert log == []

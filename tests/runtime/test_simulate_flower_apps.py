@@ -121,6 +121,15 @@ def test_what_clients_keep_is_whole_although_the_strategy_takes_replies_apart(ca
     assert actions["answers known by number"]
 
 
+def test_lists_that_clients_and_server_change_where_they_lie_are_their_own(carry: Carry) -> None:
+    lists = carry("message_app", "inline")["lists"]
+    assert (
+        lists["said"].tolist() == [[2, 2]] * 4 + [[3, 2]] * 4
+    )  # what is kept grows, what is sent comes anew
+    assert lists["sent"].tolist() == [0]
+    assert lists["kept"].tolist() == [0, 3, 3, 3, 3]  # one client failed, and has kept nothing
+
+
 @under_flower
 def test_an_app_of_numpy_clients_does_what_it_does_under_flowers_engine(carry: Carry) -> None:
     require_close(carry("numpy_app", "inline"), carry("numpy_app", "flower"), 1e-12)

@@ -122,6 +122,25 @@ def forget(message: Message, context: Context) -> Message:
     return Message(RecordDict({"metrics": MetricRecord({"trained": trained})}), reply_to=message)
 
 
+@client_app.train("append")
+def append(message: Message, context: Context) -> Message:
+    """Change lists where they lie, in what was sent and in what is kept; one client fails afterwards."""
+    context.state.setdefault("lists", MetricRecord({"kept": [0]}))
+    kept, told = context.state["lists"]["kept"], message.content["config"]["told"]
+    kept.append(1)
+    told.append(1)
+    if context.node_config["partition-id"] == 1:
+        raise ValueError("on purpose")
+    said = MetricRecord({"kept": kept, "told": len(told)})  # the very list that is kept
+    return Message(RecordDict({"lists": said}), reply_to=message)
+
+
+@client_app.query("lists")
+def query_lists(message: Message, context: Context) -> Message:
+    length = len(context.state["lists"]["kept"]) if "lists" in context.state else 0
+    return Message(RecordDict({"lists": MetricRecord({"length": length})}), reply_to=message)
+
+
 @client_app.query()
 def query(message: Message, context: Context) -> Message:
     partition = MetricRecord({"partition": int(context.node_config["partition-id"])})
@@ -195,6 +214,7 @@ def main(grid: Grid, context: Context) -> None:
         arrays = {key: array.numpy() for key, array in result.arrays.items()}
         np.savez(folder / f"{name}.npz", **arrays, **told)
     np.savez(folder / "actions.npz", **actions(grid))
+    np.savez(folder / "lists.npz", **lists(grid))
 
 
 def actions(grid: Grid) -> dict[str, np.ndarray]:
@@ -234,5 +254,24 @@ def actions(grid: Grid) -> dict[str, np.ndarray]:
     }
 
 
-def messages(grid: Grid, kind: str) -> list[Message]:
-    return [Message(RecordDict(), dst_node_id=node, message_type=kind) for node in grid.get_node_ids()]
+def lists(grid: Grid) -> dict[str, np.ndarray]:
+    """Send one list to all, twice, change what comes back, and return how long each list was and is."""
+    shared = RecordDict({"config": ConfigRecord({"told": [0]})})
+    said = []
+    for _ in range(2):
+        for reply in grid.send_and_receive(messages(grid, "train.append", shared)):
+            if reply.has_content():
+                kept, told = reply.content["lists"]["kept"], reply.content["lists"]["told"]
+                said.append([len(kept), told])
+                kept.append(2)
+    kept = grid.send_and_receive(messages(grid, "query.lists"))
+    return {
+        "said": np.array(said),
+        "sent": np.array(shared["config"]["told"]),
+        "kept": np.array(sorted(reply.content["lists"]["length"] for reply in kept)),
+    }
+
+
+def messages(grid: Grid, kind: str, content: RecordDict | None = None) -> list[Message]:
+    shared = RecordDict() if content is None else content
+    return [Message(shared, dst_node_id=node, message_type=kind) for node in grid.get_node_ids()]
