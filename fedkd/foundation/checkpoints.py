@@ -1,8 +1,9 @@
 """Checkpoints of a run: incremental, checked, and committed by replacing one small file.
 
-A checkpoint is a manifest that says where each blob lies: in the pack of named blobs of its round, or in the pack of
-clients of whichever round changed that client last. `latest.json` names the manifest that counts; it is replaced after
-everything else is on the disk, so a crash before that leaves the previous checkpoint, and junk that the next one sweeps.
+`latest.json` is the checkpoint that counts. It says where the named blobs lie, and how much counts of the index of clients'
+states (`_checkpoint_index.py`). States that did not change stay in the packs of earlier rounds and in the lines of the index,
+so a save costs what changed. `latest.json` is replaced after everything else is on the disk, so a crash before that leaves
+the previous checkpoint, and junk that the next one sweeps.
 
 >>> store = CheckpointStore(Path("checkpoints"))
 >>> store.save(3, blobs={"student": b"weights"}, clients={7: b"state"}, offsets={"metrics.jsonl": 120})
@@ -15,15 +16,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from fedkd.foundation._checkpoint_index import Index, Pack, States, damaged
 from fedkd.foundation.durable import explained, write_atomically
 from fedkd.foundation.errors import RunFolderError
 
-K = TypeVar("K", str, int)
-
 _LATEST = "latest.json"
-_MOSTLY_DEAD = 0.25
 
 
 @dataclass(frozen=True)
@@ -33,66 +32,44 @@ class Checkpoint:
     Args:
         round: the last round that is complete.
         blobs: the named states of the server side.
-        clients: the state of every client that has one, by client id.
+        clients: the state of every client that has one, by client id; each is read and checked when it is asked for, which
+            has to be before the next save.
         offsets: the size in bytes of each append-only file at that moment.
     """
 
     round: int
     blobs: dict[str, bytes]
-    clients: dict[int, bytes]
+    clients: Mapping[int, bytes]
     offsets: dict[str, int]
 
 
 @dataclass(frozen=True)
-class _Place:
-    """Where a blob lies: bytes `start` to `start + size` of a pack, and the SHA-256 of those bytes."""
+class _Latest:
+    """What `latest.json` holds; of the index its name, how many bytes of it count, and their hash."""
 
-    pack: str
-    start: int
-    size: int
-    sha256: str
-
-
-@dataclass(frozen=True)
-class _Manifest:
     round: int
-    stem: str
-    blobs: dict[str, _Place]
-    clients: dict[int, _Place]
     offsets: dict[str, int]
+    blobs: Pack[str]
+    index: tuple[str, int, str]
 
     def encode(self) -> bytes:
         document = {
             "round": self.round,
-            "stem": self.stem,
             "offsets": self.offsets,
-            "blobs": {
-                name: [place.pack, place.start, place.size, place.sha256]
-                for name, place in self.blobs.items()
-            },
-            "clients": {
-                str(client): [place.pack, place.start, place.size, place.sha256]
-                for client, place in self.clients.items()
-            },
+            "blobs": self.blobs.encode(),
+            "clients": list(self.index),
         }
-        return json.dumps(document).encode()
+        return json.dumps({**document, "sha256": _sha256(document)}).encode()
 
     @classmethod
-    def decode(cls, content: bytes) -> "_Manifest":
+    def decode(cls, content: bytes) -> "_Latest":
         document = json.loads(content)
+        if document.pop("sha256") != _sha256(document):
+            raise ValueError("not what was written")
+        name, size, sha256 = document["clients"]
         return cls(
-            round=int(document["round"]),
-            stem=str(document["stem"]),
-            blobs={name: _Place(*place) for name, place in document["blobs"].items()},
-            clients={int(client): _Place(*place) for client, place in document["clients"].items()},
-            offsets={name: int(offset) for name, offset in document["offsets"].items()},
+            document["round"], document["offsets"], Pack.decode(document["blobs"]), (name, size, sha256)
         )
-
-    def files(self) -> set[str]:
-        return {
-            f"{self.stem}.json",
-            *(place.pack for place in (*self.blobs.values(), *self.clients.values())),
-        }
 
 
 class CheckpointStore:
@@ -104,6 +81,7 @@ class CheckpointStore:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self._known: tuple[bytes, Index] | None = None  # `latest.json` as this store wrote it, and its index
 
     def save(
         self,
@@ -121,104 +99,86 @@ class CheckpointStore:
             offsets: the sizes of the append-only files.
 
         Raises:
-            RunFolderError: the disk is full or refuses; the previous checkpoint still counts.
+            RunFolderError: the disk is full or refuses, and the previous checkpoint still counts; or a file of it is missing or
+                damaged.
         """
-        previous = self._latest()
-        stem = self._free_stem(round, previous)
-        kept = {
-            client: place
-            for client, place in (previous.clients if previous else {}).items()
-            if client not in clients
+        content = self._content()
+        previous = None if content is None else self._decoded(content)
+        if self._known is not None and self._known[0] == content:
+            index = self._known[1]
+        else:
+            index = Index() if previous is None else Index.read(self.directory, *previous.index)
+        self._known = None  # until it is committed, the index is ahead of the disk
+        stem = _free_stem(round, {*index.files(), *([previous.blobs.name] if previous else [])})
+        for client in clients:
+            index.drop(client)
+        moved = {
+            client: pack.read(self.directory, client)
+            for pack in index.packs.values()
+            if pack.mostly_dead
+            for client in pack.places
         }
-        moved = {client: self._read(kept[client]) for client in self._in_mostly_dead_packs(kept)}
-        blob_places = self._pack(f"{stem}.blobs", blobs)
-        client_places = self._pack(f"{stem}.clients", {**moved, **clients})
-        manifest = _Manifest(
-            round, stem, blob_places, dict(sorted({**kept, **client_places}.items())), dict(offsets)
-        )
-        content = manifest.encode()
-        write_atomically(self.directory / f"{stem}.json", content)
-        pointer = {"manifest": f"{stem}.json", "sha256": hashlib.sha256(content).hexdigest()}
-        write_atomically(self.directory / _LATEST, json.dumps(pointer).encode())
-        self._sweep(manifest)
+        named = Pack.write(self.directory / f"{stem}.blobs", blobs)
+        changed = Pack.write(self.directory / f"{stem}.clients", {**moved, **clients})
+        if changed.places:
+            index.add(self.directory, changed, stem)
+        latest = _Latest(round, dict(offsets), named, (index.name, index.size, index.sha256)).encode()
+        write_atomically(self.directory / _LATEST, latest)
+        self._known = latest, index
+        self._sweep({_LATEST, *index.files(), *([named.name] if named.places else [])})
 
     def load(self) -> Checkpoint | None:
-        """Read the latest checkpoint, or return None when the run has none yet.
+        """Return the latest checkpoint, or None when the run has none yet.
 
         Raises:
             RunFolderError: a file of it is missing or its bytes are not what was written.
         """
-        manifest = self._latest()
-        if manifest is None:
+        content = self._content()
+        if content is None:
             return None
-        blobs = {name: self._read(place) for name, place in manifest.blobs.items()}
-        clients = {client: self._read(place) for client, place in manifest.clients.items()}
-        return Checkpoint(manifest.round, blobs, clients, manifest.offsets)
+        latest = self._decoded(content)
+        index = Index.read(self.directory, *latest.index)
+        blobs = {name: latest.blobs.read(self.directory, name) for name in latest.blobs.places}
+        return Checkpoint(latest.round, blobs, States(self.directory, index), latest.offsets)
 
-    def _latest(self) -> _Manifest | None:
+    def _content(self) -> bytes | None:
         path = self.directory / _LATEST
-        if not path.exists():
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
             return None
-        try:
-            pointer: dict[str, Any] = json.loads(path.read_bytes())
-            path = self.directory / pointer["manifest"]
-            content = path.read_bytes()
-            if hashlib.sha256(content).hexdigest() != pointer["sha256"]:
-                raise self._damaged(path)
-            return _Manifest.decode(content)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise self._damaged(path) from error
-
-    def _free_stem(self, round: int, previous: _Manifest | None) -> str:  # noqa: A002
-        taken = {Path(name).stem for name in previous.files()} if previous else set()
-        stem, attempt = f"round-{round:06d}", 0
-        while stem in taken:
-            attempt += 1
-            stem = f"round-{round:06d}-{attempt}"
-        return stem
-
-    def _in_mostly_dead_packs(self, kept: Mapping[int, _Place]) -> list[int]:
-        """Name the clients whose pack is mostly out of date: moving them bounds the disk at four times what is alive."""
-        alive: dict[str, int] = {}
-        for place in kept.values():
-            alive[place.pack] = alive.get(place.pack, 0) + place.size
-        with explained(self.directory, "read"):
-            dead = {
-                pack
-                for pack, size in alive.items()
-                if size < _MOSTLY_DEAD * (self.directory / pack).stat().st_size
-            }
-        return [client for client, place in kept.items() if place.pack in dead]
-
-    def _pack(self, name: str, blobs: Mapping[K, bytes]) -> dict[K, _Place]:
-        places, start = {}, 0
-        for key, blob in blobs.items():
-            places[key] = _Place(name, start, len(blob), hashlib.sha256(blob).hexdigest())
-            start += len(blob)
-        if places:
-            write_atomically(self.directory / name, b"".join(blobs.values()))
-        return places
-
-    def _read(self, place: _Place) -> bytes:
-        path = self.directory / place.pack
-        try:
-            with path.open("rb") as pack:
-                pack.seek(place.start)
-                content = pack.read(place.size)
         except OSError as error:
-            raise self._damaged(path) from error
-        if hashlib.sha256(content).hexdigest() != place.sha256:
-            raise self._damaged(path)
-        return content
+            raise damaged(path) from error
 
-    def _sweep(self, manifest: _Manifest) -> None:
-        alive = {_LATEST, *manifest.files()}
+    def _decoded(self, content: bytes) -> _Latest:
+        path = self.directory / _LATEST
+        try:
+            if "manifest" in json.loads(content):
+                raise RunFolderError(
+                    f"{path}: written by an earlier version of fedkd, so this run cannot continue; start it again in another folder"
+                )
+            return _Latest.decode(content)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise damaged(path) from error
+
+    def _sweep(self, alive: set[str]) -> None:
         with explained(self.directory, "sweep"):
-            for path in self.directory.iterdir():
-                if path.name.startswith(("round-", _LATEST)) and path.name not in alive:
-                    path.unlink()
+            present = {path.name for path in self.directory.iterdir()}
+            for name in present - alive:
+                if name.startswith(("round-", _LATEST)):
+                    (self.directory / name).unlink()
+        for name in alive - present:
+            raise damaged(self.directory / name)
 
-    def _damaged(self, path: Path) -> RunFolderError:
-        return RunFolderError(
-            f"{path}: missing or damaged, so this run cannot continue; start it again in another folder"
-        )
+
+def _free_stem(round: int, taken: set[str]) -> str:  # noqa: A002  (the field's word)
+    stems = {name.partition(".")[0] for name in taken}
+    stem, attempt = f"round-{round:06d}", 0
+    while stem in stems:
+        attempt += 1
+        stem = f"round-{round:06d}-{attempt}"
+    return stem
+
+
+def _sha256(document: Any) -> str:
+    return hashlib.sha256(json.dumps(document).encode()).hexdigest()

@@ -66,6 +66,13 @@ def append_durably(path: Path, content: bytes) -> None:
             os.close(descriptor)
 
 
+def truncate_durably(path: Path, size: int) -> None:
+    """Cut a file off after some bytes and wait for the disk."""
+    with explained(path, "truncate"), path.open("ab") as file:
+        file.truncate(size)
+        os.fsync(file.fileno())
+
+
 def sync_directory(path: Path) -> None:
     """Make the names in a directory survive a power cut, where the system has a way to ask for it."""
     if os.name != "posix":

@@ -10,14 +10,13 @@ import datetime as dt
 import hashlib
 import json
 import math
-import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 from fedkd.foundation.checkpoints import Checkpoint, CheckpointStore
-from fedkd.foundation.durable import append_durably, explained, write_atomically
+from fedkd.foundation.durable import append_durably, explained, truncate_durably, write_atomically
 from fedkd.foundation.errors import RunFolderError
 
 FORMAT = 1
@@ -198,9 +197,7 @@ class RunFolder:
                 raise RunFolderError(
                     f"{self.path / name}: has {present} bytes, had {wanted} at the checkpoint; it was changed by hand or is damaged"
                 )
-            with explained(self.path / name, "truncate"), (self.path / name).open("ab") as record:
-                record.truncate(wanted)
-                os.fsync(record.fileno())
+            truncate_durably(self.path / name, wanted)
 
     def write_json(self, name: str, document: Any) -> None:
         """Write a document in one step; numbers that are not finite become null."""

@@ -101,9 +101,9 @@ class LocalGrid(Grid):
     def _contents(self, kept: Sequence[Kept]) -> list[RecordDict]:
         return [one.content() for one in kept]
 
-    def load_states(self, states: Mapping[int, RecordDict]) -> None:
-        """Take up what clients kept, as `take_changed_states` gave it."""
-        self._states = {client: Here(state) for client, state in states.items()}
+    def load_states(self, states: Iterable[tuple[int, RecordDict]]) -> None:
+        """Take up what clients kept, as `take_changed_states` gave it: each with its client."""
+        self._states = {client: Here(state) for client, state in states}
         self._changed.clear()
 
     def set_run(self, run: Run) -> None:

@@ -8,7 +8,7 @@ import contextlib
 import math
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import ray
@@ -108,6 +108,12 @@ class RayGrid(LocalGrid):
         """Return the process id of each worker."""
         return ray.get([one.process_id.remote() for one in self._actors])
 
+    def load_states(self, states: Iterable[tuple[int, RecordDict]]) -> None:
+        """Take up what clients kept; it goes into the object store, some clients at a time."""
+        self._packs = Packs()
+        self._states = self._packs.store(states)
+        self._changed.clear()
+
     def carry_out(self, cohorts: list[list[Job]], timeout: float | None) -> Iterator[Done]:
         """Hand parcels to whichever worker is free, and yield results in the order of the cohorts.
 
@@ -146,8 +152,7 @@ class RayGrid(LocalGrid):
             while following in finished:
                 yield finished.pop(following)
                 following += 1
-        for client, kept in self._packs.tidy(self._states).items():
-            self._replace_state(client, kept)
+        self._states |= self._packs.tidy(self._states)
 
     def _contents(self, kept: Sequence[Kept]) -> list[RecordDict]:
         return contents_of(kept)
@@ -159,11 +164,6 @@ class RayGrid(LocalGrid):
         if after is not before:
             self._packs.forget(before)
             self._packs.count(after)
-
-    def _replace_state(self, client: int, kept: Kept) -> None:
-        self._packs.count(kept)
-        self._packs.forget(self._states[client])
-        self._states[client] = kept
 
     def _hand_out(self, waiting: deque[Parcel], contents: Contents) -> None:
         """Send parcels to all workers that are free."""

@@ -4,15 +4,19 @@ A pack holds what the clients of a parcel kept. When later rounds have replaced 
 all packs together are at most `SLACK` times as large as what is kept.
 """
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import ray
-from flwr.app import RecordDict
+from flwr.app import ArrayRecord, RecordDict
 
+from fedkd.knowledge.arrays import numbers_of, record_of
 from fedkd.runtime.calls import Kept
 from fedkd.runtime.packing import Packed, pack, unpack
+
+T = TypeVar("T")
 
 SLACK = 1.2
 _AT_ONCE = 256
@@ -90,7 +94,7 @@ class Packs:
                 self._packs.discard(kept.pack)
 
     def tidy(self, states: Mapping[int, Kept]) -> dict[int, Kept]:
-        """Return what moves where, so that no more than `SLACK` times what is kept is stored."""
+        """Move what is kept, so that no more than `SLACK` times of it is stored, and return where it lies now."""
         self._packs = {pack for pack in self._packs if pack.alive}
         total = sum(pack.num_bytes for pack in self._packs)
         waste = sum(pack.wasted for pack in self._packs)
@@ -107,10 +111,40 @@ class Packs:
             if isinstance(kept, There) and kept.pack in leaving
         ]
         moved: dict[int, Kept] = {}
-        for start in range(0, len(moving), _AT_ONCE):
-            some = moving[start : start + _AT_ONCE]
-            packed = pack(contents_of([kept for _, kept in some]))
-            target = self.add(ray.put(packed), packed.num_bytes, len(packed))
-            for row, (client, _) in enumerate(some):
-                moved[client] = There(target, row)
+        for some in _batches(moving):
+            moved |= self._put([client for client, _ in some], contents_of([kept for _, kept in some]))
+        for _, kept in moving:
+            self.forget(kept)
         return moved
+
+    def store(self, states: Iterable[tuple[int, RecordDict]]) -> dict[int, Kept]:
+        """Put what clients keep into packs, as it comes, and return where it lies."""
+        stored: dict[int, Kept] = {}
+        for some in _batches(states):
+            stored |= self._put([client for client, _ in some], [_local(state) for _, state in some])
+        return stored
+
+    def _put(self, clients: Sequence[int], contents: Sequence[RecordDict]) -> dict[int, Kept]:
+        packed = pack(contents)
+        target = self.add(ray.put(packed), packed.num_bytes, len(packed))
+        target.alive.update(range(len(packed)))
+        return {client: There(target, row) for row, client in enumerate(clients)}
+
+
+def _batches(entries: Iterable[T]) -> Iterator[list[T]]:
+    """Yield the entries, at most `_AT_ONCE` at a time."""
+    rest = iter(entries)
+    while some := list(itertools.islice(rest, _AT_ONCE)):
+        yield some
+
+
+def _local(state: RecordDict) -> RecordDict:
+    """Return a state whose arrays are numbers, as packs hold them, where they were read as bytes."""
+    return RecordDict(
+        {
+            name: record_of({key: numbers_of(array) for key, array in record.items()})
+            if isinstance(record, ArrayRecord)
+            else record
+            for name, record in state.items()
+        }
+    )

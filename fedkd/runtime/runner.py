@@ -255,6 +255,6 @@ class Runner:
             return Progress(initial)
         self.folder.truncate(checkpoint.offsets)
         if isinstance(grid, LocalGrid):
-            grid.load_states({client: deserialise(data) for client, data in checkpoint.clients.items()})
+            grid.load_states((client, deserialise(data)) for client, data in checkpoint.clients.items())
         self.strategy.load_state(safetensors.torch.load(checkpoint.blobs["strategy"]))
         return Progress(deserialise(checkpoint.blobs["arrays"]).array_records["arrays"], checkpoint.round)

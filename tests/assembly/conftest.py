@@ -79,7 +79,7 @@ def outcome() -> Callable[..., dict[str, object]]:
         for name in ("metrics.jsonl", "ledger.jsonl", "partition.json"):
             found[name] = (folder / name).read_bytes()
         if clients:
-            found["clients"] = checkpoint.clients
+            found["clients"] = dict(checkpoint.clients)
         return found
 
     return read

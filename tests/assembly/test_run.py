@@ -124,8 +124,10 @@ def test_rows_after_the_checkpoint_and_files_half_written_are_forgotten_by_a_res
     for name in ("metrics.jsonl", "ledger.jsonl", "timings.jsonl"):
         with (folder / name).open("ab") as record:
             record.write(b'{"round": 4, "scope": "student"}\n{"round": \xff\x00')
-    for name in ("round-000004.blobs", "round-000004.json", "latest.json.unfinished"):
+    for name in ("round-000004.blobs", "round-000004.index", "latest.json.unfinished"):
         (folder / "checkpoints" / name).write_bytes(b"half a fi")
+    with (folder / "checkpoints" / "round-000001.index").open("ab") as index:
+        index.write(b'{"file": "round-000004.cl')
     fedkd.resume(folder)
     assert outcome(folder) == outcome(uninterrupted("method=dsfl"))
 

@@ -108,7 +108,7 @@ def test_what_clients_keep_is_theirs_and_is_taken_up_by_another_grid(grid: Inlin
     assert {client: state["seen"]["times"] for client, state in changed.items()} == {0: 1, 1: 2}
     assert grid.take_changed_states() == {}
     other = InlineGrid(app, 3, {"word": "hello"})
-    other.load_states(changed)
+    other.load_states(changed.items())
     replies = other.send_and_receive(messages([0, 1, 2]))
     assert [reply.content["answer"]["times"] for reply in replies] == [2, 3, 1]
 

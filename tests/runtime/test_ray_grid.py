@@ -81,7 +81,7 @@ def grid(log: list[str], ray_instance: None) -> Iterator[RayGrid]:  # noqa: ARG0
 
 def orders(grid: LocalGrid, log: list[str], given: dict[int, str]) -> list[Message]:
     """Forget what was before, and order what each client is to do."""
-    grid.load_states({})
+    grid.load_states([])
     log.clear()
     return [
         Message(
