@@ -214,7 +214,7 @@ class RayGrid(LocalGrid):
         return {}
 
     def _take_apart(self, waiting: deque[Parcel]) -> None:
-        """Put what takes long behind all that waits, in smaller parcels: a client that hangs is to take as few others with it as can be."""
+        """Put what takes long behind all that waits, in smaller parcels: a client that hangs will keep its worker to the end."""
         now = time.monotonic()
         for task, one in list(self._running.items()):
             if one.due <= now:
