@@ -47,6 +47,12 @@ class FedkdClientApp(CohortApp):
             [Work(repr(side.models[client]), len(side.data.assignments[client])) for client in clients]
         )
 
+    def work(self, run_config: Mapping[str, Value], kind: str, clients: Sequence[int]) -> Sequence[float]:
+        """Return the multiplications that training takes; all clients are evaluated on as many samples."""
+        side = client_side_of(_config(run_config))
+        trains = kind == MessageType.TRAIN
+        return [side.train_work(one) if trains else side.sample_work(side.models[one]) for one in clients]
+
     def together(
         self, kind: str, contents: Sequence[RecordDict], contexts: Sequence[Context]
     ) -> list[RecordDict | Exception]:

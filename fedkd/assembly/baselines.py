@@ -123,7 +123,7 @@ def _changed(experiment: Experiment, **changes: Any) -> Experiment:
     config = {**experiment.resolved, "baselines": "none", "output": None, **changes}
     config["evaluate_every"] = config["rounds"]
     if experiment.resolved["runtime"]["name"] == "flower":
-        config["runtime"] = {"name": "inline"}
+        config["runtime"], config["client_timeout"] = {"name": "inline"}, None
     return Experiment.from_config(config)
 
 

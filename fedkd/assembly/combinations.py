@@ -73,9 +73,14 @@ def _check_runtime(experiment: "Experiment") -> None:
         raise RuntimeUnavailable(
             "runtime=ray needs Ray, which is not installed: `pip install 'flwr[simulation]'`, or take runtime=inline"
         )
+    name, seconds = experiment.resolved["runtime"]["name"], experiment.settings.client_timeout
+    if seconds is not None and not experiment.runtime.keeps_time:
+        raise IllegalCombination(
+            f"client_timeout={seconds:g} has no effect with runtime={name}, which can cut no client off; take client_timeout=null, or runtime=ray"
+        )
     if experiment.runtime.one_by_one and isinstance(experiment.engine, Vectorised):
         raise IllegalCombination(
-            f"engine=vectorised: runtime={experiment.resolved['runtime']['name']} hands over one client at a time; take engine=auto or "
+            f"engine=vectorised: runtime={name} hands over one client at a time; take engine=auto or "
             "engine=sequential, or runtime=ray"
         )
     if isinstance(experiment.engine, Vectorised) and not experiment.method.client.vectorises:

@@ -34,7 +34,7 @@ class Settings(Part):
     """Rounds between evaluations; the last round is always evaluated."""
 
     client_timeout: Positive | None = None
-    """Seconds to wait for a round's answers; none waits for ever."""
+    """Seconds to wait for a round's answers, of all clients together; none waits for ever."""
 
     threads: Count | Literal["auto"] = "auto"
     """PyTorch threads of the server's own work; auto is all cores at hand. Another number can change the last bits of results."""

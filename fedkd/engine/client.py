@@ -17,6 +17,7 @@ from fedkd.engine.continued import Continued, continued
 from fedkd.engine.dropout import calls_in
 from fedkd.engine.engines.base import TrainingEngine
 from fedkd.engine.engines.sequential import Sequential
+from fedkd.engine.expected import multiplications
 from fedkd.foundation.seeding import Streams
 from fedkd.knowledge.codecs.base import Codec
 from fedkd.knowledge.kinds.base import Kind
@@ -131,6 +132,24 @@ class ClientSide:
             self._drops[key] = bool(calls_in(lambda: run_network(network, some.inputs)))
         return self._drops[key]
 
+    def sample_work(self, model: Model) -> int:
+        """Return how many multiplications a network of this architecture takes for a sample."""
+        key = self._named(model)
+        if key not in self._sample_work:
+            some = self.data.validation.take(torch.arange(1))
+            self._sample_work[key] = multiplications(
+                initial_network(model, self.data, self.streams), some.inputs
+            )
+        return self._sample_work[key]
+
+    def train_work(self, client: int) -> int:
+        """Return how many multiplications a client's round is expected to take, forward: its samples in all passes, and the proxy set once."""
+        size, plan = len(self.data.assignments[client]), self.strategy.fit
+        seen = min(plan.epochs * size, plan.steps(size) * plan.batch_size)
+        if self.data.proxy is not None and self.kind is not None and self.kind.needs_proxy:
+            seen += len(self.data.proxy)
+        return seen * self.sample_work(self.models[client])
+
     def _named(self, model: Model) -> str:
         """Return the identity of an architecture; putting it together is asked for at every turn of a client."""
         kept = self._names.get(id(model))
@@ -188,6 +207,10 @@ class ClientSide:
 
     @functools.cached_property
     def _drops(self) -> dict[str, bool]:
+        return {}
+
+    @functools.cached_property
+    def _sample_work(self) -> dict[str, int]:
         return {}
 
     @functools.cached_property

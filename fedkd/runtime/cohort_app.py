@@ -35,6 +35,14 @@ class CohortApp(ClientApp):
             contexts: hold states of their own, to be changed.
         """
 
+    def work(self, run_config: Mapping[str, Value], kind: str, clients: Sequence[int]) -> Sequence[float]:
+        """Return the work that is expected of each client, at least 0 and in any unit; all the same where nothing is known of it.
+
+        Grids hand out first what takes longest, and as much to each worker; no result depends on it.
+        """
+        del run_config, kind
+        return [1.0] * len(clients)
+
     def lend(self, run_config: Mapping[str, Value]) -> object:
         """Return what every process needs to work, made once by the driver; it must be picklable. None is nothing."""
         del run_config

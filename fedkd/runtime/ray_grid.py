@@ -20,7 +20,7 @@ from fedkd.foundation.errors import RuntimeUnavailable
 from fedkd.runtime.calls import Kept
 from fedkd.runtime.cohort_app import CohortApp
 from fedkd.runtime.grid import NO_ANSWER, Done, Job, LocalGrid, failed
-from fedkd.runtime.ray_parcels import Contents, Parcel, addressed, opened, parcels_of
+from fedkd.runtime.ray_parcels import Contents, Handed, Parcel, addressed, opened, parcels_of, works_of
 from fedkd.runtime.ray_states import Packs, contents_of
 from fedkd.runtime.ray_workers import (
     Task,
@@ -76,7 +76,7 @@ class RayGrid(LocalGrid):
         self._kind = kind_of(0 if address is None or num_gpus else 1, num_gpus)
         self._on_cluster = address is not None
         self._actors: list[Any] = []
-        self._running: dict[Any, tuple[int, Parcel, Any]] = {}
+        self._running: dict[Any, Handed] = {}
         self._starting: dict[Any, int] = {}
         self._free: deque[int] = deque()
         self._packs = Packs()
@@ -94,7 +94,7 @@ class RayGrid(LocalGrid):
 
     def close(self) -> None:
         """Leave the actors, idle, to the next grid of this process; Ray and its actors end with the process."""
-        busy = {place for place, _, _ in self._running.values()}
+        busy = {handed.place for handed in self._running.values()}
         if self._on_cluster:  # one that has not started yet may wait for room that there will never be
             busy |= {*self._starting.values()}
         for place, one in enumerate(self._actors):
@@ -117,38 +117,36 @@ class RayGrid(LocalGrid):
     def carry_out(self, cohorts: list[list[Job]], timeout: float | None) -> Iterator[Done]:
         """Hand parcels to whichever worker is free, and yield results in the order of the cohorts.
 
-        When half of the time is up, cohorts that are still at work are broken up and their clients run one by one, so that one
-        that hangs is known by name. When all of it is up, what is not answered has failed, and its workers are replaced.
+        A parcel that gives no answer in half of the time that was left when it was handed out is taken apart, down to single clients,
+        so that one that hangs is known by name. When time is up, what is not answered has failed, and its workers are replaced.
         """
         self._abandon()
         if timeout is not None and len(self._starting) == len(self._actors):
             self._await_all()
-        waiting = deque(parcels_of(cohorts, None if timeout is not None else len(self._actors)))
+        works = works_of(self.app, self.run_config, cohorts)
+        waiting = deque(parcels_of(cohorts, works, len(self._actors), limited=timeout is not None))
         contents = Contents(job.message.content for cohort in cohorts for job in cohort)
         deaths: Counter[int] = Counter()
         finished: dict[int, Done] = {}
         following = 0
-        begun, halved = time.monotonic(), False
+        until = math.inf if timeout is None else time.monotonic() + timeout
         while waiting or self._running:
-            self._hand_out(waiting, contents)
-            left = math.inf
-            if timeout is not None:
-                left = max(0.0, begun + timeout * (1.0 if halved else 0.5) - time.monotonic())
-            if ready := self._wait(left):
+            self._hand_out(waiting, contents, until)
+            due = min([until, *(handed.due for handed in self._running.values())])
+            if ready := self._wait(max(0.0, due - time.monotonic())):
                 if ready in self._starting:
                     self._started(ready)
                 else:
-                    place, parcel, states = self._running.pop(ready)
-                    self._free.append(place)
-                    finished |= self._results(ready, states, place, parcel, waiting, deaths)
-            elif not halved:
-                halved = True
-                self._break_up(waiting)
-                begun += self._await_all()
+                    handed = self._running.pop(ready)
+                    self._free.append(handed.place)
+                    finished |= self._results(ready, handed, waiting, deaths)
+            elif due < until:
+                self._take_apart(waiting)
+                until += self._await_all()
             else:
-                finished |= self._give_up(waiting, f"no answer within {timeout:g} s")
+                finished |= self._give_up(waiting, f"{timeout:g} s")
             # Before anybody looks at these results, which takes time: no worker is to wait for that.
-            self._hand_out(waiting, contents)
+            self._hand_out(waiting, contents, until)
             while following in finished:
                 yield finished.pop(following)
                 following += 1
@@ -165,27 +163,22 @@ class RayGrid(LocalGrid):
             self._packs.forget(before)
             self._packs.count(after)
 
-    def _hand_out(self, waiting: deque[Parcel], contents: Contents) -> None:
+    def _hand_out(self, waiting: deque[Parcel], contents: Contents, until: float) -> None:
         """Send parcels to all workers that are free."""
         while waiting and self._free:
-            self._send(self._free.popleft(), waiting.popleft(), contents)
+            self._send(self._free.popleft(), waiting.popleft(), contents, until)
 
-    def _send(self, place: int, parcel: Parcel, contents: Contents) -> None:
+    def _send(self, place: int, parcel: Parcel, contents: Contents, until: float) -> None:
         slips, packs = addressed(parcel, contents)
         work = self._actors[place].work.options(num_returns=2)
         task, states = work.remote([self._task], slips, *packs)
-        self._running[task] = (place, parcel, states)
+        self._running[task] = Handed(place, parcel, states, parcel.due(time.monotonic(), until))
 
     def _results(
-        self,
-        task: Any,
-        states: Any,
-        place: int,
-        parcel: Parcel,
-        waiting: deque[Parcel],
-        deaths: Counter[int],
+        self, task: Any, handed: Handed, waiting: deque[Parcel], deaths: Counter[int]
     ) -> dict[int, Done]:
         """Return the results of a parcel; without any, send it again, and at last its clients one by one."""
+        place, parcel = handed.place, handed.parcel
         jobs = parcel.jobs
         first, job = jobs[0]
         try:
@@ -194,7 +187,7 @@ class RayGrid(LocalGrid):
             kept = None
             if rows:
                 # On a cluster the pack lies where it was made; a copy here outlives that node.
-                reference = ray.put(ray.get(states)) if self._on_cluster else states
+                reference = ray.put(ray.get(handed.states)) if self._on_cluster else handed.states
                 kept = self._packs.add(reference, state_bytes, rows)
             return opened(jobs, answers, replies, kept)
         except ray.exceptions.RayTaskError as error:  # something that a client returned cannot be sent
@@ -220,29 +213,33 @@ class RayGrid(LocalGrid):
                 waiting.extendleft(reversed(parcel.one_by_one()))
         return {}
 
-    def _break_up(self, waiting: deque[Parcel]) -> None:
-        """Send the clients of cohorts that take long one by one: one that hangs does not take the others with it."""
-        for task, (place, parcel, _) in list(self._running.items()):
-            if len(parcel.jobs) > 1:
-                self._log(f"{parcel.named()} gave no answer in half of the time and are run one by one")
+    def _take_apart(self, waiting: deque[Parcel]) -> None:
+        """Put what takes long behind all that waits, in smaller parcels: a client that hangs will keep its worker to the end."""
+        now = time.monotonic()
+        for task, one in list(self._running.items()):
+            if one.due <= now:
+                self._log(f"{one.parcel.named()} gave no answer in half of the time left and are taken apart")
                 del self._running[task]
-                self._replace(place)
-                waiting.extend(parcel.one_by_one())
+                self._replace(one.place)
+                waiting.extend(one.parcel.taken_apart())
 
-    def _give_up(self, waiting: deque[Parcel], reason: str) -> dict[int, Done]:
-        parcels = [*(parcel for _, parcel, _ in self._running.values()), *waiting]
-        for place, parcel, _ in self._running.values():
-            self._log(f"worker {place} gave {reason} and was replaced, with {parcel.named()} in its hands")
+    def _give_up(self, waiting: deque[Parcel], time_given: str) -> dict[int, Done]:
+        reason = f"no answer within {time_given}"
+        unheard = f"was still waiting for a worker when the {time_given} were up"
+        lost = [(job, reason) for handed in self._running.values() for job in handed.parcel.jobs]
+        lost += [(job, unheard) for parcel in waiting for job in parcel.jobs]
+        for one in self._running.values():
+            self._log(
+                f"worker {one.place} gave {reason} and was replaced, with {one.parcel.named()} in its hands"
+            )
         self._abandon()
         waiting.clear()
-        return {
-            position: failed(job, reason, NO_ANSWER) for parcel in parcels for position, job in parcel.jobs
-        }
+        return {position: failed(job, why, NO_ANSWER) for (position, job), why in lost}
 
     def _abandon(self) -> None:
         """Replace the workers that are still at something nobody waits for any more."""
-        for place, _, _ in self._running.values():
-            self._replace(place)
+        for handed in self._running.values():
+            self._replace(handed.place)
         self._running.clear()
 
     def _replace(self, place: int) -> None:

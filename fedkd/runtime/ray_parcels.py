@@ -1,17 +1,25 @@
 """Parcels: the cohorts that a worker of the Ray grid gets at once, and how they are addressed."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+import itertools
+import math
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import ray
 from flwr.app import Error, RecordDict
+from flwr.clientapp import ClientApp
 
 from fedkd.runtime.calls import NOTHING, Answer, Kept
+from fedkd.runtime.cohort_app import CohortApp
 from fedkd.runtime.grid import Done, Job
 from fedkd.runtime.packing import Packed, pack, unpack
 from fedkd.runtime.ray_states import Pack, There
+from fedkd.runtime.values import Value
+
+LOST = 8
+"""Where time is limited, a parcel is closed with this part of a worker's share of the round: as much is lost when it is taken apart."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +44,33 @@ class Parcel:
     def one_by_one(self) -> "list[Parcel]":
         """Return a parcel for each client."""
         return [Parcel(((numbered,),)) for numbered in self.jobs]
+
+    def due(self, now: float, until: float) -> float:
+        """Return when it is taken apart if it is handed out now and time is up at `until`: after half of that; never for one client."""
+        return (now + until) / 2 if len(self.jobs) > 1 else math.inf
+
+    def taken_apart(self) -> "list[Parcel]":
+        """Return a parcel for each cohort, or for each client of the only one."""
+        if len(self.cohorts) == 1:
+            return self.one_by_one()
+        return [Parcel((cohort,), self.attempt) for cohort in self.cohorts]
+
+
+@dataclass(frozen=True, eq=False)
+class Handed:
+    """A parcel in the hands of a worker.
+
+    Args:
+        place: the worker.
+        parcel: what it got.
+        states: a reference to what clients will keep.
+        due: when it is taken apart if there is no answer, in seconds of `time.monotonic`; infinite for never.
+    """
+
+    place: int
+    parcel: Parcel
+    states: Any
+    due: float
 
 
 @dataclass(frozen=True)
@@ -84,29 +119,64 @@ class Contents:
         return self._references[id(content)]
 
 
-def parcels_of(cohorts: Sequence[Sequence[Job]], workers: int | None) -> Iterator[Parcel]:
-    """Yield parcels of whole cohorts, of ever fewer jobs, so that workers come to an end together.
+def works_of(
+    app: ClientApp, run_config: Mapping[str, Value], cohorts: Sequence[Sequence[Job]]
+) -> list[float]:
+    """Return the work that is expected of each cohort; where the app does not say, its clients are counted."""
+    if not isinstance(app, CohortApp):
+        return [float(len(cohort)) for cohort in cohorts]
+    works = []
+    for kind, alike in itertools.groupby(cohorts, key=lambda cohort: cohort[0].message.metadata.message_type):
+        several = list(alike)
+        clients = [job.client for cohort in several for job in cohort]
+        expected = dict(zip(clients, app.work(run_config, kind, clients), strict=True))
+        works += [sum(expected[job.client] for job in cohort) for cohort in several]
+    return works
 
-    Each parcel has half of a worker's share of the jobs that are left, if its cohorts can be cut so.
 
-    Source: Polychronopoulos & Kuck, "Guided Self-Scheduling" (1987), with half of their sizes.
+def parcels_of(
+    cohorts: Sequence[Sequence[Job]], works: Sequence[float], workers: int, *, limited: bool = False
+) -> Iterator[Parcel]:
+    """Yield parcels of whole cohorts, of ever less work, so that workers come to an end together.
+
+    Each parcel has half of a worker's share of the work that is left. A cohort that is as much alone is handed out at once,
+    the longest one first; the others go in their order, so that few answers wait for those that count before them. So a parcel
+    is a cohort, or less than a worker's share.
+
+    Source: Polychronopoulos & Kuck, "Guided Self-Scheduling" (1987), with half of their sizes; Graham, "Bounds on Multiprocessing
+    Timing Anomalies" (1969), for the longest first.
 
     Args:
-        cohorts: in the order in which their answers count, those with most work first.
-        workers: how many there are; none makes a parcel of each cohort.
+        cohorts: in the order in which their answers count.
+        works: what is expected of each, at least 0.
+        workers: how many there are.
+        limited: whether parcels may be taken apart because time is up, and are to be small therefore.
     """
-    position, left = 0, sum(map(len, cohorts))
-    parcel, size, wanted = list[tuple[tuple[int, Job], ...]](), 0, 0
-    for cohort in cohorts:
-        if not parcel:
-            wanted = 1 if workers is None else -(-left // (2 * workers))
-        parcel.append(tuple(enumerate(cohort, start=position)))
-        position, size, left = position + len(cohort), size + len(cohort), left - len(cohort)
-        if size >= wanted:
-            yield Parcel(tuple(parcel))
-            parcel, size = [], 0
-    if parcel:
-        yield Parcel(tuple(parcel))
+    starts = itertools.accumulate(map(len, cohorts), initial=0)
+    numbered = [tuple(enumerate(cohort, start)) for cohort, start in zip(cohorts, starts, strict=False)]
+    in_order = deque(range(len(cohorts)))
+    longest = deque(sorted(in_order, key=lambda which: -works[which]))
+    left = sum(works)
+    most = left / (LOST * workers) if limited else math.inf
+    taken: set[int] = set()
+    while len(taken) < len(cohorts):
+        wanted = min(left / (2 * workers), most)
+        chosen, size = list[int](), 0.0
+        while len(taken) < len(cohorts) and (not chosen or size < wanted):
+            which = _first(longest, taken)
+            if works[which] < wanted:
+                which = _first(in_order, taken)
+            taken.add(which)
+            chosen.append(which)
+            size += works[which]
+        left -= size
+        yield Parcel(tuple(numbered[which] for which in chosen))
+
+
+def _first(queue: deque[int], taken: set[int]) -> int:
+    while queue[0] in taken:
+        queue.popleft()
+    return queue[0]
 
 
 def addressed(parcel: Parcel, contents: Contents) -> tuple[list[list[Slip]], list[Any]]:

@@ -56,6 +56,11 @@ OPTIONS = {
     "a holdout of everything": ("partition.holdout=1", "partition.holdout: got 1"),
     "a negative share of a GPU": ("runtime.num_gpus=-1", "runtime.num_gpus: got -1"),
     "a negative time limit": ("client_timeout=-1", "client_timeout: got -1"),
+    "a time limit that nobody keeps": (
+        "runtime=inline client_timeout=5",
+        "client_timeout=5",
+        "runtime=inline",
+    ),
     "a data split that leaves nothing": ("data.validation=0.95", "data.validation"),
     "more classes a client than there are": (
         "partition=classes partition.classes_per_client=11",

@@ -60,6 +60,9 @@ class Runtime(Part, ABC):
     one_by_one: ClassVar[bool] = False
     """Whether the client app gets one client at a time, so that none can be trained together."""
 
+    keeps_time: ClassVar[bool] = True
+    """Whether clients that take longer than `client_timeout` are given up."""
+
     @property
     def device(self) -> str:
         """Where clients train."""

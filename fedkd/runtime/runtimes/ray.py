@@ -10,7 +10,7 @@ from fedkd.runtime.runtimes.base import Federation, Runtime
 
 @dataclass(frozen=True, kw_only=True)
 class Ray(Runtime):
-    """Ray actors carry the clients, one client after the other within an actor."""
+    """Ray actors carry the clients, in cohorts as the engine groups them; an actor has one cohort after the other."""
 
     num_actors: Count | None = None
     """Worker processes; none takes one per CPU, or as many as the GPUs have room for."""
