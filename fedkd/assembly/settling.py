@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fedkd.assembly.networks import client_architectures
+from fedkd.assembly.networks import client_architectures, client_models
 from fedkd.engine.engines.base import Question
+from fedkd.engine.engines.vectorised import LARGEST
 from fedkd.foundation.parts import dump
 from fedkd.foundation.seeding import Streams
 from fedkd.foundation.threads import available_threads
@@ -30,7 +31,7 @@ def _with_threads(experiment: "Experiment") -> "Experiment":
 
 
 def _with_engine(experiment: "Experiment") -> "Experiment":
-    engine = experiment.engine.chosen(_questions(experiment))
+    engine = experiment.engine.chosen(questions(experiment))
     if engine is experiment.engine:
         return experiment
     name = type(engine).__module__.rpartition(".")[2]
@@ -38,9 +39,12 @@ def _with_engine(experiment: "Experiment") -> "Experiment":
     return replace(experiment, engine=engine, resolved=resolved)
 
 
-def _questions(experiment: "Experiment") -> Iterator[Question]:
-    data = experiment.data
+def questions(experiment: "Experiment") -> Iterator[Question]:
+    """Give what the choice of an engine depends on for each architecture of the clients, in their order."""
+    data, method, settings = experiment.data, experiment.method, experiment.settings
     shape = next(iter(data.views.values()))
+    everyone = client_models(experiment, 1 if method.pool else settings.clients)
+    in_a_round = min(settings.clients_per_round or settings.clients, len(everyone))
     for model in client_architectures(experiment).values():
         with Streams(0).initialising("engine"):
             network = model.build(Signature.of(data))
@@ -48,7 +52,10 @@ def _questions(experiment: "Experiment") -> Iterator[Question]:
             architecture=identity(model),
             network=network,
             shape=shape,
-            batch_size=experiment.method.client.fit.batch_size,
+            batch_size=method.client.fit.batch_size,
             device=experiment.runtime.device,
-            together=experiment.method.client.vectorises and not experiment.runtime.one_by_one,
+            strategy=type(method.client).__name__,
+            # A round has its share of each architecture.
+            clients=min(-(-everyone.count(model) * in_a_round // len(everyone)), LARGEST),
+            together=method.client.vectorises and not experiment.runtime.one_by_one,
         )

@@ -1,8 +1,9 @@
-"""Verdicts of `fedkd calibrate`: which way of training was faster on this machine, by architecture, input, batch and device.
+"""Verdicts of `fedkd calibrate`: which way of training was faster on this machine, by all that was timed.
 
->>> remember("MLP(hidden=(64, 64))", (1, 8, 8), 32, "cpu", vectorised=True)
->>> verdict("MLP(hidden=(64, 64))", (1, 8, 8), 32, "cpu")
-True
+>>> one = Question("MLP(hidden=(64, 64))", network, (1, 8, 8), 32, "cpu", "Supervised", 10)
+>>> remember(one, Vectorised(), vectorised=True)
+>>> verdict(one, Vectorised()), verdict(one, Vectorised(precision="bfloat16"))
+(True, None)
 """
 
 import json
@@ -13,6 +14,8 @@ from pathlib import Path
 import platformdirs
 import torch
 
+from fedkd.engine.engines.base import Question
+from fedkd.engine.engines.vectorised import Vectorised
 from fedkd.foundation.durable import write_atomically
 from fedkd.foundation.errors import RunFolderError
 
@@ -22,18 +25,20 @@ def verdicts_path() -> Path:
     return Path(os.environ.get("FEDKD_CACHE") or platformdirs.user_cache_dir("fedkd")) / "calibration.json"
 
 
-def verdict(architecture: str, shape: tuple[int, ...], batch_size: int, device: str) -> bool | None:
-    """Return whether vectorised training was measured to be faster, or None where nothing was measured."""
-    return _verdicts().get(_key(architecture, shape, batch_size, device))
+def verdict(question: Question, at_once: Vectorised) -> bool | None:
+    """Return whether training at once, with these options, was measured to be faster; None where nothing was, or no difference."""
+    return _verdicts().get(_key(question, at_once))
 
 
-def remember(
-    architecture: str, shape: tuple[int, ...], batch_size: int, device: str, *, vectorised: bool
-) -> None:
-    """Store a verdict for later runs on this machine."""
+def remember(question: Question, at_once: Vectorised, *, vectorised: bool | None) -> None:
+    """Store a verdict for later runs on this machine; None, no difference, removes one that stood there."""
     path = verdicts_path()
     path.parent.mkdir(parents=True, exist_ok=True)
-    verdicts = {**_verdicts(), _key(architecture, shape, batch_size, device): vectorised}
+    verdicts = _verdicts()
+    if vectorised is None:
+        verdicts.pop(_key(question, at_once), None)
+    else:
+        verdicts[_key(question, at_once)] = vectorised
     write_atomically(path, json.dumps(verdicts, indent=1, sort_keys=True).encode())
 
 
@@ -49,10 +54,13 @@ def _verdicts() -> dict[str, bool]:
         ) from error
 
 
-def _key(architecture: str, shape: tuple[int, ...], batch_size: int, device: str) -> str:
+def _key(question: Question, at_once: Vectorised) -> str:
     """Return all that a measurement depends on, in words; another processor or PyTorch makes it void."""
-    name = torch.cuda.get_device_name() if device != "cpu" else _processor()
-    return f"{architecture} on {list(shape)}, batches of {batch_size}, {name}, torch {torch.__version__}"
+    name = torch.cuda.get_device_name() if question.device != "cpu" else _processor()
+    return (
+        f"{question.clients} clients of {question.strategy}, {question.architecture} on {list(question.shape)}, "
+        f"batches of {question.batch_size}, {at_once}, {name}, torch {torch.__version__}"
+    )
 
 
 def _processor() -> str:

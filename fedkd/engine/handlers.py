@@ -24,7 +24,7 @@ from fedkd.engine.vectorised import bears_vmap
 from fedkd.knowledge import Package, to_records
 from fedkd.knowledge.arrays import arrays_in, filled
 from fedkd.knowledge.copies import Copies, send
-from fedkd.models.base import Model
+from fedkd.models.base import Model, identity
 
 _LOG = logging.getLogger(__name__)
 
@@ -70,7 +70,9 @@ def _train_alike(side: ClientSide, group: list[Begun]) -> list[Outcome]:
     """Train clients of one architecture and the same stages, at once where that can be done."""
     model = side.models[group[0].client]
     at_once = (
-        side.strategy.vectorises and side.engine.vectorises(repr(model)) and bears_vmap(side.template(model))
+        side.strategy.vectorises
+        and side.engine.vectorises(identity(model))
+        and bears_vmap(side.template(model))
     )
     if len(group) == 1 or not at_once:
         return [_train_one(side, one) for one in group]
@@ -159,7 +161,7 @@ def evaluate_together(side: ClientSide, turns: Sequence[Turn]) -> list[Outcome]:
                 del turn.state[MODEL]
             splits = tuple(str(split) for split in turn.mail.options.get("splits", []))
             judged = side.as_judged(turn.client, weights, turn.mail.weights)
-            groups.setdefault((repr(judged[0]), splits), {})[place] = judged
+            groups.setdefault((identity(judged[0]), splits), {})[place] = judged
         except Exception as error:  # noqa: BLE001  (see train_together)
             outcomes[place] = error
     for (architecture, splits), by_place in groups.items():

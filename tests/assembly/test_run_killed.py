@@ -22,6 +22,13 @@ Uninterrupted = Callable[..., Path]
 Outcome = Callable[..., dict[str, object]]
 
 MARK = "FEDKD_TEST_KILLED"
+KEEPING = {
+    "dsfl": (),
+    "fedgems": (
+        "method.client.digest.epochs=1",
+        "method.distiller.fit.epochs=1",
+    ),  # its server keeps a pool of logits, too
+}
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +77,7 @@ def nothing_left(left_over: Callable[[], list[int]]) -> Iterator[Callable[[], bo
     adopt(0)
 
 
-@pytest.mark.parametrize("method", ["dsfl", "feddf"])
+@pytest.mark.parametrize("method", KEEPING)
 def test_five_kills_at_random_moments_change_no_byte(
     method: str,
     processes: ForkServerContext,
@@ -79,7 +86,7 @@ def test_five_kills_at_random_moments_change_no_byte(
     outcome: Outcome,
     tmp_path: Path,
 ) -> None:
-    overrides = (f"method={method}", "rounds=8")
+    overrides = (f"method={method}", *KEEPING[method], "rounds=8")
     expected = outcome(uninterrupted(*overrides))
     begun = time.monotonic()
     finish(processes, tmp_path / "timed", *small, *overrides)

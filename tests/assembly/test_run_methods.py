@@ -27,6 +27,9 @@ REMEMBERING = {
     "fedaux": ("method.distiller.fit.epochs=1",),
     "cronus": (),
     "fedgkt": (),
+    "cfd": ("method.client.digest.epochs=1", "method.distiller.fit.epochs=1"),
+    "mhat": ("method.client.digest.epochs=1", "method.distiller.fit.epochs=1"),
+    "fedgems": ("method.client.digest.epochs=1", "method.distiller.fit.epochs=1"),
 }
 
 

@@ -18,16 +18,14 @@ Outcome = Callable[..., dict[str, object]]
 
 
 @pytest.mark.usefixtures("ray_instance")
-@pytest.mark.parametrize("method", ["dsfl", "feddf"])
 def test_many_threads_of_the_server_give_the_same_bytes_under_every_runtime(
-    method: str,
     small: tuple[str, ...],
     uninterrupted: Callable[..., Path],
     outcome: Outcome,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    given = (f"method={method}", "model.hidden=[256]", "rounds=2", "threads=2")
+    given = ("method=feddf", "model.hidden=[256]", "rounds=2", "threads=2")
     seen, distil = [], Distiller.distil
 
     def watched(self: Distiller, *given: Any, **named: Any) -> Taught:

@@ -137,7 +137,7 @@ def test_compiled_steps_come_in_few_sizes(clients: int, active: int, size: int) 
     assert rung(clients, active) == size
 
 
-QUESTION = Question("mlp", MLP().network((64,), 10), (64,), 32, "cpu")
+QUESTION = Question("mlp", MLP().network((64,), 10), (64,), 32, "cpu", "Supervised", 10)
 
 
 def test_a_machine_without_a_compiler_is_told_so_before_anything_runs(

@@ -58,7 +58,8 @@ def test_symbols_and_numbers_are_not_taken_for_each_other() -> None:
 
 
 def test_by_the_rule_recurrent_networks_are_trained_one_by_one_and_small_transformers_at_once() -> None:
-    pays = [vectorising_pays(Question("someone", model.build(TEXT), (9,), 32, "cpu")) for model in MODELS]
+    asked = [Question("someone", model.build(TEXT), (9,), 32, "cpu", "Supervised", 10) for model in MODELS]
+    pays = [vectorising_pays(one, Vectorised()) for one in asked]
     assert pays == [False, True]
 
 

@@ -5,7 +5,7 @@ measurement on this machine in its place.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
@@ -36,24 +36,20 @@ class Auto(Engine):
     def chosen(self, questions: Iterable[Question]) -> TrainingEngine:
         """Return the engine for clients of these architectures."""
         asked = list(questions)
-        answers: Mapping[str, bool] = {one.architecture: vectorising_pays(one) for one in asked}
+        at_once = Vectorised(precision=self.precision, cohort_size=self.cohort_size, compile=self.compile)
+        answers: Mapping[str, bool] = {one.architecture: vectorising_pays(one, at_once) for one in asked}
         if not any(answers.values()):
             return Sequential(precision=self.precision)
         alone = tuple(sorted(name for name, pays in answers.items() if not pays))
-        return Vectorised(
-            precision=self.precision,
-            cohort_size=self.cohort_size,
-            compile=self.compile,
-            one_by_one=alone,
-        ).chosen(asked)
+        return replace(at_once, one_by_one=alone).chosen(asked)
 
 
-def vectorising_pays(question: Question) -> bool:
-    """Return whether training many clients at once is faster: as measured on this machine, or else by the rule."""
+def vectorising_pays(question: Question, at_once: Vectorised) -> bool:
+    """Return whether training many clients at once, with these options, is faster: as measured on this machine, or else by the rule."""
     modules = list(question.network.modules())
     if not question.together or not bears_vmap(question.network):
         return False
-    measured = verdict(question.architecture, question.shape, question.batch_size, question.device)
+    measured = verdict(question, at_once)
     if measured is not None:
         return measured
     if question.device != "cpu":

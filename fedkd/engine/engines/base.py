@@ -28,11 +28,13 @@ class Question:
     """What the choice of an engine for one architecture depends on.
 
     Args:
-        architecture: `repr` of the model.
+        architecture: `identity` of the model.
         network: a network of it.
         shape: of one input.
         batch_size: of the clients' training.
         device: where clients train.
+        strategy: name of the clients' strategy.
+        clients: of this architecture in a round, as many as could be trained at once: 0 to `LARGEST`.
         together: whether strategy and runtime let clients be trained together at all.
     """
 
@@ -41,6 +43,8 @@ class Question:
     shape: tuple[int, ...]
     batch_size: int
     device: str
+    strategy: str
+    clients: int
     together: bool = True
 
 
@@ -78,4 +82,4 @@ class TrainingEngine(Engine):
 
     @abstractmethod
     def vectorises(self, architecture: str) -> bool:
-        """Return whether clients of this architecture are trained at once."""
+        """Return whether clients of this architecture, by `identity` of the model, are trained at once."""

@@ -25,7 +25,7 @@ class Vectorised(TrainingEngine):
     """Whether steps go through PyTorch's compiler: seconds for each form of a step at first, then faster; for long runs of small networks."""
 
     one_by_one: tuple[str, ...] = ()
-    """Architectures, by `repr` of their recipe, whose clients are trained one after the other."""
+    """Architectures, by `identity` of the model, whose clients are trained one after the other."""
 
     def cohorts(self, works: Sequence[Work]) -> list[list[int]]:
         """Return cohorts of clients of one architecture and of like size, those with most samples first."""
