@@ -8,11 +8,11 @@ from fedkd.aggregation.teachers import CLASS_COUNTS, Need
 from fedkd.aggregation.weightings.uniform import Uniform
 from fedkd.assembly.architectures import check_networks
 from fedkd.assembly.objectives import check_terms
+from fedkd.assembly.tasks import check_kind, check_task
 from fedkd.data import federated
 from fedkd.engine.engines.vectorised import Vectorised
 from fedkd.foundation.errors import IllegalCombination, InvalidOption, RuntimeUnavailable
 from fedkd.runtime.runtimes.ray import Ray
-from fedkd.tasks import TASKS
 
 if TYPE_CHECKING:
     from fedkd.assembly.experiment import Experiment
@@ -25,14 +25,6 @@ NEEDED: dict[Need, str] = {
     "clients": "what clients say about themselves",
 }
 """What a weighting may need, in words."""
-_ON_EVERY_TASK = {
-    "strategy": "methods fedavg, fedprox, fedmd, feddf, local and pooled work on every task",
-    "client": "the clients of fedavg, fedprox, fedmd, feddf, local and pooled work on every task",
-    "knowledge": "take method.knowledge=logits",
-    "fusion": "take method.fusion=mean_logits",
-    "weighting": "take method.weighting=uniform",
-}
-"""What can stand in a slot whatever the task, in the order in which slots are looked at: a weighting may be there for a fusion's sake."""
 
 
 def check(experiment: "Experiment") -> None:
@@ -59,7 +51,7 @@ def check(experiment: "Experiment") -> None:
             "rounds", settings.rounds, f"at least {least}, one for the student and for each that comes before"
         )
     _check_runtime(experiment)
-    _check_kind(experiment)
+    check_kind(experiment)
     federated.check(experiment.data, experiment.partition, experiment.proxy, settings.clients)
     check_task(experiment)
     check_parts(experiment)
@@ -231,48 +223,6 @@ def _check_weighting(experiment: "Experiment") -> None:
         raise IllegalCombination(
             f"method.fusion={experiment.named('fusion')} goes by the classes that each client has seen, which with "
             f"{slot if asks else f'method.strategy={strategy}'} nobody sends; take {way}"
-        )
-
-
-def _check_kind(experiment: "Experiment") -> None:
-    kind, data = experiment.data.task, experiment.resolved["data"]["name"]
-    if kind not in TASKS:
-        raise IllegalCombination(f"data={data} is for {kind}, and runs know {' and '.join(TASKS)}")
-
-
-def check_task(experiment: "Experiment") -> None:
-    """Refuse parts of the method that do not work on the task of the data.
-
-    Raises:
-        IllegalCombination: with a way out.
-    """
-    method, kind = experiment.method, experiment.data.task
-    data, task = experiment.resolved["data"]["name"], TASKS[kind]
-    parts = {slot: part for slot in _ON_EVERY_TASK if (part := getattr(method, slot)) is not None}
-    for slot, part in parts.items():
-        by_class = part.by_class or (slot == "weighting" and "labels" in part.needs)
-        if (part.needs_classes and not task.probabilistic) or (
-            by_class and not experiment.data.targets.one_class
-        ):
-            about = "samples of one class" if task.probabilistic else "classes"
-            raise IllegalCombination(
-                f"method.{slot}={experiment.named(slot)} is about {about}, data={data} is a {kind}; {_ON_EVERY_TASK[slot]}"
-            )
-    if method.weighting.compares_classes and task.pads:
-        raise IllegalCombination(
-            f"method.weighting={experiment.named('weighting')} compares the scores of all classes, and heads of data={data} have "
-            "unequally many; take method.weighting=entropy"
-        )
-    fusion = f"method.fusion={experiment.named('fusion')}" if method.fusion is not None else ""
-    if method.fusion is not None and method.fusion.needs_embeddings and not task.embeds:
-        raise IllegalCombination(
-            f"{fusion} is about embeddings, which networks give in recognition, and data={data} is a {kind}; "
-            "take method.fusion=mean_logits, or data=orl_faces"
-        )
-    if method.fusion is not None and method.fusion.needs_gaussians and not task.gaussian:
-        raise IllegalCombination(
-            f"{fusion} is about normal distributions, data={data} is a {kind}; "
-            "take data.predicts=gaussian with a set of numbers, or method.fusion=mean_logits"
         )
 
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from fedkd.aggregation import FUSIONS, WEIGHTINGS
-from fedkd.assembly.combinations import check_parts, check_task
+from fedkd.assembly.combinations import check_parts
 from fedkd.assembly.compose import compose
 from fedkd.assembly.experiment import Experiment
+from fedkd.assembly.tasks import check_task
 from fedkd.cli.methods import Recipe
 from fedkd.data.datasets import DATASETS
 from fedkd.foundation.errors import IllegalCombination
