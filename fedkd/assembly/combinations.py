@@ -8,7 +8,7 @@ from fedkd.aggregation.teachers import CLASS_COUNTS, Need
 from fedkd.aggregation.weightings.uniform import Uniform
 from fedkd.assembly.architectures import check_networks
 from fedkd.assembly.objectives import check_terms
-from fedkd.assembly.tasks import check_kind, check_task
+from fedkd.assembly.tasks import check_task
 from fedkd.data import federated
 from fedkd.engine.engines.vectorised import Vectorised
 from fedkd.foundation.errors import IllegalCombination, InvalidOption, RuntimeUnavailable
@@ -51,7 +51,6 @@ def check(experiment: "Experiment") -> None:
             "rounds", settings.rounds, f"at least {least}, one for the student and for each that comes before"
         )
     _check_runtime(experiment)
-    check_kind(experiment)
     federated.check(experiment.data, experiment.partition, experiment.proxy, settings.clients)
     check_task(experiment)
     check_parts(experiment)

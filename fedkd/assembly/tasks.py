@@ -18,17 +18,6 @@ _ON_EVERY_TASK = {
 """What can stand in a slot whatever the task, in the order in which slots are looked at: a weighting may be there for a fusion's sake."""
 
 
-def check_kind(experiment: "Experiment") -> None:
-    """Refuse data whose kind of task runs do not know.
-
-    Raises:
-        IllegalCombination: with those that they know.
-    """
-    kind, data = experiment.data.task, experiment.resolved["data"]["name"]
-    if kind not in TASKS:
-        raise IllegalCombination(f"data={data} is for {kind}, and runs know {' and '.join(TASKS)}")
-
-
 def check_task(experiment: "Experiment") -> None:
     """Refuse parts of the method that do not work on the task of the data.
 

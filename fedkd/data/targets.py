@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from fedkd.foundation.errors import InvalidOption, nearest
+
 Task = Literal[
     "classification",
     "multitask_classification",
@@ -53,3 +55,16 @@ TARGETS: Mapping[Task, Targets] = {
     "ranking": Targets(are="items"),
 }
 """The targets of each task."""
+
+
+def targets_of(task: Task) -> Targets:
+    """Return the targets of a task.
+
+    Raises:
+        InvalidOption: a data set of somebody's own states a task that there is not.
+    """
+    if task not in TARGETS:
+        raise InvalidOption(
+            "the data set's `task`", task, f"one of {', '.join(TARGETS)}", nearest(task, TARGETS)
+        )
+    return TARGETS[task]

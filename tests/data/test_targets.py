@@ -6,13 +6,18 @@ import pytest
 
 from fedkd.data.datasets import DATASETS
 from fedkd.data.proxies.base import unknown_targets
-from fedkd.data.targets import TARGETS, Task
+from fedkd.data.targets import TARGETS, Task, targets_of
+from fedkd.foundation.errors import InvalidOption
 from fedkd.foundation.seeding import Streams
 from fedkd.tasks import TASKS
 
 
 def test_every_task_has_targets() -> None:
     assert TARGETS.keys() == TASKS.keys() == set(get_args(Task))
+    with pytest.raises(
+        InvalidOption, match=r"got 'regresion', allowed is one of classification.*did you mean 'regression'"
+    ):
+        targets_of("regresion")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

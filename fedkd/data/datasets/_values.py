@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fedkd.data.samples import Samples
-from fedkd.data.targets import TARGETS, Targets, Task
+from fedkd.data.targets import Targets, Task, targets_of
 
 Numbers = npt.NDArray[Any]
 Indices = npt.NDArray[np.int64]
@@ -57,7 +57,7 @@ class DataInfo:
     @property
     def targets(self) -> Targets:
         """What targets are."""
-        return TARGETS[self.task]
+        return targets_of(self.task)
 
     @property
     def target_width(self) -> int:

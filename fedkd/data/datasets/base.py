@@ -17,7 +17,7 @@ from torch import Tensor
 from fedkd.data.archive import Archive
 from fedkd.data.datasets._values import DataInfo, Indices, Loaded, Numbers, Raw, Sizes, Split
 from fedkd.data.samples import Samples
-from fedkd.data.targets import TARGETS, Targets, Task
+from fedkd.data.targets import Targets, Task, targets_of
 from fedkd.foundation.errors import InvalidOption
 from fedkd.foundation.options import Count, OpenFraction
 from fedkd.foundation.parts import Part
@@ -117,7 +117,7 @@ class DataSet(Part, ABC):
     @property
     def targets(self) -> Targets:
         """What targets are."""
-        return TARGETS[self.task]
+        return targets_of(self.task)
 
     @property
     def target_width(self) -> int:
