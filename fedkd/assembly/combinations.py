@@ -216,12 +216,11 @@ def _check_weighting(experiment: "Experiment") -> None:
 
     if isinstance(method.fusion, ClasswiseFusion) and CLASS_COUNTS not in method.weighting.sends:
         asks = "clients" in method.strategy.offers
-        way = (
-            "method.weighting={name:class_counts,by:teachers}" if asks else "another method.fusion, or feddf"
-        )
+        way = "" if asks else "another method.fusion, or method=feddf with "
         raise IllegalCombination(
             f"method.fusion={experiment.named('fusion')} goes by the classes that each client has seen, which with "
-            f"{slot if asks else f'method.strategy={strategy}'} nobody sends; take {way}"
+            f"{slot if asks else f'method.strategy={strategy}'} nobody sends; "
+            f"take {way}method.weighting={{name:class_counts,by:teachers}}"
         )
 
 

@@ -115,7 +115,10 @@ def test_a_noisy_vote_records_what_it_has_cost_in_every_round(tmp_path: Path) ->
         ),
         (("method=feddf", "method.fusion=median", "data=diabetes"), "method.fusion=median is about classes"),
         (("method=fedavg", "method.weighting=entropy"), "has no effect"),
-        (("method=fedbe", "method.fusion=union"), "take another method.fusion, or feddf"),
+        (
+            ("method=fedbe", "method.fusion=union"),
+            "take another method.fusion, or method=feddf with method.weighting={name:class_counts,by:teachers}",
+        ),
         (("method=fedbe", "method.weighting=confidence"), "take another weighting, or feddf"),
         (
             (

@@ -78,8 +78,8 @@ def test_a_run_gives_the_same_bytes_twice(engine: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (("method=fd",), "is about classes, data=movielens is a ranking"),
-        (("method=fedproto",), "is about classes, data=movielens is a ranking"),
+        (("method=fd",), "is about samples of one class, data=movielens is a ranking"),
+        (("method=fedproto",), "is about samples of one class, data=movielens is a ranking"),
         (("method=fedavg", "model=mlp"), "model=mlp"),
         (("method=fedavg", "data=digits"), "model=item_bag ranks items by what a user took before"),
         (("method=fedavg", "partition=dirichlet"), "tells samples apart by their targets"),
