@@ -34,8 +34,8 @@ app = ClientApp()
 
 @app.train()
 def count(message: Message, context: Context) -> Message:
-    seen = int(str(context.state["seen"]["times"])) + 1 if "seen" in context.state else 1
-    context.state["seen"] = MetricRecord({"times": seen})
+    seen = [*context.state["seen"]["each"], 1] if "seen" in context.state else [1]
+    context.state["seen"] = MetricRecord({"times": len(seen), "each": seen})
     return Message(RecordDict({"answer": context.state["seen"]}), reply_to=message)
 
 
@@ -87,6 +87,7 @@ def test_messages_have_numbers_of_their_own_by_which_replies_name_them(grid: App
 def test_what_is_done_to_a_reply_does_not_reach_what_the_client_kept(grid: AppGrid) -> None:
     [reply] = grid.send_and_receive([message(0)])
     reply.content["answer"]["times"] = 100
+    reply.content["answer"]["each"].append(1)
     assert times(grid.send_and_receive([message(0)])) == [2]
 
 

@@ -121,7 +121,7 @@ def test_what_clients_keep_is_whole_although_the_strategy_takes_replies_apart(ca
     assert actions["answers known by number"]
 
 
-def test_lists_that_clients_and_server_change_where_they_lie_are_their_own(carry: Carry) -> None:
+def test_lists_that_clients_change_where_they_lie_are_their_own(carry: Carry) -> None:
     lists = carry("message_app", "inline")["lists"]
     assert (
         lists["said"].tolist() == [[2, 2]] * 4 + [[3, 2]] * 4

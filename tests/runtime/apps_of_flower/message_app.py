@@ -131,7 +131,7 @@ def append(message: Message, context: Context) -> Message:
     told.append(1)
     if context.node_config["partition-id"] == 1:
         raise ValueError("on purpose")
-    said = MetricRecord({"kept": kept, "told": len(told)})  # the very list that is kept
+    said = MetricRecord({"kept": len(kept), "told": len(told)})
     return Message(RecordDict({"lists": said}), reply_to=message)
 
 
@@ -255,15 +255,14 @@ def actions(grid: Grid) -> dict[str, np.ndarray]:
 
 
 def lists(grid: Grid) -> dict[str, np.ndarray]:
-    """Send one list to all, twice, change what comes back, and return how long each list was and is."""
+    """Send one list to all, twice, and return how long each list was and is."""
     shared = RecordDict({"config": ConfigRecord({"told": [0]})})
-    said = []
-    for _ in range(2):
-        for reply in grid.send_and_receive(messages(grid, "train.append", shared)):
-            if reply.has_content():
-                kept, told = reply.content["lists"]["kept"], reply.content["lists"]["told"]
-                said.append([len(kept), told])
-                kept.append(2)
+    said = [
+        [reply.content["lists"]["kept"], reply.content["lists"]["told"]]
+        for _ in range(2)
+        for reply in grid.send_and_receive(messages(grid, "train.append", shared))
+        if reply.has_content()
+    ]
     kept = grid.send_and_receive(messages(grid, "query.lists"))
     return {
         "said": np.array(said),
