@@ -45,7 +45,8 @@ class Pack(Generic[K]):
     """
 
     def __init__(self, name: str, size: int, places: dict[K, Place]) -> None:
-        self.name, self.size, self.places = name, size, places
+        self.name, self.size = name, size
+        self.places: dict[K, Place] = places
         self._alive = sum(place.size for place in places.values())
 
     @classmethod
