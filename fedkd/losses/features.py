@@ -21,10 +21,15 @@ Pooling = Literal["average", "max"]
 """How maps become smaller."""
 
 
+Distance = Literal["l2", "l1", "huber", "cosine"]
+"""How far features are apart: mean square, mean size, the square up to 1 and linear beyond (halved), or one minus the cosine of each sample's."""
+
+
 def hint(
     student: Float[Tensor, "batch ..."],
     teacher: Float[Tensor, "batch ..."],
     *,
+    distance: Distance = "l2",
     reduction: Reduction = "mean",
 ) -> Float[Tensor, "*batch"]:
     """FitNets' hint: mean squared error between a regressor's image of the student's features and the teacher's.
@@ -32,6 +37,7 @@ def hint(
     Args:
         student: features of the teacher's shape: the output of a `Regressor`, or the features themselves.
         teacher: features; no gradient.
+        distance: of the two; FitNets' is `l2`.
         reduction: mean over the batch, sum, or one value a sample.
 
     Differs from the paper: the mean of the squares in place of half their sum, as in all later comparisons.
@@ -41,7 +47,18 @@ def hint(
         raise IllegalCombination(
             f"hint compares features of one shape; these are {list(student.shape)} and {list(teacher.shape)}; put a Regressor between them"
         )
-    return reduce((student - teacher.detach()).square().flatten(1).mean(dim=1), reduction)
+    one_of("distance", distance, get_args(Distance))
+    mine, theirs = student.flatten(1), teacher.detach().flatten(1)
+    match distance:
+        case "l2":
+            apart = (mine - theirs).square().mean(dim=1)
+        case "l1":
+            apart = (mine - theirs).abs().mean(dim=1)
+        case "huber":
+            apart = F.huber_loss(mine, theirs, reduction="none").mean(dim=1)
+        case "cosine":
+            apart = 1.0 - F.cosine_similarity(mine, theirs, dim=1)
+    return reduce(apart, reduction)
 
 
 def at(

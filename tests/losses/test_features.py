@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -112,6 +114,18 @@ def test_neurons_beyond_the_margin_on_the_teachers_side_cost_nothing() -> None:
 def test_hint_is_the_mean_squared_error() -> None:
     student, teacher = maps(), maps(seed=1)
     assert torch.allclose(hint(student, teacher), (student - teacher).square().mean())
+
+
+def test_hint_by_other_distances_by_hand() -> None:
+    student = torch.tensor([[3.0, 0.5], [1.0, 0.0]], dtype=torch.float64)
+    teacher = torch.tensor([[1.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
+    expected = {
+        "l1": [(2.0 + 0.5) / 2, 1.0],
+        "huber": [(2.0 - 0.5 + 0.5**2 / 2) / 2, 0.5],
+        "cosine": [1.0 - 3.0 / math.hypot(3.0, 0.5), 1.0],
+    }
+    for distance, each in expected.items():
+        assert hint(student, teacher, distance=distance, reduction="none").tolist() == pytest.approx(each)
 
 
 @pytest.mark.parametrize("loss", [hint, activation_boundary])
