@@ -48,7 +48,7 @@ def test_one_actor_gives_the_bytes_of_inline(
 def test_compiled_steps_give_the_same_bytes_in_actors_as_in_one_process(
     small: tuple[str, ...], uninterrupted: Uninterrupted, outcome: Outcome, tmp_path: Path
 ) -> None:
-    compiled = ("method=dsfl", "rounds=2", "engine=vectorised", "engine.compile=true")
+    compiled = ("method=fedavg", "rounds=2", "engine=vectorised", "engine.compile=true")
     ray = fedkd.run(*small, *compiled, "runtime=ray", "runtime.num_actors=2", output=tmp_path / "ray")
     assert outcome(ray.folder) == outcome(uninterrupted(*compiled))
 
