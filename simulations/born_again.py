@@ -7,11 +7,18 @@ recipe's, which is the paper's, and nothing is chosen.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 import fedkd
+from fedkd.assembly.build import load
+from fedkd.assembly.experiment import Experiment
+from fedkd.engine.beginning import MODEL
+from fedkd.foundation.run_folder import RunFolder
+from fedkd.models.base import Signature, predict
+from fedkd.runtime.flower_internals import deserialise
 from simulations.study import Interval, Sheet, Study, seeds_from_command_line
 
 GENERATIONS = 4
@@ -51,6 +58,7 @@ def main() -> None:
         ]
         for one in range(2, GENERATIONS + 1)
     ]
+    sure = Interval.of([certainty(folder) for folder in frame[frame["arm"] == "taught"]["folder"]])
     last = GENERATIONS
     claims = {
         "The last generation against its teacher": own["taught"][last] - teacher,
@@ -66,7 +74,9 @@ def main() -> None:
         f"Born-again networks on Fashion-MNIST, {len(study.seeds)} paired seeds, test accuracy in % [95 % interval]",
         ["student", "taught", "on labels", "gain, points", "minus the first teacher, points"],
         [["the first teacher", Interval.of(list(teacher)).percent(), "", "", ""], *rows],
-        " ".join(f"{name}: {_word(Interval.of(list(gain)))}." for name, gain in claims.items()),
+        " ".join(f"{name}: {_word(Interval.of(list(gain)))}." for name, gain in claims.items())
+        + f" The first teacher gives the labels of the samples that its students learn from {sure.percent()} % on average: there is little that it "
+        "could add to them.",
         further=[
             Sheet(
                 "Generations together (the mean of their probabilities)",
@@ -87,6 +97,19 @@ def by_generation(frame: pd.DataFrame, arm: str, scope: str) -> pd.DataFrame:
         ]
         rows[run["seed"]] = scores.set_index(scores["round"].astype(int))["value"]
     return pd.DataFrame.from_dict(rows, orient="index").sort_index()
+
+
+def certainty(folder: Path) -> float:
+    """Return the probability that the first teacher of a run gives to the labels of the samples that it and its students learn from, on average."""
+    opened = RunFolder.open(folder)
+    experiment = Experiment.from_config(opened.config())
+    train = load(experiment).train
+    checkpoint = opened.load_checkpoint()
+    assert checkpoint is not None
+    network = experiment.model.build(Signature.of(experiment.data))
+    network.load_state_dict(deserialise(checkpoint.clients[0]).array_records[MODEL].to_torch_state_dict())
+    probabilities = predict(network, train.inputs).softmax(dim=-1)
+    return float(probabilities.gather(1, train.targets[:, None]).mean())
 
 
 def _word(gain: Interval) -> str:
@@ -117,7 +140,7 @@ def _picture(curves: Mapping[str, pd.DataFrame], teacher: "pd.Series[float]") ->
     axes.set_xlabel("generation")
     axes.set_ylabel("test accuracy, %")
     axes.grid(visible=True, alpha=0.3)
-    axes.legend(fontsize=8)
+    figure.legend(fontsize=8, loc="outside right upper")
     return figure
 
 

@@ -30,6 +30,7 @@ PASSES = [f"method.client.fit.epochs={epochs}" for epochs in (40, 200)]
 CONTROLS = {
     "taught": [],
     "taught answers and features": [
+        "method.distiller.temperature=1",
         "method.distiller.terms=[{name:kd,temperature:2.0},{name:hint}]",
     ],
     "taught by hard labels": ["method.distiller.hard=true"],
