@@ -1,8 +1,8 @@
 """Adaptation: teachers of source domains, weighed by how much they are like an unlabelled target domain, teach a student that serves the target.
 
-Ruder et al., "Knowledge Adaptation: Teaching to Adapt" (2017). Handwritten digits of four origins: scikit-learn's and mfeat's are the
-target once each, and the three others (MNIST, MNIST in negative, the other one) the sources. The student sees 400 target samples without labels; seeds
-paired. Controls: teachers that count alike, the teacher of each source alone, and the one that is chosen by its similarity. The student on
+Ruder et al., "Knowledge Adaptation: Teaching to Adapt" (2017). Handwritten digits of four origins: scikit-learn's, mfeat's and MNIST's are the
+target once each, and the three others (MNIST in negative among them) the sources. Last, clients that see MNIST rotated by 60 degrees to the left up to 60 to the
+right, and a student of upright digits, so that the nearest source is known. The student sees 400 target samples without labels; seeds paired. Controls: teachers that count alike, the teacher of each source alone, and the one that is chosen by its similarity. The student on
 the labels of the same 400 samples is the upper reference. Nothing is chosen, and no label of the target is looked at
 before the test.
 """
@@ -21,17 +21,30 @@ from fedkd.foundation.run_folder import RunFolder
 from simulations.study import Interval, Sheet, Study, bars, seeds_from_command_line
 
 DOMAINS = ("mnist", "negative", "digits", "mfeat")
-TARGETS = ("digits", "mfeat")
 WEIGHTINGS = {
     "uniform": "method.weighting=uniform",
     "similarity": "method.weighting=similarity",
     "domain classifier": "method.weighting={name:domain_classifier,form:density_ratio}",
 }
 LABELS = ["proxy.labelled=true", "method.distiller.label_weight=1"]
-COMMON = [
-    "method=adaptation", "data.per_source=1000", "method.client.fit.epochs=12", "method.distiller.fit.epochs=25", "runtime=inline", "threads=1",
+COMMON = ["method.client.fit.epochs=12", "method.distiller.fit.epochs=25", "runtime=inline", "threads=1"]
+ROTATED = [
+    "data=mnist_10k", "data.samples=5400", "data.test_samples=2000", "partition=feature", "partition.strength=60", "clients=5", "proxy.size=400",
 ]  # fmt: skip
 REPORT = "student/test/accuracy"
+
+
+def of_origins(target: str) -> tuple[Sequence[str], Sequence[str]]:
+    """Return the sources for a target among digits of four origins, and the options of their data."""
+    sources = [domain for domain in DOMAINS if domain != target]
+    return sources, ["data.per_source=1000", f"data.target={target}", f"data.sources=[{','.join(sources)}]"]
+
+
+TARGETS: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
+    **{target: of_origins(target) for target in ("digits", "mfeat", "mnist")},
+    "upright MNIST": (("-60 degrees", "-30", "0", "+30", "+60"), ROTATED),
+}
+"""Name of a target -> its sources, and the options of its runs."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +91,10 @@ def main() -> None:
     """Run the study, print its tables and draw it."""
     study = Study("adaptation", seeds_from_command_line(__doc__))
     rows, ranks, found, said = [], [], {}, []
-    for target in TARGETS:
-        sources = [domain for domain in DOMAINS if domain != target]
-        common = [*COMMON, f"data.target={target}", f"data.sources=[{','.join(sources)}]"]
+    for target, (sources, options) in TARGETS.items():
         frame = study.run(
             {f"{target}, {arm}": [own] for arm, own in WEIGHTINGS.items()} | {f"{target}, labels": LABELS},
-            common=common,
+            common=["method=adaptation" if target in DOMAINS else "method=similarity", *options, *COMMON],
         )
         runs = {
             arm: frame[frame["arm"] == f"{target}, {arm}"].set_index("seed").sort_index()
@@ -151,8 +162,8 @@ def ranking(target: str, arm: str, sources: Sequence[str], teachers: Sequence[Te
 
 def picture(found: Mapping[str, Mapping[str, Interval]]) -> Figure:
     """Draw accuracies on each target, one panel for each."""
-    figure = Figure(figsize=(12, 3.8), layout="constrained")
-    for axes, (target, scores) in zip(figure.subplots(1, len(found)), found.items(), strict=True):
+    figure = Figure(figsize=(12, 7.2), layout="constrained")
+    for axes, (target, scores) in zip(figure.subplots(2, 2).flat, found.items(), strict=True):
         bars(axes, scores, ["C0" if who.startswith("student") else "grey" for who in scores])
         axes.set_title(f"target: {target}")
         axes.set_xlabel("test accuracy, %")

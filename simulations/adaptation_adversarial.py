@@ -28,9 +28,10 @@ from fedkd.foundation.run_folder import RunFolder
 from fedkd.models._judged import judged, layers_of
 from fedkd.models.base import observe
 from fedkd.runtime.flower_internals import deserialise
-from simulations.adaptation import COMMON, DOMAINS, LABELS, REPORT, TARGETS
+from simulations.adaptation import COMMON, DOMAINS, LABELS, REPORT, of_origins
 from simulations.study import Interval, Sheet, Study, bars, by_client, seeds_from_command_line
 
+TARGETS = ("digits", "mfeat")
 BASE = "source only"
 NOISE = "answers, 0.3, on noise"
 ALONE = ["method.client.weight=0"]
@@ -118,15 +119,10 @@ def main() -> None:
     rows, apart, said = [], [], []
     found: dict[str, dict[str, Interval]] = {}
     for target in TARGETS:
-        sources = [domain for domain in DOMAINS if domain != target]
+        sources, options = of_origins(target)
         frame = study.run(
             {f"{target}, {arm}": own for arm, own in ARMS.items()},
-            common=[
-                "method=adaptation_adversarial",
-                *COMMON[1:],
-                f"data.target={target}",
-                f"data.sources=[{','.join(sources)}]",
-            ],
+            common=["method=adaptation_adversarial", *options, *COMMON],
         )
         runs = {arm: frame[frame["arm"] == f"{target}, {arm}"].set_index("seed").sort_index() for arm in ARMS}
         arms = arms_of(runs, sources)
