@@ -230,9 +230,11 @@ def actions(grid: Grid) -> dict[str, np.ndarray]:
 
     sent = list(grid.push_messages(messages(grid, "evaluate.per_class")))
     pulled: list[Message] = []
-    while len(pulled) < len(sent):
+    waiting = set(sent)
+    while waiting:  # Flower answers with an error if it is asked again for what it has handed over
         time.sleep(0.1)
-        pulled.extend(grid.pull_messages(sent))
+        pulled.extend(grid.pull_messages(waiting))
+        waiting -= {reply.metadata.reply_to_message_id for reply in pulled}
     kept = grid.send_and_receive(messages(grid, "query.kept"))
     forgotten = grid.send_and_receive(messages(grid, "train.forget"))
     missing = grid.send_and_receive(messages(grid, "query.missing"))
