@@ -75,8 +75,8 @@ def main() -> None:
         ["student", "taught", "on labels", "gain, points", "minus the first teacher, points"],
         [["the first teacher", Interval.of(list(teacher)).percent(), "", "", ""], *rows],
         " ".join(f"{name}: {_word(Interval.of(list(gain)))}." for name, gain in claims.items())
-        + f" The first teacher gives the labels of the samples that its students learn from {sure.percent()} % on average: there is little that it "
-        "could add to them.",
+        + f" The first teacher gives the labels of the samples that its students learn from {sure.percent()} % on average, "
+        "so that its answers are near them.",
         further=[
             Sheet(
                 "Generations together (the mean of their probabilities)",
