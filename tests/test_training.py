@@ -116,6 +116,21 @@ def test_one_sgd_step_is_the_learning_rate_times_the_gradient() -> None:
     assert torch.allclose(weights(watched.network), expected)
 
 
+def test_sgd_without_its_hooks_takes_the_steps_of_pytorch_to_the_bit() -> None:
+    network, other = (nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)) for _ in range(2))
+    other.load_state_dict(network.state_dict())
+    unused = nn.Linear(2, 2)
+    x = torch.randn(8, 3)
+    ours = Optimizer(lr=0.3).start(nn.ModuleList([network, unused]))
+    theirs = torch.optim.SGD(other.parameters(), lr=0.3)
+    for _ in range(5):
+        follow(ours, network(x).square().sum(), None)
+        theirs.zero_grad()
+        other(x).square().sum().backward()
+        theirs.step()
+    assert all(torch.equal(*pair) for pair in zip(network.parameters(), other.parameters(), strict=True))
+
+
 @pytest.mark.parametrize("name", ["adam", "adamw"])
 def test_adam_follows_its_formulas(name: Any) -> None:
     """Kingma & Ba (2015), Algorithm 1; Loshchilov & Hutter (2019), Algorithm 2, with weight decay that is coupled or not."""

@@ -56,7 +56,7 @@ def run_stage(
 
     def forward(inputs: Mapping[str, Tensor], rows: Tensor) -> Outputs:
         with in_precision(precision, samples.targets.device.type):
-            said = run_network(network, {view: x[rows] for view, x in inputs.items()})
+            said = run_network(network, {view: x.index_select(0, rows) for view, x in inputs.items()})
         return said if precision == "float32" else said.each(lambda value: value.to(dtype))
 
     def loss(rows: Tensor) -> Tensor:

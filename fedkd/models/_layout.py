@@ -1,4 +1,4 @@
-"""How a network's weights lie in memory: convolutions on a CPU are faster where the channels of a pixel lie side by side.
+"""How a network's weights lie in memory, and in which order it pools: convolutions on a CPU are faster where the channels of a pixel lie side by side.
 
 >>> with fast_layout(network, inputs):
 ...     train(network)
@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from fedkd.foundation.seeding import drawing_from
+from fedkd.models._pooling import pool_first, pooling_first
 from fedkd.models.base import run_network
 
 
 @contextlib.contextmanager
 def fast_layout(network: nn.Module, inputs: Mapping[str, Tensor]) -> Iterator[None]:
-    """Let a network's kernels lie with their channels last while it trains, if it gains by that and can do it.
+    """Let a network's kernels lie with their channels last while it trains, if it gains by that and can do it, and pool before each ReLU.
 
     The layout changes no number of the weights, but the order in which sums are made, so the last bits of what is trained.
 
@@ -25,10 +26,10 @@ def fast_layout(network: nn.Module, inputs: Mapping[str, Tensor]) -> Iterator[No
         network: changed in place; afterwards its weights lie as before.
         inputs: some samples of what it will be trained on, to find out whether it can.
     """
-    if not gains_by_layout(network) or not bears_layout(network, inputs):
-        yield
-        return
-    with _channels_last_meanwhile(network):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(pooling_first(network, inputs))
+        if gains_by_layout(network) and bears_layout(network, inputs):
+            stack.enter_context(_channels_last_meanwhile(network))
         yield
 
 
@@ -43,7 +44,8 @@ def _channels_last_meanwhile(network: nn.Module) -> Iterator[None]:
 
 
 def lay_out(network: nn.Module, inputs: Mapping[str, Tensor]) -> None:
-    """Lay a network's kernels with their channels last for good, if it gains by that and can do it; see `fast_layout`."""
+    """Do for good what `fast_layout` does."""
+    pool_first(network, inputs)
     if gains_by_layout(network) and bears_layout(network, inputs):
         channels_last(network)
 

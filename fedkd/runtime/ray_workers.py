@@ -17,6 +17,7 @@ import torch
 from flwr.app import Error, Message, RecordDict
 from flwr.clientapp import ClientApp
 
+from fedkd.foundation.allocation import keep_freed_memory
 from fedkd.foundation.errors import RuntimeUnavailable
 from fedkd.runtime.calls import NOTHING, Call, Here, perform
 from fedkd.runtime.cohort_app import CohortApp
@@ -54,6 +55,7 @@ class Worker:
 
     def __init__(self) -> None:
         torch.set_num_threads(1)
+        keep_freed_memory()
         identify()
         self._reference: Any = None
         self._task: Task | None = None
