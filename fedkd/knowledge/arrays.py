@@ -40,7 +40,7 @@ class LocalArray(Array):
     @property
     def data(self) -> bytes:
         """The bytes that Flower's own `Array` would hold."""
-        return Array(self.values).data
+        return _header(self.values.dtype, self.shape) + self.values.tobytes()
 
     @data.setter
     def data(self, _: bytes) -> None:
@@ -66,6 +66,13 @@ class LocalArray(Array):
 
     def __reduce__(self) -> tuple[Callable[[npt.NDArray[Any]], "LocalArray"], tuple[npt.NDArray[Any]]]:
         return LocalArray, (self.values,)
+
+
+@functools.lru_cache(maxsize=1024)
+def _header(dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
+    """Return what stands before the numbers of an array with this dtype and shape, which NumPy would put together anew for each."""
+    whole = np.zeros(shape, dtype)
+    return Array(whole).data[: -whole.nbytes or None]
 
 
 @functools.cache

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fedkd.aggregation.teachers import spoken
 from fedkd.foundation.parts import Part
 from fedkd.foundation.seeding import Streams
+from fedkd.knowledge.softmax import softmax
 
 
 class Relations(NamedTuple):
@@ -120,7 +120,7 @@ class ProbabilityMean(MeanFusion):
 
     def summand(self, outputs: Float[Tensor, "n classes"]) -> Float[Tensor, "n classes"]:
         """Return the teacher's probabilities."""
-        return F.softmax(outputs, dim=-1)
+        return softmax(outputs)
 
 
 class ClasswiseFusion(Fusion):

@@ -9,12 +9,12 @@ which one has 3/4 of the weight stand at 3 to 1 at T = 1, and at 1.3 to 1 after 
 
 from dataclasses import dataclass
 
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from fedkd.aggregation.fusions.base import ProbabilityMean, log_probability
 from fedkd.foundation.options import Positive
+from fedkd.knowledge.softmax import softmax
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class MeanProbabilities(ProbabilityMean):
 
     def summand(self, outputs: Float[Tensor, "n classes"]) -> Float[Tensor, "n classes"]:
         """Return the teacher's softened probabilities."""
-        return F.softmax(outputs / self.temperature, dim=-1)
+        return softmax(outputs / self.temperature)
 
     def finish(self, mean: Float[Tensor, "n classes"]) -> Float[Tensor, "n classes"]:
         """Return `T log sum_k w_k p_k`."""

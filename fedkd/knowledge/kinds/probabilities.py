@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch.nn.functional as F
 from jaxtyping import Int
 from torch import Tensor
 
 from fedkd.knowledge.kinds.base import Axis, Kind, TrainedClient
 from fedkd.knowledge.package import Package
+from fedkd.knowledge.softmax import softmax
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,4 +22,4 @@ class Probabilities(Kind):
     def extract(self, client: TrainedClient, ids: Int[Tensor, " n"] | None) -> Package:
         """Return [samples, classes] with the ids; rows sum to 1."""
         assert ids is not None
-        return Package("probabilities", {"values": F.softmax(client.on_proxy(ids), dim=-1)}, ids=ids)
+        return Package("probabilities", {"values": softmax(client.on_proxy(ids))}, ids=ids)
