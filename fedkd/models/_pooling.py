@@ -18,6 +18,9 @@ from torch import Tensor, nn
 from fedkd.foundation.seeding import drawing_from
 from fedkd.models.base import Outputs, run_network
 
+_NARROW = 16
+"""Channels below which pooling in bfloat16 takes 1.5 times as long as in float32, measured on a CPU with AVX-512."""
+
 
 class _WaitingReLU(nn.ReLU):
     """Leaves its work to the pooling behind it, unless somebody listens to it."""
@@ -30,8 +33,15 @@ class _ActivatingPool(nn.MaxPool2d):
     """Does the work of the ReLU before it; done twice it is the same."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (PyTorch's name)
+        if self._is_slow_on(input):
+            return F.relu(super().forward(input.float()).to(input.dtype))
         said: Tensor = F.relu(super().forward(input))
         return said
+
+    def _is_slow_on(self, x: Tensor) -> bool:
+        """Return whether PyTorch pools these numbers one by one, and more quickly in float32: where windows do not overlap, with the same bits."""
+        halved = x.dtype == torch.bfloat16 and x.device.type == "cpu"
+        return halved and x.shape[-3] < _NARROW and self.stride == self.kernel_size and not self.padding
 
 
 def pool_first(network: nn.Module, inputs: Mapping[str, Tensor]) -> None:

@@ -15,6 +15,7 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
+from fedkd.foundation.consecutive import Consecutive
 from fedkd.runtime.calls import CLIENT_RAISED, FIRST_NODE, NOTHING, Answer, Call, Here, Kept
 from fedkd.runtime.cohort_app import CohortApp
 from fedkd.runtime.flower_internals import empty_run, identify
@@ -89,7 +90,7 @@ class LocalGrid(Grid):
 
     def partitions(self) -> Mapping[int, int]:
         """Return the node of each partition."""
-        return {client: FIRST_NODE + client for client in range(self.num_clients)}
+        return Consecutive(range(self.num_clients), FIRST_NODE)
 
     def take_changed_states(self) -> dict[int, RecordDict]:
         """Return what clients keep that has changed since the last call; an empty record means nothing is kept."""

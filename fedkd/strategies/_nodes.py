@@ -1,12 +1,13 @@
 """Which node holds which partition: clients are known by the number of their partition, never by node ids."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 from flwr.serverapp import Grid
 
+from fedkd.foundation.consecutive import Consecutive
 from fedkd.foundation.errors import RoundFailed
 
 
@@ -27,8 +28,13 @@ class Roster:
 
     def __init__(self, nodes: Mapping[int, int]) -> None:
         self.node_of = nodes
-        self.client_of = {node: client for client, node in nodes.items()}
-        self.clients = sorted(nodes)
+        self.client_of: Mapping[int, int]
+        self.clients: Sequence[int]
+        if isinstance(nodes, Consecutive):
+            self.client_of, self.clients = nodes.inverse(), nodes.numbers
+        else:
+            self.client_of = {node: client for client, node in nodes.items()}
+            self.clients = sorted(nodes)
 
 
 def roster_of(grid: Grid, *, at_least: int, patience: float) -> Roster:

@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 
@@ -23,6 +25,10 @@ def test_nobody_has_nothing_and_positions_stay_what_they_are() -> None:
     assert Positions.of(positions) is positions
 
 
-def test_a_client_is_looked_up_without_a_copy() -> None:
-    positions = Positions.of(EACH)
-    assert np.shares_memory(positions[0], positions.flat)
+@pytest.mark.parametrize(("largest", "bytes_each"), [(2**31 - 1, 4), (2**31, 8)])
+def test_positions_that_fit_are_held_in_four_bytes_and_are_the_same(largest: int, bytes_each: int) -> None:
+    positions = Positions.of([np.array([7, largest]), np.array([0])])
+    assert positions.flat.itemsize == bytes_each
+    assert positions[0].dtype == np.int64
+    assert positions[0].tolist() == [7, largest]
+    assert pickle.loads(pickle.dumps(positions)).flat.tolist() == [7, largest, 0]
