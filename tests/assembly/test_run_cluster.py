@@ -160,6 +160,8 @@ Begin = Callable[[Path], contextlib.AbstractContextManager[ForkServerProcess]]
 def begin(cluster: Cluster, processes: ForkServerContext, small: tuple[str, ...]) -> Begin:
     """Run an experiment over the cluster, with two actors, and wait until it is in the midst of it."""
     ray = ("runtime=ray", f"runtime.address={cluster.address}", "runtime.num_actors=2")
+    # Under a time limit the clients' time begins when all workers are there; else the head alone may be done before the other node's is.
+    ray += ("client_timeout=300",)
 
     @contextlib.contextmanager
     def run(folder: Path) -> Iterator[ForkServerProcess]:
