@@ -3,7 +3,7 @@
 >>> fit(network, lambda rows: loss_of(rows), size=100, plan=Fit(epochs=2), generator=streams.torch("train"))
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -116,8 +116,16 @@ def follow(optimizer: torch.optim.Optimizer, loss: Float[Tensor, ""], clip_norm:
         clip_norm: largest norm of the gradient of all these weights; none leaves it as it is.
     """
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-    for weight, gradient in zip(weights, torch.autograd.grad(loss, weights, allow_unused=True), strict=True):
+    found: Sequence[Tensor | None] = torch.autograd.grad(loss, weights, allow_unused=True)
+    seen = set[int]()
+    for weight, gradient in zip(weights, found, strict=True):
         weight.grad = gradient
+        if gradient is None:
+            continue
+        # As `backward` does: fused optimisers read gradients in the order of the weights' memory, and clipping writes into each.
+        if gradient.stride() != weight.stride() or gradient.data_ptr() in seen:
+            weight.grad = torch.empty_like(weight).copy_(gradient)
+        seen.add(gradient.data_ptr())
     if clip_norm is not None:
         nn.utils.clip_grad_norm_(weights, clip_norm)
     optimizer.step()

@@ -131,6 +131,39 @@ def test_sgd_without_its_hooks_takes_the_steps_of_pytorch_to_the_bit() -> None:
     assert all(torch.equal(*pair) for pair in zip(network.parameters(), other.parameters(), strict=True))
 
 
+class Odd(nn.Module):
+    """Weights whose gradients are one tensor, one number for all, or lie otherwise than the weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.other, self.alike = (nn.Parameter(torch.full((3,), 0.5)) for _ in range(3))
+        self.kernel = nn.Parameter(
+            torch.arange(24.0).view(2, 3, 2, 2).contiguous(memory_format=torch.channels_last)
+        )
+        self.shape = torch.linspace(-1, 1, 24)
+
+    def forward(self) -> Tensor:
+        return (self.one + self.other).square().sum() + self.alike.sum() + self.kernel.flatten() @ self.shape
+
+
+@pytest.mark.parametrize("clip_norm", [None, 0.01])
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_gradients_that_share_memory_or_lie_otherwise_move_weights_as_pytorch_does(
+    name: Any, clip_norm: float | None
+) -> None:
+    network, other = Odd(), Odd()
+    rule = Optimizer(name=name, lr=0.1)
+    ours, theirs = rule.start(network), rule.start(other)
+    for _ in range(3):
+        follow(ours, network(), clip_norm)
+        theirs.zero_grad()
+        other().backward()
+        if clip_norm is not None:
+            nn.utils.clip_grad_norm_(other.parameters(), clip_norm)
+        theirs.step()
+    assert all(torch.equal(*pair) for pair in zip(network.parameters(), other.parameters(), strict=True))
+
+
 @pytest.mark.parametrize("name", ["adam", "adamw"])
 def test_adam_follows_its_formulas(name: Any) -> None:
     """Kingma & Ba (2015), Algorithm 1; Loshchilov & Hutter (2019), Algorithm 2, with weight decay that is coupled or not."""

@@ -37,7 +37,7 @@ class Stacked:
     def step(
         self, gradients: Mapping[str, Tensor], *, active: int, rates: float | Float[Tensor, " active"]
     ) -> None:
-        """Move the first `active` clients along their gradients, which may be changed.
+        """Move the first `active` clients along their gradients, which stay as they are: two of them may be one tensor.
 
         Args:
             gradients: name -> [active, ...]; weights that are not named stay as they are.
@@ -52,7 +52,7 @@ class Stacked:
         grads = [gradients[name] for name in names]
         moments = [[moment[name][:active] for name in names] for moment in self._moments]
         if self.rule.clip_norm is not None:
-            _clip(grads, self.rule.clip_norm)
+            grads = _clipped(grads, self.rule.clip_norm)
         if self.rule.name == "sgd":
             self._sgd(weights, grads, moments, rates)
         else:
@@ -66,13 +66,13 @@ class Stacked:
         rates: float | Tensor,
     ) -> None:
         if self.rule.weight_decay:
-            torch._foreach_add_(grads, weights, alpha=self.rule.weight_decay)
+            grads = list(torch._foreach_add(grads, weights, alpha=self.rule.weight_decay))
         if self.rule.momentum:
             [velocity] = moments
             torch._foreach_mul_(velocity, self.rule.momentum)
             torch._foreach_add_(velocity, grads)
             if self.rule.nesterov:
-                torch._foreach_add_(grads, velocity, alpha=self.rule.momentum)
+                grads = list(torch._foreach_add(grads, velocity, alpha=self.rule.momentum))
             else:
                 grads = velocity
         _descend(weights, grads, rates)
@@ -86,7 +86,7 @@ class Stacked:
     ) -> None:
         first, second = moments
         if self.rule.weight_decay and self.rule.name == "adam":
-            torch._foreach_add_(grads, weights, alpha=self.rule.weight_decay)
+            grads = list(torch._foreach_add(grads, weights, alpha=self.rule.weight_decay))
         elif self.rule.weight_decay:
             _descend(weights, torch._foreach_mul(weights, self.rule.weight_decay), rates)
         torch._foreach_lerp_(first, grads, 1 - _BETAS[0])
@@ -113,9 +113,8 @@ def _descend(
         weight.sub_(direction * rates.to(weight).view(-1, *(1,) * (weight.ndim - 1)))
 
 
-def _clip(grads: list[Tensor], largest: float) -> None:
-    """Shorten each client's gradient to the norm that is allowed, as `clip_grad_norm_` does for one network."""
+def _clipped(grads: list[Tensor], largest: float) -> list[Tensor]:
+    """Return each client's gradient, shortened to the norm that is allowed, as `clip_grad_norm_` does for one network."""
     norms = torch.stack([torch.linalg.vector_norm(grad.flatten(1), dim=1) for grad in grads])
     scale = (largest / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1.0)
-    for grad in grads:
-        grad.mul_(scale.view(-1, *(1,) * (grad.ndim - 1)))
+    return [grad * scale.view(-1, *(1,) * (grad.ndim - 1)) for grad in grads]

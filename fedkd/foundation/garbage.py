@@ -1,9 +1,10 @@
 """The garbage collector need not look again and again at what lives as long as the process: a million objects of modules and data."""
 
 import contextlib
-import ctypes
 import gc
 from collections.abc import Iterator
+
+from fedkd.foundation.allocation import give_back_freed_memory
 
 _WITHIN: list[None] = []
 """One for each `old_objects_frozen` that is open, in whatever thread: the collector is the process's."""
@@ -21,8 +22,7 @@ def old_objects_frozen() -> Iterator[None]:
     _WITHIN.append(None)
     try:
         gc.collect()
-        with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library has no such call
-            ctypes.CDLL(None).malloc_trim(0)
+        give_back_freed_memory()
         frozen = gc.get_freeze_count() > 0
         if not frozen:
             gc.freeze()

@@ -1,11 +1,13 @@
 import copy
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 from fedkd.foundation.seeding import Streams
 from fedkd.models import MODELS
-from fedkd.models._layout import bears_layout, fast_layout
+from fedkd.models._layout import bears_layout, fast_layout, lay_out
+from fedkd.models._pooling import _ActivatingPool
 from fedkd.models.base import run_network
 from fedkd.training import Fit, Optimizer, fit
 
@@ -91,3 +93,15 @@ def test_finding_out_changes_neither_the_network_nor_the_global_generator() -> N
     for name, value in student.state_dict().items():
         assert torch.equal(value, before[name]), name
     assert all(weight.grad is None for weight in student.parameters())
+
+
+@pytest.mark.parametrize("name", ["lenet", "mlp"])
+def test_where_relu_stands_before_pooling_it_comes_after_it(name: str) -> None:
+    student, kept = network(name), network(name)
+    lay_out(kept, X)
+    with fast_layout(student, X):
+        for one in (student, kept):
+            pools = [module for module in one.modules() if isinstance(module, nn.MaxPool2d)]
+            assert all(isinstance(pool, _ActivatingPool) for pool in pools)
+            assert len(pools) == (2 if name == "lenet" else 0)
+    assert not any(isinstance(module, _ActivatingPool) for module in student.modules())
