@@ -57,6 +57,10 @@ def test_gradients_that_share_memory_or_lie_otherwise_move_weights_as_pytorch_do
     assert all(torch.equal(*pair) for pair in zip(network.parameters(), other.parameters(), strict=True))
 
 
+def weights(network: nn.Module) -> Tensor:
+    return torch.cat([weight.detach().flatten() for weight in network.parameters()])
+
+
 def test_a_step_gives_a_gradient_to_the_weights_of_its_optimizer_alone() -> None:
     """A generator learns through a student, which stays as it was; the norm that is clipped is the generator's."""
     with torch.random.fork_rng():
